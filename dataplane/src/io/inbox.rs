@@ -1,0 +1,137 @@
+//! A worker's inbox: a bounded channel and an eventfd that wakes the worker.
+//!
+//! A sender pays an eventfd write only when the worker has not been notified already, so bursts
+//! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
+
+use crate::io::resolve::Answer;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use ringway_shared::command::Command;
+use rustix::event::{EventfdFlags, eventfd};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Messages one inbox holds. A full inbox refuses: the sender counts and decides.
+pub const CAPACITY: usize = 16_384;
+
+/// Which waiting task a reply belongs to: a slot and its generation, so that a late reply finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// What can lie in a worker's inbox.
+pub enum Mail {
+    Command(Command),
+    /// A socket accepted by another worker, to be served by this one.
+    Adopt {
+        socket: OwnedFd,
+        peer: SocketAddr,
+    },
+    /// The resolver's answer.
+    Resolved(Ticket, Answer),
+    /// A verifier's answer.
+    Verified(Ticket, bool),
+}
+
+/// The writing end. Clones may live on any thread.
+#[derive(Clone)]
+pub struct Outbox {
+    queue: Sender<Mail>,
+    bell: Arc<Bell>,
+}
+
+/// The reading end, owned by the worker.
+pub struct Inbox {
+    queue: Receiver<Mail>,
+    bell: Arc<Bell>,
+}
+
+struct Bell {
+    eventfd: OwnedFd,
+    rung: AtomicBool,
+}
+
+/// A new inbox. Errors: eventfd(2) failed (descriptors or memory ran out).
+pub fn inbox() -> io::Result<(Outbox, Inbox)> {
+    let eventfd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+    let bell = Arc::new(Bell { eventfd, rung: AtomicBool::new(false) });
+    let (sender, receiver) = crossbeam_channel::bounded(CAPACITY);
+    Ok((Outbox { queue: sender, bell: bell.clone() }, Inbox { queue: receiver, bell }))
+}
+
+impl Outbox {
+    /// Posts a message and wakes the worker. Gives the message back if the inbox is full or its worker gone.
+    pub fn post(&self, mail: Mail) -> Result<(), Mail> {
+        self.queue.try_send(mail).map_err(|refused| match refused {
+            TrySendError::Full(mail) | TrySendError::Disconnected(mail) => mail,
+        })?;
+        if !self.bell.rung.swap(true, Ordering::AcqRel) {
+            // EAGAIN would mean the counter is at its top: the worker is woken all the same.
+            let _ = rustix::io::write(&self.bell.eventfd, &1u64.to_ne_bytes());
+        }
+        Ok(())
+    }
+}
+
+impl Inbox {
+    /// A second descriptor of the eventfd, for the runtime to wait on.
+    pub fn bell(&self) -> io::Result<OwnedFd> {
+        self.bell.eventfd.try_clone()
+    }
+
+    /// Silences the bell. Call before reading: a message posted after this rings it anew.
+    pub fn silence(&self) {
+        let mut count = [0u8; 8];
+        let _ = rustix::io::read(&self.bell.eventfd, &mut count);
+        self.bell.rung.store(false, Ordering::Release);
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    /// The next message, if one is there.
+    pub fn take(&self) -> Option<Mail> {
+        self.queue.try_recv().ok()
+    }
+}
+
+/// Where an answer goes: a worker's inbox and the ticket of the task that waits.
+pub struct ReturnAddress {
+    pub outbox: Outbox,
+    pub ticket: Ticket,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_inbox_gives_the_message_back() {
+        let (outbox, inbox) = inbox().unwrap();
+        for _ in 0..CAPACITY {
+            assert!(outbox.post(Mail::Command(Command::Drain)).is_ok());
+        }
+        assert!(outbox.post(Mail::Command(Command::Drain)).is_err());
+        inbox.silence();
+        assert!(inbox.take().is_some());
+        assert!(outbox.post(Mail::Command(Command::Cut)).is_ok());
+    }
+
+    #[test]
+    fn a_burst_rings_once_and_a_message_after_silence_rings_again() {
+        let (outbox, inbox) = inbox().unwrap();
+        let rings = || {
+            let mut count = [0u8; 8];
+            rustix::io::read(&inbox.bell.eventfd, &mut count).map_or(0, |_| u64::from_ne_bytes(count))
+        };
+        for _ in 0..100 {
+            outbox.post(Mail::Command(Command::Drain)).ok().unwrap();
+        }
+        assert_eq!(rings(), 1);
+        inbox.silence();
+        outbox.post(Mail::Command(Command::Drain)).ok().unwrap();
+        assert_eq!(rings(), 1);
+    }
+}

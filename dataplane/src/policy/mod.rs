@@ -1,0 +1,1 @@
+//! Verdicts: facts in, a verdict out. Law: never acts.

@@ -1,0 +1,1 @@
+//! Sans-IO protocols: bytes in; events and bytes out. Law: no socket, no clock, no log.

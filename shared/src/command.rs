@@ -1,0 +1,25 @@
+//! All that may be said to a worker from outside it.
+
+use std::time::Duration;
+
+/// A fault injected on purpose, to see that ringway stands it (`control.test_endpoints`).
+#[derive(Clone, Copy, Debug)]
+pub enum Drill {
+    /// Spawn this many tasks that panic.
+    Panic { tasks: u32 },
+    /// Hold the worker's thread for so long: every connection on it stalls.
+    Stall(Duration),
+    /// End the worker's thread by a panic outside any task.
+    Die,
+}
+
+/// What the control plane tells a worker. Workers obey in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Command {
+    /// Close the listeners and the idle handshakes, let transfers finish, then end the thread.
+    Drain,
+    /// Reset what is still open and end the thread (after `Drain`, when its deadline passed).
+    Cut,
+    /// Inject a fault.
+    Drill(Drill),
+}

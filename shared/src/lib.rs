@@ -1,0 +1,11 @@
+//! The contract between ringway's planes: plain values only.
+//!
+//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `session`, `reason`).
+//! Law: no thread, no socket, no clock and no async in here.
+
+pub mod command;
+pub mod config;
+pub mod histogram;
+pub mod metrics;
+pub mod reason;
+pub mod session;

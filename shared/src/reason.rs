@@ -1,0 +1,141 @@
+//! Every way a connection can end, once.
+//!
+//! One `Reason` has one label (metrics and logs), one blamed side and, in the data plane, one SOCKS reply.
+
+/// Whose doing an end was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody's: the work was done.
+    Nobody,
+    /// The client that connected to ringway.
+    Client,
+    /// The target, or the network or name service on the way to it.
+    Upstream,
+    /// ringway or its operator: limits, policy, drain, faults.
+    Us,
+}
+
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $name:ident = $label:literal, $blame:ident; )*) => {
+        /// Every way a connection can end.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $( $(#[$doc])* $name, )* }
+
+        impl Reason {
+            /// All reasons, in the order of their discriminants.
+            pub const ALL: &'static [Reason] = &[ $( Reason::$name, )* ];
+            const LABELS: &'static [&'static str] = &[ $( $label, )* ];
+            const BLAMES: &'static [Blame] = &[ $( Blame::$blame, )* ];
+        }
+    };
+}
+
+reasons! {
+    /// Both directions reached their end and every byte was handed over.
+    Finished = "finished", Nobody;
+
+    /// The client closed before its request was answered.
+    ClientGone = "client_gone", Client;
+    /// The client reset the connection while it was relayed.
+    ClientReset = "client_reset", Client;
+    /// The first byte is not a SOCKS version this listener serves.
+    BadVersion = "bad_version", Client;
+    /// A message breaks RFC 1928 or RFC 1929.
+    Malformed = "malformed", Client;
+    /// No offered method is acceptable (answered `05 FF`).
+    NoAcceptableMethod = "no_acceptable_method", Client;
+    /// Name or password are wrong.
+    AuthFailed = "auth_failed", Client;
+    /// A command this build does not serve (reply 07).
+    CommandNotSupported = "command_not_supported", Client;
+    /// An address type outside RFC 1928 (reply 08).
+    AddressTypeNotSupported = "address_type_not_supported", Client;
+    /// A target name that is empty or holds a NUL.
+    BadName = "bad_name", Client;
+    /// `socks5.timeouts.greeting` ran out.
+    GreetingTimeout = "greeting_timeout", Client;
+    /// `socks5.timeouts.authentication` ran out.
+    AuthTimeout = "authentication_timeout", Client;
+    /// `socks5.timeouts.request` ran out.
+    RequestTimeout = "request_timeout", Client;
+    /// `socks5.timeouts.handshake`, the total budget, ran out.
+    HandshakeTimeout = "handshake_timeout", Client;
+
+    /// The target reset the connection while it was relayed.
+    TargetReset = "target_reset", Upstream;
+    /// The name does not exist or has no address.
+    NameNotFound = "name_not_found", Upstream;
+    /// The name servers failed.
+    NameLookupFailed = "name_lookup_failed", Upstream;
+    /// `socks5.timeouts.name_lookup` ran out.
+    NameLookupTimeout = "name_lookup_timeout", Upstream;
+    /// ECONNREFUSED.
+    ConnectRefused = "connect_refused", Upstream;
+    /// ENETUNREACH and its kind.
+    NetworkUnreachable = "network_unreachable", Upstream;
+    /// EHOSTUNREACH and its kind.
+    HostUnreachable = "host_unreachable", Upstream;
+    /// `socks5.timeouts.connect` ran out, or the kernel's own time-out did.
+    ConnectTimeout = "connect_timeout", Upstream;
+    /// EACCES or EPERM: this host's firewall or sandbox forbids the connection.
+    ConnectForbidden = "connect_forbidden", Upstream;
+    /// Any other error of connect(2).
+    ConnectFailed = "connect_failed", Upstream;
+
+    /// The target's class or network is refused by `socks5.allow_targets` / `socks5.deny_targets`.
+    DeniedTarget = "denied_target", Us;
+    /// `socks5.timeouts.idle` ran out.
+    IdleTimeout = "idle_timeout", Us;
+    /// `socks5.timeouts.half_closed` ran out.
+    HalfClosedTimeout = "half_closed_timeout", Us;
+    /// `socks5.limits.connections` is reached.
+    LimitConnections = "limit_connections", Us;
+    /// No file descriptor or memory for the outgoing socket.
+    NoResources = "no_resources", Us;
+    /// The resolver's queue is full.
+    ResolverBusy = "resolver_busy", Us;
+    /// The password verifiers' queue is full.
+    VerifierBusy = "verifier_busy", Us;
+    /// The drain deadline cut it.
+    Drained = "drained", Us;
+    /// Its task panicked; the worker and its neighbours went on.
+    Panicked = "panicked", Us;
+}
+
+impl Reason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The one name of this reason, in metrics and in logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+
+    /// Whose doing it was.
+    #[must_use]
+    pub fn blame(self) -> Blame {
+        Self::BLAMES[self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_unique_and_fit_prometheus() {
+        let labels: HashSet<_> = Reason::ALL.iter().map(|r| r.label()).collect();
+        assert_eq!(labels.len(), Reason::COUNT);
+        assert!(labels.iter().all(|l| l.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())));
+    }
+
+    #[test]
+    fn discriminants_index_the_tables() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+    }
+}
