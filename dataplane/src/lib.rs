@@ -1,11 +1,15 @@
 //! The data plane: one thread per core, each with its own io_uring, listeners and connections.
 //!
-//! The control plane sees one handle, [`Workers`]. In reading order: `worker` (the life of one core),
-//! `rt` (the runtime's door), `proto` (bytes to events), `policy` (facts to verdicts), `io` (sockets and clocks).
+//! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
+//! of one core), `core` (what its connections share), `rt` (the runtime's door), `proto` (bytes to events),
+//! `policy` (facts to verdicts), `io` (sockets and clocks).
 
+mod core;
 pub mod io;
 pub mod policy;
 pub mod proto;
+pub mod rt;
+mod worker;
 mod workers;
 
-pub use workers::{StartError, WorkerState, Workers, start};
+pub use workers::{Plan, StartError, WorkerState, Workers, start};

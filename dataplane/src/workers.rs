@@ -1,16 +1,47 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end.
 
+use crate::core::Wiring;
+use crate::io::inbox::{self, Inbox, Mail, Outbox};
+use crate::io::listener::{self, Own};
+use crate::io::{resolve, verify};
+use crate::policy::auth::Directory;
+use crate::policy::targets::Targets;
+use crate::worker::{self, Post, Serving};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
+use ringway_shared::config::{Config, Socks5};
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::SessionEnd;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+/// Session records waiting for the control plane; more are dropped and counted.
+const SESSION_ENDS_MAX: usize = 65_536;
+/// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
+const DESCRIPTORS_RESERVED: u64 = 128;
+/// A relayed connection's sockets.
+const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// At most one in so many descriptors is an end of a pipe.
+const PIPES_SHARE: u64 = 16;
 
 /// Why the data plane could not start. The text says what to do.
 #[derive(Debug)]
 pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for StartError {
+    fn from(text: String) -> Self {
+        StartError(text)
+    }
+}
 
 /// How a worker's thread is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,40 +57,183 @@ pub enum WorkerState {
     },
 }
 
-/// All workers of this process, and the resolver and verifiers that serve them.
-pub struct Workers {}
+/// What the data plane is started with.
+pub struct Plan {
+    pub config: Arc<Config>,
+    /// One for each worker.
+    pub cells: Vec<Arc<Cells>>,
+    /// Heartbeats count from here.
+    pub epoch: Instant,
+    /// Where the control port listens: a target of class `own`.
+    pub control_addresses: Vec<SocketAddr>,
+    /// The soft limit of descriptors (RLIMIT_NOFILE).
+    pub descriptors_max: u64,
+}
 
-/// Binds every listener, then starts resolver, verifiers and workers. `cells[i]` is worker i's;
-/// heartbeats count from `epoch`. Returns when every worker serves.
-pub fn start(_config: &Arc<Config>, _cells: &[Arc<Cells>], _epoch: Instant) -> Result<Workers, StartError> {
-    Err(StartError("being built".into()))
+/// All workers of this process, and the resolver and verifiers that serve them.
+pub struct Workers {
+    outboxes: Arc<[Outbox]>,
+    states: Vec<Arc<OnceLock<WorkerState>>>,
+    session_ends: Receiver<SessionEnd>,
+    addresses: Vec<SocketAddr>,
+    notices: Vec<String>,
+    connections_max: u64,
+}
+
+/// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker serves.
+pub fn start(plan: Plan) -> Result<Workers, StartError> {
+    let config = &plan.config;
+    let (listeners, addresses) = bind(&config.socks5, config.workers.count)?;
+    let (session_sender, session_ends) = bounded(SESSION_ENDS_MAX);
+    let (outboxes, inboxes) = inboxes(config.workers.count)?;
+    let wiring = wire(&plan, &addresses, outboxes.clone(), session_sender)?;
+    let mut workers = Workers {
+        states: inboxes.iter().map(|_| Arc::default()).collect(),
+        outboxes,
+        session_ends,
+        addresses,
+        notices: Vec::new(),
+        connections_max: wiring.connections_max,
+    };
+    let (serving_sender, serving) = bounded(config.workers.count);
+    for (index, (inbox, listeners)) in inboxes.into_iter().zip(listeners).enumerate() {
+        let post = Post { wiring: Wiring { index, ..wiring.clone() }, inbox, listeners, epoch: plan.epoch };
+        spawn(post, workers.states[index].clone(), serving_sender.clone())?;
+    }
+    drop(serving_sender);
+    workers.notices = await_serving(&serving, config.workers.count)?;
+    Ok(workers)
+}
+
+/// The listeners of each worker, and the addresses they have.
+fn bind(socks5: &Socks5, workers: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
+    let mut listeners: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for address in &socks5.listen {
+        let sockets = listener::bind_for_all(*address, workers, socks5.limits.backlog)?;
+        addresses.extend(sockets.first().and_then(listener::local_address));
+        for (worker, socket) in listeners.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    Ok((listeners, addresses))
+}
+
+fn inboxes(workers: usize) -> Result<(Arc<[Outbox]>, Vec<Inbox>), StartError> {
+    let pairs: Result<Vec<_>, _> = (0..workers).map(|_| inbox::inbox()).collect();
+    let pairs = pairs.map_err(|error| StartError(format!("cannot make a worker's inbox: {error}; raise `ulimit -n`")))?;
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    Ok((outboxes.into(), inboxes))
+}
+
+fn wire(
+    plan: &Plan,
+    addresses: &[SocketAddr],
+    outboxes: Arc<[Outbox]>,
+    session_ends: Sender<SessionEnd>,
+) -> Result<Wiring, StartError> {
+    let socks5 = &plan.config.socks5;
+    let (resolver, _ends_with_its_askers) = resolve::start(&socks5.dns, socks5.timeouts.name_lookup)?;
+    let directory = socks5.users.as_ref().map(|users| Arc::new(Directory::new(users.clone())));
+    let verifier = match &directory {
+        None => None,
+        Some(_) => {
+            let (verifier, _end_with_their_askers) = verify::start()
+                .map_err(|error| StartError(format!("cannot start the password verifiers: {error}")))?;
+            Some(verifier)
+        }
+    };
+    let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
+    let carried = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    let pipes_carried = plan.descriptors_max / PIPES_SHARE / 2 / plan.config.workers.count as u64;
+    Ok(Wiring {
+        index: 0,
+        config: plan.config.clone(),
+        cells: plan.cells.clone().into(),
+        outboxes,
+        own: Arc::new(Own(own)),
+        targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
+        directory,
+        resolver,
+        verifier,
+        session_ends,
+        connections_max: socks5.limits.connections.map_or(carried.max(1), |limit| limit as u64),
+        pipes_max: socks5.relay.pipes_per_worker.min(pipes_carried as usize),
+    })
+}
+
+fn spawn(
+    post: Post,
+    state: Arc<OnceLock<WorkerState>>,
+    serving: Sender<Serving>,
+) -> Result<(), StartError> {
+    let index = post.wiring.index;
+    let life = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            worker::run(post, |outcome| {
+                let _ = serving.send(outcome);
+            })
+        }));
+        let _ = state.set(match outcome {
+            Ok(cut) => WorkerState::Ended { cut },
+            Err(panic) => WorkerState::Died { cause: text_of(&*panic) },
+        });
+    };
+    let spawned = std::thread::Builder::new().name(format!("ringway-w{index}")).spawn(life);
+    spawned.map(|_| ()).map_err(|error| StartError(format!("cannot start worker {index}: {error}; raise `ulimit -u`")))
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
+}
+
+fn await_serving(serving: &Receiver<Serving>, workers: usize) -> Result<Vec<String>, StartError> {
+    let mut notices = Vec::new();
+    for _ in 0..workers {
+        match serving.recv() {
+            Ok(Ok(notice)) => notices.extend(notice),
+            Ok(Err(fault)) => return Err(StartError(fault)),
+            Err(_) => return Err(StartError("a worker died while starting; its panic is in the log".into())),
+        }
+    }
+    notices.dedup();
+    Ok(notices)
 }
 
 impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
     pub fn socks5_addresses(&self) -> &[SocketAddr] {
-        &[]
+        &self.addresses
     }
 
     /// What the operator should know about the start, e.g. why epoll is used instead of io_uring.
     #[must_use]
     pub fn notices(&self) -> &[String] {
-        &[]
+        &self.notices
+    }
+
+    /// Client connections served at once, over all workers.
+    #[must_use]
+    pub fn connections_max(&self) -> u64 {
+        self.connections_max
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.
     #[must_use]
-    pub fn tell(&self, _worker: usize, _command: Command) -> bool {
-        false
+    pub fn tell(&self, worker: usize, command: Command) -> bool {
+        self.outboxes.get(worker).is_some_and(|outbox| outbox.post(Mail::Command(command)).is_ok())
     }
 
     /// Takes up to `max` records of ended connections. Never blocks.
-    pub fn take_session_ends(&self, _into: &mut Vec<SessionEnd>, _max: usize) {}
+    pub fn take_session_ends(&self, into: &mut Vec<SessionEnd>, max: usize) {
+        into.extend(self.session_ends.try_iter().take(max));
+    }
 
     /// How worker `worker` is doing. Never blocks.
     #[must_use]
-    pub fn state(&self, _worker: usize) -> WorkerState {
-        WorkerState::Running
+    pub fn state(&self, worker: usize) -> WorkerState {
+        self.states.get(worker).and_then(|state| state.get()).cloned().unwrap_or(WorkerState::Running)
     }
 }

@@ -69,11 +69,16 @@ impl Outbox {
         self.queue.try_send(mail).map_err(|refused| match refused {
             TrySendError::Full(mail) | TrySendError::Disconnected(mail) => mail,
         })?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Wakes the worker, unless it has been woken already.
+    pub fn ring(&self) {
         if !self.bell.rung.swap(true, Ordering::AcqRel) {
             // EAGAIN would mean the counter is at its top: the worker is woken all the same.
             let _ = rustix::io::write(&self.bell.eventfd, &1u64.to_ne_bytes());
         }
-        Ok(())
     }
 }
 
@@ -94,6 +99,11 @@ impl Inbox {
     /// The next message, if one is there.
     pub fn take(&self) -> Option<Mail> {
         self.queue.try_recv().ok()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 }
 

@@ -1,0 +1,82 @@
+//! What all connections of one core share. Lives on the worker's thread and never leaves it.
+
+use crate::io::inbox::Outbox;
+use crate::io::listener::Own;
+use crate::io::pipes::PipePool;
+use crate::io::questions::Questions;
+use crate::io::relay::SCRATCH_BYTES;
+use crate::io::resolve::Resolver;
+use crate::io::sessions::Sessions;
+use crate::io::verify::{Remembered, Verifier};
+use crate::policy::auth::Directory;
+use crate::policy::targets::Targets;
+use crossbeam_channel::Sender;
+use ringway_shared::config::Config;
+use ringway_shared::metrics::Cells;
+use ringway_shared::session::SessionEnd;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a worker is given at its start; the same for all but `index` and what follows from it.
+#[derive(Clone)]
+pub struct Wiring {
+    pub index: usize,
+    pub config: Arc<Config>,
+    /// All workers' cells; `cells[index]` is this core's own.
+    pub cells: Arc<[Arc<Cells>]>,
+    /// All workers' inboxes.
+    pub outboxes: Arc<[Outbox]>,
+    pub own: Arc<Own>,
+    pub targets: Arc<Targets>,
+    pub directory: Option<Arc<Directory>>,
+    pub resolver: Resolver,
+    pub verifier: Option<Verifier>,
+    pub session_ends: Sender<SessionEnd>,
+    /// Client connections at once, over all workers.
+    pub connections_max: u64,
+    /// Pipes this core may make.
+    pub pipes_max: usize,
+}
+
+/// One core's state.
+pub struct Core {
+    pub wiring: Wiring,
+    pub cells: Arc<Cells>,
+    pub sessions: Sessions,
+    pub questions: Questions,
+    pub remembered: RefCell<Remembered>,
+    pub pipes: Rc<PipePool>,
+    /// The one buffer bytes are copied through; borrowed only between two waits.
+    pub scratch: RefCell<Box<[u8]>>,
+    pub draining: Cell<bool>,
+}
+
+impl Core {
+    #[must_use]
+    pub fn new(wiring: Wiring) -> Rc<Core> {
+        let cells = wiring.cells[wiring.index].clone();
+        let socks5 = &wiring.config.socks5;
+        Rc::new(Core {
+            sessions: Sessions::new(socks5.timeouts.clone()),
+            questions: Questions::default(),
+            remembered: RefCell::default(),
+            pipes: PipePool::new(wiring.pipes_max, socks5.relay.pipe_bytes, cells.clone()),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            draining: Cell::new(false),
+            cells,
+            wiring,
+        })
+    }
+
+    /// Client connections open on all cores.
+    #[must_use]
+    pub fn connections_everywhere(&self) -> u64 {
+        self.wiring.cells.iter().map(|cells| cells.active()).sum()
+    }
+
+    /// Rings this core's own bell, so that its main loop looks at the inbox and at the drain.
+    pub fn ring_bell(&self) {
+        self.wiring.outboxes[self.wiring.index].ring();
+    }
+}

@@ -1,0 +1,183 @@
+//! Listening sockets: binding them, accepting from them, and choosing the worker that serves.
+
+use crate::core::Core;
+use crate::io::inbox::Mail;
+use crate::io::socks;
+use crate::rt::{self, Ready};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Connections accepted for one wake; then the ring gets its turn.
+const ACCEPTS_PER_WAKE: usize = 64;
+/// How long a listener rests when descriptors or memory ran out.
+const BACKOFF: Duration = Duration::from_millis(50);
+/// A worker hands a socket over when it holds more than 5/4 of the mean and this many on top.
+const IMBALANCE_MIN: u64 = 16;
+
+/// Binds `address` once for each worker. Errors are for the operator: they name the remedy.
+pub fn bind_for_all(address: SocketAddr, workers: usize, backlog: u32) -> Result<Vec<OwnedFd>, String> {
+    let explain = |error: io::Error| {
+        let remedy = match Errno::from_io_error(&error) {
+            Some(Errno::ADDRINUSE) => "another process listens there: stop it (`ss -ltnp` names it) or choose another port",
+            Some(Errno::ADDRNOTAVAIL) => "no interface of this host has that address",
+            Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
+            _ => "check the address",
+        };
+        format!("socks5.listen {address}: {error}: {remedy}")
+    };
+    // SO_REUSEPORT would let a second ringway share the port unnoticed: ask once without it.
+    drop(bind(address, false).map_err(explain)?);
+    let first = bind(address, true).map_err(explain)?;
+    let resolved = first.local_addr().ok().and_then(|bound| bound.as_socket()).unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(bind(resolved, true).map_err(explain)?);
+    }
+    for socket in &sockets {
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(explain)?;
+    }
+    Ok(sockets.into_iter().map(OwnedFd::from).collect())
+}
+
+fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Accepted sockets inherit it: one system call less for each connection.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// The address a bound socket has, its port resolved.
+#[must_use]
+pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok())
+}
+
+/// ringway's own listeners, which are no targets unless the class `own` is named.
+pub struct Own(pub Vec<SocketAddr>);
+
+impl Own {
+    /// Whether connecting to `address` would reach one of ringway's listeners.
+    #[must_use]
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        let reaches = |listener: &SocketAddr| {
+            let same = listener.ip() == address.ip();
+            // Linux takes the unspecified address for "this host".
+            let through_any = address.ip().is_unspecified() && (listener.ip().is_loopback() || listener.ip().is_unspecified());
+            same || through_any || (listener.ip().is_unspecified() && is_local(address.ip()))
+        };
+        self.0.iter().filter(|listener| listener.port() == address.port()).any(reaches)
+    }
+}
+
+/// Whether this host has the address: only then can a socket be bound to it.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Accepts until the listener is shut down.
+pub async fn serve(core: Rc<Core>, listener: Rc<Ready>) {
+    while !core.draining.get() {
+        if listener.readable().await.is_err() {
+            return;
+        }
+        if accept_batch(&core, &listener) == Batch::Exhausted {
+            core.cells.accept_backoffs.add(1);
+            rt::sleep(BACKOFF).await;
+        }
+    }
+    // What the kernel had already accepted is still served: nobody is reset by a drain.
+    accept_batch(&core, &listener);
+}
+
+#[derive(PartialEq, Eq)]
+enum Batch {
+    Taken,
+    /// Descriptors or memory ran out: accepting at once again would only spin.
+    Exhausted,
+}
+
+fn accept_batch(core: &Rc<Core>, listener: &Ready) -> Batch {
+    for _ in 0..ACCEPTS_PER_WAKE {
+        match acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, peer)) => {
+                if let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) {
+                    place(core, socket, peer);
+                }
+            }
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
+            Err(Errno::AGAIN) => break,
+            // ECONNABORTED and the network errors of accept(2) belong to that one connection.
+            Err(_) => {}
+        }
+    }
+    Batch::Taken
+}
+
+/// Serves the socket here, or hands it to the least loaded worker when this one has far more than its share.
+fn place(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
+    let Some(other) = less_loaded(core) else { return adopt(core, socket, peer) };
+    match core.wiring.outboxes[other].post(Mail::Adopt { socket, peer }) {
+        Ok(()) => core.cells.handed_over.add(1),
+        Err(Mail::Adopt { socket, peer }) => adopt(core, socket, peer),
+        Err(_) => {}
+    }
+}
+
+fn less_loaded(core: &Core) -> Option<usize> {
+    let here = core.sessions.len() as u64;
+    let workers = core.wiring.cells.len() as u64;
+    if workers == 1 || here < IMBALANCE_MIN {
+        return None;
+    }
+    let loads = core.wiring.cells.iter().map(|cells| cells.active());
+    let (total, least) = loads.enumerate().fold((0, (u64::MAX, 0)), |(total, least), (worker, load)| {
+        (total + load, least.min((load, worker)))
+    });
+    (here * 4 * workers > total * 5 + IMBALANCE_MIN * 4 * workers && least.1 != core.wiring.index)
+        .then_some(least.1)
+}
+
+/// Begins to serve a socket on this core.
+pub fn adopt(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
+    // A failed registration (epoll only) closes the socket: the client sees its end.
+    if let Ok(client) = Ready::new(socket) {
+        socks::begin(core, client, peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_refused_with_a_remedy_even_to_ourselves() {
+        let first = bind_for_all("127.0.0.1:0".parse().unwrap(), 2, 16).unwrap();
+        let address = local_address(&first[0]).unwrap();
+        assert_eq!(local_address(&first[1]).unwrap(), address);
+        let fault = bind_for_all(address, 2, 16).unwrap_err();
+        assert!(fault.contains("another process listens there"), "{fault}");
+    }
+
+    #[test]
+    fn own_listeners_are_recognised_by_every_address_that_reaches_them() {
+        let own = Own(vec!["127.0.0.1:1080".parse().unwrap(), "0.0.0.0:9003".parse().unwrap()]);
+        for reached in ["127.0.0.1:1080", "0.0.0.0:1080", "127.0.0.1:9003", "127.0.0.9:9003"] {
+            assert!(own.contains(reached.parse().unwrap()), "{reached}");
+        }
+        for other in ["127.0.0.1:80", "127.0.0.2:1080", "192.0.2.1:9003"] {
+            assert!(!own.contains(other.parse().unwrap()), "{other}");
+        }
+    }
+}

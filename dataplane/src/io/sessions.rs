@@ -1,0 +1,286 @@
+//! The live connections of one core: their phases and deadlines, and how to cut them.
+//!
+//! No connection owns a timer. Each notes the tick of its last activity; a scan of the table finds
+//! those whose phase has lasted too long and cuts them by waking whatever they wait on.
+
+use crate::io::inbox::Ticket;
+use crate::io::questions::Questions;
+use crate::rt::Ready;
+use ringway_shared::config::Timeouts;
+use ringway_shared::reason::Reason;
+use ringway_shared::session::Target;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The length of a tick. Deadlines are kept to a tick in small tables, to [`SCAN_TICKS`] in large ones.
+pub const TICK: Duration = Duration::from_millis(100);
+/// A table is scanned once in so many ticks.
+const SCAN_TICKS: usize = 10;
+/// Entries scanned at each tick in any case.
+const SCAN_MIN: usize = 1024;
+
+/// What a connection is doing, which decides its deadline and how it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Greeting,
+    Authentication,
+    /// Waiting for a password verifier.
+    Verdict,
+    Request,
+    NameLookup,
+    Connect,
+    Relay,
+    HalfClosed,
+    /// Told that it failed; waiting for its end of stream so that the reply is not lost to a reset.
+    Farewell,
+}
+
+/// How long a refused client may take to read its reply and close.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+impl Phase {
+    fn limit(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Phase::Greeting => timeouts.greeting,
+            Phase::Authentication | Phase::Verdict => timeouts.authentication,
+            Phase::Request => timeouts.request,
+            Phase::NameLookup => timeouts.name_lookup,
+            Phase::Connect => timeouts.connect,
+            Phase::Relay => timeouts.idle,
+            Phase::HalfClosed => timeouts.half_closed,
+            Phase::Farewell => FAREWELL_LIMIT,
+        }
+    }
+
+    fn timeout_reason(self) -> Reason {
+        match self {
+            Phase::Greeting => Reason::GreetingTimeout,
+            Phase::Authentication => Reason::AuthTimeout,
+            Phase::Verdict => Reason::VerifierBusy,
+            Phase::Request => Reason::RequestTimeout,
+            Phase::NameLookup => Reason::NameLookupTimeout,
+            Phase::Connect => Reason::ConnectTimeout,
+            Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
+            Phase::HalfClosed => Reason::HalfClosedTimeout,
+        }
+    }
+
+    /// Whether the client still has to say something before ringway can act.
+    fn is_handshake(self) -> bool {
+        matches!(self, Phase::Greeting | Phase::Authentication | Phase::Request)
+    }
+}
+
+/// Facts for the record of a connection, filled in as they become known.
+#[derive(Default)]
+pub struct Facts {
+    pub user: Option<usize>,
+    pub target: Option<Target>,
+    pub address: Option<SocketAddr>,
+    pub reply: Option<u8>,
+    pub hint: Option<Box<str>>,
+    pub connect: Option<Duration>,
+}
+
+/// One connection, shared by its task and the table.
+pub struct Session {
+    pub client: Ready,
+    pub peer: SocketAddr,
+    pub accepted: Instant,
+    pub sent_bytes: Cell<u64>,
+    pub received_bytes: Cell<u64>,
+    pub facts: RefCell<Facts>,
+    target: RefCell<Option<Rc<Ready>>>,
+    question: Cell<Option<Ticket>>,
+    phase: Cell<Phase>,
+    opened_tick: u32,
+    /// The tick of the last activity in this phase.
+    since_tick: Cell<u32>,
+    allowed_ticks: Cell<u32>,
+    cut: Cell<Option<Reason>>,
+}
+
+impl Session {
+    /// Why it was cut, if it was. Whoever is woken from a wait asks this before reading the wake as news.
+    #[must_use]
+    pub fn cut_reason(&self) -> Option<Reason> {
+        self.cut.get()
+    }
+
+    /// Notes that the connection lives. Called for each read of a relay, so it must cost nothing.
+    pub fn touch(&self, now_tick: u32) {
+        self.since_tick.set(now_tick);
+    }
+
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// The socket now being dialled or relayed to.
+    pub fn set_target(&self, target: Option<Rc<Ready>>) {
+        *self.target.borrow_mut() = target;
+    }
+
+    /// The question now being waited on.
+    pub fn set_question(&self, ticket: Option<Ticket>) {
+        self.question.set(ticket);
+    }
+
+    /// Cuts the connection: the first reason stands, and whatever its task waits on ends.
+    fn cut_with(&self, reason: Reason, questions: &Questions) {
+        if self.cut.get().is_some() {
+            return;
+        }
+        self.cut.set(Some(reason));
+        match self.phase.get() {
+            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => self.client.shutdown(),
+            // The client is still owed a reply.
+            Phase::Verdict | Phase::NameLookup => {
+                if let Some(ticket) = self.question.get() {
+                    questions.expire(ticket);
+                }
+            }
+            Phase::Connect => self.abort_target(),
+            Phase::Relay | Phase::HalfClosed => {
+                self.client.abort();
+                self.abort_target();
+            }
+        }
+    }
+
+    fn abort_target(&self) {
+        if let Some(target) = self.target.borrow().as_ref() {
+            target.abort();
+        }
+    }
+}
+
+/// All connections of one core.
+pub struct Sessions {
+    table: RefCell<Slab<Rc<Session>>>,
+    tick: Cell<u32>,
+    scan_at: Cell<usize>,
+    timeouts: Timeouts,
+}
+
+impl Sessions {
+    #[must_use]
+    pub fn new(timeouts: Timeouts) -> Self {
+        Sessions {
+            table: RefCell::default(),
+            tick: Cell::new(0),
+            scan_at: Cell::new(0),
+            timeouts,
+        }
+    }
+
+    /// This core's coarse clock: ticks since its start.
+    #[must_use]
+    pub fn now_tick(&self) -> u32 {
+        self.tick.get()
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.borrow().len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Enters a new connection; its key is for [`Sessions::remove`].
+    pub fn insert(&self, client: Ready, peer: SocketAddr) -> (usize, Rc<Session>) {
+        let session = Rc::new(Session {
+            client,
+            peer,
+            accepted: Instant::now(),
+            sent_bytes: Cell::new(0),
+            received_bytes: Cell::new(0),
+            facts: RefCell::default(),
+            target: RefCell::default(),
+            question: Cell::new(None),
+            phase: Cell::new(Phase::Greeting),
+            opened_tick: self.tick.get(),
+            since_tick: Cell::new(self.tick.get()),
+            allowed_ticks: Cell::new(ticks(self.timeouts.greeting)),
+            cut: Cell::new(None),
+        });
+        (self.table.borrow_mut().insert(session.clone()), session)
+    }
+
+    pub fn remove(&self, key: usize) {
+        self.table.borrow_mut().try_remove(key);
+    }
+
+    /// Begins a phase with its configured limit.
+    pub fn enter(&self, session: &Session, phase: Phase) {
+        self.enter_for(session, phase, phase.limit(&self.timeouts));
+    }
+
+    /// Begins a phase with a limit of its own, e.g. one connect attempt of several.
+    pub fn enter_for(&self, session: &Session, phase: Phase, limit: Duration) {
+        session.phase.set(phase);
+        session.since_tick.set(self.tick.get());
+        session.allowed_ticks.set(ticks(limit));
+    }
+
+    /// Withdraws a cut that has been acted upon, e.g. a connect attempt before the next one.
+    pub fn forgive(&self, session: &Session) {
+        session.cut.set(None);
+    }
+
+    /// One tick of the coarse clock: cuts what has lasted too long in this tick's share of the table.
+    pub fn tick(&self, questions: &Questions) {
+        self.tick.set(self.tick.get().wrapping_add(1));
+        let table = self.table.borrow();
+        let slots = table.capacity();
+        let share = slots.min(SCAN_MIN.max(slots.div_ceil(SCAN_TICKS)));
+        let start = self.scan_at.get();
+        for offset in 0..share {
+            let key = (start + offset) % slots;
+            if let Some(session) = table.get(key)
+                && let Some(reason) = self.overdue(session)
+            {
+                session.cut_with(reason, questions);
+            }
+        }
+        self.scan_at.set((start + share).checked_rem(slots).unwrap_or(0));
+    }
+
+    fn overdue(&self, session: &Session) -> Option<Reason> {
+        let now = self.tick.get();
+        let phase = session.phase.get();
+        if now.wrapping_sub(session.since_tick.get()) >= session.allowed_ticks.get() {
+            return Some(phase.timeout_reason());
+        }
+        let in_handshake = now.wrapping_sub(session.opened_tick) >= ticks(self.timeouts.handshake);
+        (phase.is_handshake() && in_handshake).then_some(Reason::HandshakeTimeout)
+    }
+
+    /// Cuts every connection that has not said yet what it wants.
+    pub fn cut_handshakes(&self, reason: Reason, questions: &Questions) {
+        self.cut_where(reason, questions, |session| session.phase.get().is_handshake());
+    }
+
+    /// Cuts every connection; returns how many there were.
+    pub fn cut_all(&self, reason: Reason, questions: &Questions) -> u64 {
+        self.cut_where(reason, questions, |_| true)
+    }
+
+    fn cut_where(&self, reason: Reason, questions: &Questions, wanted: impl Fn(&Session) -> bool) -> u64 {
+        let table = self.table.borrow();
+        let chosen = table.iter().map(|(_, session)| session).filter(|session| wanted(session));
+        chosen.map(|session| session.cut_with(reason, questions)).count() as u64
+    }
+}
+
+/// A duration in ticks, rounded up, plus the tick that is already running.
+fn ticks(limit: Duration) -> u32 {
+    u32::try_from(limit.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,21 @@
+//! How many waits this core has handed to its runtime and got back.
+
+use std::cell::Cell;
+
+thread_local! {
+    static SUBMITTED: Cell<u64> = const { Cell::new(0) };
+    static COMPLETED: Cell<u64> = const { Cell::new(0) };
+}
+
+pub(super) fn submitted() {
+    SUBMITTED.set(SUBMITTED.get() + 1);
+}
+
+pub(super) fn completed() {
+    COMPLETED.set(COMPLETED.get() + 1);
+}
+
+/// Waits handed over and waits that came back, since this thread began.
+pub fn count() -> (u64, u64) {
+    (SUBMITTED.get(), COMPLETED.get())
+}

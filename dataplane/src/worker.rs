@@ -1,0 +1,174 @@
+//! The life of one core: pin, build the runtime, serve the listeners, obey the inbox, drain.
+
+use crate::core::{Core, Wiring};
+use crate::io::inbox::{Inbox, Mail};
+use crate::io::listener;
+use crate::io::questions::Reply;
+use crate::io::sessions::TICK;
+use crate::rt::{self, Ready, Runtime, waits};
+use ringway_shared::command::{Command, Drill};
+use ringway_shared::reason::Reason;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Messages read for one wake; then the ring gets its turn.
+const INBOX_BUDGET: usize = 256;
+
+/// What a worker's thread is started with.
+pub struct Post {
+    pub wiring: Wiring,
+    pub inbox: Inbox,
+    pub listeners: Vec<OwnedFd>,
+    /// The process's epoch, which heartbeats count from.
+    pub epoch: Instant,
+}
+
+/// What is known once the worker serves: a notice for the operator, if there is one.
+pub type Serving = Result<Option<String>, String>;
+
+/// Runs the worker on the calling thread until it has drained. `serving` is called once, when it serves or
+/// cannot. Returns how many connections were cut.
+pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
+    let config = post.wiring.config.clone();
+    if let Some(cpu) = config.workers.cpus.get(post.wiring.index)
+        && let Err(fault) = pin(*cpu)
+    {
+        serving(Err(fault));
+        return 0;
+    }
+    let mut runtime = match Runtime::build(config.workers.driver) {
+        Ok(runtime) => runtime,
+        Err(fault) => {
+            serving(Err(fault));
+            return 0;
+        }
+    };
+    let core = Core::new(post.wiring);
+    core.cells.driver.set(runtime.driver as u64);
+    core.cells.thread_id.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
+    let notice = runtime.notice.take();
+    runtime.run(async move {
+        let worker = match Worker::begin(core, post.inbox, post.listeners, post.epoch) {
+            Ok(worker) => worker,
+            Err(error) => {
+                serving(Err(format!("a worker cannot watch its descriptors: {error}")));
+                return 0;
+            }
+        };
+        serving(Ok(notice));
+        worker.obey().await
+    })
+}
+
+fn pin(cpu: usize) -> Result<(), String> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| format!("workers.cpus: cannot pin a worker to CPU {cpu}: {error}; choose one this process may use (`taskset -p $$`)"))
+}
+
+struct Worker {
+    core: Rc<Core>,
+    inbox: Inbox,
+    bell: Ready,
+    listeners: Vec<Rc<Ready>>,
+    cut: u64,
+}
+
+impl Worker {
+    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<OwnedFd>, epoch: Instant) -> std::io::Result<Worker> {
+        let bell = Ready::new(inbox.bell()?)?;
+        let listeners: Vec<Rc<Ready>> =
+            listeners.into_iter().map(|socket| Ready::new(socket).map(Rc::new)).collect::<Result<_, _>>()?;
+        for listener in &listeners {
+            spawn(&core, listener::serve(core.clone(), listener.clone()));
+        }
+        beat(&core, epoch);
+        spawn(&core, keep_time(core.clone(), epoch));
+        Ok(Worker { core, inbox, bell, listeners, cut: 0 })
+    }
+
+    /// Reads the inbox until told to drain and the last connection has ended.
+    async fn obey(mut self) -> u64 {
+        loop {
+            self.inbox.silence();
+            for _ in 0..INBOX_BUDGET {
+                let Some(mail) = self.inbox.take() else { break };
+                self.core.cells.inbox_messages.add(1);
+                self.act_on(mail);
+            }
+            if self.core.draining.get() && self.core.sessions.is_empty() {
+                return self.cut;
+            }
+            if !self.inbox.is_empty() {
+                self.core.ring_bell();
+            }
+            if self.bell.readable().await.is_err() {
+                return self.cut;
+            }
+        }
+    }
+
+    fn act_on(&mut self, mail: Mail) {
+        match mail {
+            Mail::Adopt { socket, peer } => listener::adopt(&self.core, socket, peer),
+            Mail::Resolved(ticket, answer) => self.core.questions.answer(ticket, Reply::Resolved(answer)),
+            Mail::Verified(ticket, accepted) => self.core.questions.answer(ticket, Reply::Verified(accepted)),
+            Mail::Command(Command::Drain) => self.drain(),
+            Mail::Command(Command::Cut) => {
+                self.drain();
+                self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
+            }
+            Mail::Command(Command::Drill(drill)) => self.drill(drill),
+        }
+    }
+
+    fn drain(&mut self) {
+        self.core.draining.set(true);
+        for listener in self.listeners.drain(..) {
+            listener.shutdown();
+        }
+        self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+    }
+
+    fn drill(&self, drill: Drill) {
+        match drill {
+            Drill::Panic { tasks } => {
+                for number in 0..tasks {
+                    spawn(&self.core, async move { panic!("drill: task {number} panics on purpose") });
+                }
+            }
+            #[allow(clippy::disallowed_methods, reason = "a drill holds the thread on purpose")]
+            Drill::Stall(duration) => std::thread::sleep(duration),
+            Drill::Die => panic!("drill: the worker dies on purpose"),
+        }
+    }
+}
+
+/// Spawns a task whose panic is counted and ends only it.
+fn spawn(core: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
+    let counting = core.clone();
+    rt::spawn(move || counting.cells.tasks_panicked.add(1), task);
+}
+
+/// Each tick: say that this core lives, measure how late the tick came, cut what is overdue.
+async fn keep_time(core: Rc<Core>, epoch: Instant) {
+    loop {
+        let due = Instant::now() + TICK;
+        rt::sleep(TICK).await;
+        let late = Instant::now().saturating_duration_since(due);
+        core.cells.loop_lag.record(late.as_micros() as u64);
+        beat(&core, epoch);
+        core.sessions.tick(&core.questions);
+    }
+}
+
+fn beat(core: &Core, epoch: Instant) {
+    core.cells.heartbeat_ms.set(epoch.elapsed().as_millis() as u64);
+    let (submitted, completed) = waits::count();
+    core.cells.submissions.set(submitted);
+    core.cells.completions.set(completed);
+}
+
+const _: () = assert!(TICK.as_millis() <= Duration::from_millis(500).as_millis());
