@@ -1,9 +1,10 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
-use crate::io::inbox::Outbox;
+use crate::io::inbox::{Outbox, ReturnAddress};
 use crate::io::listener::Own;
+use crate::io::login::Login;
 use crate::io::pipes::PipePool;
-use crate::io::questions::Questions;
+use crate::io::questions::{Question, Questions};
 use crate::io::relay::SCRATCH_BYTES;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::Sessions;
@@ -15,6 +16,7 @@ use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::SessionEnd;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,9 +31,9 @@ pub struct Wiring {
     pub outboxes: Arc<[Outbox]>,
     pub own: Arc<Own>,
     pub targets: Arc<Targets>,
-    pub directory: Option<Arc<Directory>>,
+    /// With `socks5.auth: password`: the users, and who verifies their hashes.
+    pub passwords: Option<(Arc<Directory>, Verifier)>,
     pub resolver: Resolver,
-    pub verifier: Option<Verifier>,
     pub session_ends: Sender<SessionEnd>,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
@@ -45,7 +47,8 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
-    pub remembered: RefCell<Remembered>,
+    /// `None`: nobody has to say who they are.
+    pub login: Option<Login>,
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
@@ -53,20 +56,29 @@ pub struct Core {
 }
 
 impl Core {
-    #[must_use]
-    pub fn new(wiring: Wiring) -> Rc<Core> {
+    /// Errors: the kernel gave no random bytes for the memory of verified passwords.
+    pub fn new(wiring: Wiring) -> io::Result<Rc<Core>> {
+        let login = wiring.passwords.clone().map(|(directory, verifier)| {
+            Remembered::new().map(|memory| Login { directory, verifier, remembered: RefCell::new(memory) })
+        });
         let cells = wiring.cells[wiring.index].clone();
         let socks5 = &wiring.config.socks5;
-        Rc::new(Core {
+        Ok(Rc::new(Core {
             sessions: Sessions::new(socks5.timeouts.clone()),
             questions: Questions::default(),
-            remembered: RefCell::default(),
+            login: login.transpose()?,
             pipes: PipePool::new(wiring.pipes_max, socks5.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             draining: Cell::new(false),
             cells,
             wiring,
-        })
+        }))
+    }
+
+    /// Where the answer to a question of this core goes.
+    #[must_use]
+    pub fn return_address(&self, question: &Question) -> ReturnAddress {
+        ReturnAddress { outbox: self.wiring.outboxes[self.wiring.index].clone(), ticket: question.ticket() }
     }
 
     /// Client connections open on all cores.

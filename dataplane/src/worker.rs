@@ -44,7 +44,13 @@ pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
             return 0;
         }
     };
-    let core = Core::new(post.wiring);
+    let core = match Core::new(post.wiring) {
+        Ok(core) => core,
+        Err(error) => {
+            serving(Err(format!("a worker cannot prepare its state: {error}")));
+            return 0;
+        }
+    };
     core.cells.driver.set(runtime.driver as u64);
     core.cells.thread_id.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
     let notice = runtime.notice.take();
@@ -77,7 +83,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<OwnedFd>, epoch: Instant) -> std::io::Result<Worker> {
+    fn begin(
+        core: Rc<Core>,
+        inbox: Inbox,
+        listeners: Vec<OwnedFd>,
+        epoch: Instant,
+    ) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
         let listeners: Vec<Rc<Ready>> =
             listeners.into_iter().map(|socket| Ready::new(socket).map(Rc::new)).collect::<Result<_, _>>()?;

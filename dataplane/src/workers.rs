@@ -121,7 +121,8 @@ fn bind(socks5: &Socks5, workers: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<Socke
 
 fn inboxes(workers: usize) -> Result<(Arc<[Outbox]>, Vec<Inbox>), StartError> {
     let pairs: Result<Vec<_>, _> = (0..workers).map(|_| inbox::inbox()).collect();
-    let pairs = pairs.map_err(|error| StartError(format!("cannot make a worker's inbox: {error}; raise `ulimit -n`")))?;
+    let pairs = pairs
+        .map_err(|error| StartError(format!("cannot make a worker's inbox: {error}; raise `ulimit -n`")))?;
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     Ok((outboxes.into(), inboxes))
 }
@@ -134,13 +135,12 @@ fn wire(
 ) -> Result<Wiring, StartError> {
     let socks5 = &plan.config.socks5;
     let (resolver, _ends_with_its_askers) = resolve::start(&socks5.dns, socks5.timeouts.name_lookup)?;
-    let directory = socks5.users.as_ref().map(|users| Arc::new(Directory::new(users.clone())));
-    let verifier = match &directory {
+    let passwords = match &socks5.users {
         None => None,
-        Some(_) => {
+        Some(users) => {
             let (verifier, _end_with_their_askers) = verify::start()
                 .map_err(|error| StartError(format!("cannot start the password verifiers: {error}")))?;
-            Some(verifier)
+            Some((Arc::new(Directory::new(users.clone())), verifier))
         }
     };
     let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
@@ -153,20 +153,15 @@ fn wire(
         outboxes,
         own: Arc::new(Own(own)),
         targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
-        directory,
+        passwords,
         resolver,
-        verifier,
         session_ends,
         connections_max: socks5.limits.connections.map_or(carried.max(1), |limit| limit as u64),
         pipes_max: socks5.relay.pipes_per_worker.min(pipes_carried as usize),
     })
 }
 
-fn spawn(
-    post: Post,
-    state: Arc<OnceLock<WorkerState>>,
-    serving: Sender<Serving>,
-) -> Result<(), StartError> {
+fn spawn(post: Post, state: Arc<OnceLock<WorkerState>>, serving: Sender<Serving>) -> Result<(), StartError> {
     let index = post.wiring.index;
     let life = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -180,7 +175,9 @@ fn spawn(
         });
     };
     let spawned = std::thread::Builder::new().name(format!("ringway-w{index}")).spawn(life);
-    spawned.map(|_| ()).map_err(|error| StartError(format!("cannot start worker {index}: {error}; raise `ulimit -u`")))
+    spawned
+        .map(|_| ())
+        .map_err(|error| StartError(format!("cannot start worker {index}: {error}; raise `ulimit -u`")))
 }
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {

@@ -24,7 +24,9 @@ const IMBALANCE_MIN: u64 = 16;
 pub fn bind_for_all(address: SocketAddr, workers: usize, backlog: u32) -> Result<Vec<OwnedFd>, String> {
     let explain = |error: io::Error| {
         let remedy = match Errno::from_io_error(&error) {
-            Some(Errno::ADDRINUSE) => "another process listens there: stop it (`ss -ltnp` names it) or choose another port",
+            Some(Errno::ADDRINUSE) => {
+                "another process listens there: stop it (`ss -ltnp` names it) or choose another port"
+            }
             Some(Errno::ADDRNOTAVAIL) => "no interface of this host has that address",
             Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
             _ => "check the address",
@@ -74,7 +76,8 @@ impl Own {
         let reaches = |listener: &SocketAddr| {
             let same = listener.ip() == address.ip();
             // Linux takes the unspecified address for "this host".
-            let through_any = address.ip().is_unspecified() && (listener.ip().is_loopback() || listener.ip().is_unspecified());
+            let through_any = address.ip().is_unspecified()
+                && (listener.ip().is_loopback() || listener.ip().is_unspecified());
             same || through_any || (listener.ip().is_unspecified() && is_local(address.ip()))
         };
         self.0.iter().filter(|listener| listener.port() == address.port()).any(reaches)
@@ -142,9 +145,9 @@ fn less_loaded(core: &Core) -> Option<usize> {
         return None;
     }
     let loads = core.wiring.cells.iter().map(|cells| cells.active());
-    let (total, least) = loads.enumerate().fold((0, (u64::MAX, 0)), |(total, least), (worker, load)| {
-        (total + load, least.min((load, worker)))
-    });
+    let (total, least) = loads
+        .enumerate()
+        .fold((0, (u64::MAX, 0)), |(total, least), (worker, load)| (total + load, least.min((load, worker))));
     (here * 4 * workers > total * 5 + IMBALANCE_MIN * 4 * workers && least.1 != core.wiring.index)
         .then_some(least.1)
 }

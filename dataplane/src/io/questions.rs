@@ -62,7 +62,8 @@ impl Questions {
 
     fn settle(&self, ticket: Ticket, state: State) {
         let mut slots = self.slots.borrow_mut();
-        let Some(slot) = slots.get_mut(ticket.slot as usize).filter(|s| s.generation == ticket.generation) else {
+        let Some(slot) = slots.get_mut(ticket.slot as usize).filter(|s| s.generation == ticket.generation)
+        else {
             return;
         };
         if let State::Asked(waker) = std::mem::replace(&mut slot.state, state) {

@@ -137,7 +137,9 @@ impl Session {
         }
         self.cut.set(Some(reason));
         match self.phase.get() {
-            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => self.client.shutdown(),
+            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => {
+                self.client.shutdown()
+            }
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {
                 if let Some(ticket) = self.question.get() {
@@ -170,12 +172,7 @@ pub struct Sessions {
 impl Sessions {
     #[must_use]
     pub fn new(timeouts: Timeouts) -> Self {
-        Sessions {
-            table: RefCell::default(),
-            tick: Cell::new(0),
-            scan_at: Cell::new(0),
-            timeouts,
-        }
+        Sessions { table: RefCell::default(), tick: Cell::new(0), scan_at: Cell::new(0), timeouts }
     }
 
     /// This core's coarse clock: ticks since its start.

@@ -4,15 +4,13 @@
 
 use crate::core::Core;
 use crate::io::dial::{self, Dialled};
-use crate::io::inbox::ReturnAddress;
+use crate::io::login;
 use crate::io::questions;
 use crate::io::relay;
 use crate::io::resolve::LookupError;
 use crate::io::sessions::{Phase, Session};
-use crate::io::verify::Job;
-use crate::policy::auth::Check;
 use crate::policy::targets::{Facts, Permit, Verdict};
-use crate::proto::socks5::{Auth, Awaiting, Command, Credentials, Event, Handshake, Reply, Request, UNBOUND};
+use crate::proto::socks5::{Auth, Awaiting, Command, Event, Handshake, Reply, Request, UNBOUND};
 use crate::rt::{self, Ready};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Host, SessionEnd, Target};
@@ -31,17 +29,14 @@ pub fn begin(core: &Rc<Core>, client: Ready, peer: SocketAddr) {
     let mut seat = Seat { core: core.clone(), session, key, reason: Reason::Panicked };
     if core.connections_everywhere() > core.wiring.connections_max {
         seat.session.client.abort();
-        seat.reason = Reason::LimitConnections;
+        seat.ends_for(Reason::LimitConnections);
         return;
     }
     let counting = core.clone();
-    rt::spawn(
-        move || counting.cells.tasks_panicked.add(1),
-        async move {
-            let reason = serve(&seat.core, &seat.session).await;
-            seat.reason = reason;
-        },
-    );
+    rt::spawn(move || counting.cells.tasks_panicked.add(1), async move {
+        let reason = serve(&seat.core, &seat.session).await;
+        seat.ends_for(reason);
+    });
 }
 
 /// A connection's place in the table. Its drop is the one end of every connection, a panic's too.
@@ -50,6 +45,12 @@ struct Seat {
     session: Rc<Session>,
     key: usize,
     reason: Reason,
+}
+
+impl Seat {
+    fn ends_for(&mut self, reason: Reason) {
+        self.reason = reason;
+    }
 }
 
 impl Drop for Seat {
@@ -78,12 +79,13 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
     let facts = std::mem::take(&mut *session.facts.borrow_mut());
     let duration = session.accepted.elapsed();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let directory = core.wiring.directory.as_ref();
     SessionEnd {
         worker: core.wiring.index as u16,
         accepted_at_ms: now.saturating_sub(duration).as_millis() as u64,
         client: session.peer,
-        user: facts.user.and_then(|index| directory.map(|names| names.name(index).clone())),
+        user: facts
+            .user
+            .and_then(|index| core.login.as_ref().map(|login| login.directory.name(index).clone())),
         target: facts.target,
         address: facts.address,
         reply: facts.reply,
@@ -112,7 +114,7 @@ async fn serve(core: &Core, session: &Session) -> Reason {
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
 async fn establish(core: &Core, session: &Session) -> Result<(Dialled, Vec<u8>), Reason> {
-    let demanded = if core.wiring.directory.is_some() { Auth::Password } else { Auth::None };
+    let demanded = if core.login.is_some() { Auth::Password } else { Auth::None };
     let mut handshake = Handshake::new(demanded);
     let request = match converse(core, session, &mut handshake).await {
         Ok(request) => request,
@@ -159,7 +161,7 @@ async fn converse(core: &Core, session: &Session, handshake: &mut Handshake) -> 
                 }
                 Event::Authenticate(credentials) => {
                     say(session, handshake).await?;
-                    let accepted = authenticate(core, session, &credentials).await?;
+                    let accepted = login::authenticate(core, session, &credentials).await?;
                     handshake.verdict(accepted);
                 }
                 Event::Failed(reason) => {
@@ -210,59 +212,6 @@ async fn read_into(core: &Core, session: &Session, handshake: &mut Handshake) ->
     }
 }
 
-async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Result<bool, Reason> {
-    let Some(directory) = &core.wiring.directory else { return Ok(false) };
-    let user = match directory.check(&credentials.name, &credentials.password) {
-        Check::Accept(user) => Some(user),
-        Check::Refuse => None,
-        Check::Hash { user, hash } => {
-            if verify(core, session, user, hash, credentials).await? { user } else { None }
-        }
-    };
-    let Some(user) = user else { return Ok(false) };
-    session.facts.borrow_mut().user = Some(user);
-    if let Some(cells) = core.cells.users.get(user) {
-        cells.opened.add(1);
-    }
-    Ok(true)
-}
-
-/// Has a hashed password verified off this core, unless it was verified here not long ago.
-async fn verify(
-    core: &Core,
-    session: &Session,
-    user: Option<usize>,
-    hash: &std::sync::Arc<str>,
-    credentials: &Credentials,
-) -> Result<bool, Reason> {
-    let now = session.accepted;
-    if user.is_some() && core.remembered.borrow_mut().knows(hash, &credentials.password, now) {
-        return Ok(true);
-    }
-    let Some(verifier) = &core.wiring.verifier else { return Ok(false) };
-    let question = core.questions.open();
-    session.set_question(Some(question.ticket()));
-    core.sessions.enter(session, Phase::Verdict);
-    let back = return_address(core, &question);
-    let job = Job { hash: hash.clone(), password: credentials.password.clone(), decoy: user.is_none(), back };
-    verifier.ask(job).map_err(|_| Reason::VerifierBusy)?;
-    let answer = question.await;
-    session.set_question(None);
-    match answer {
-        Some(questions::Reply::Verified(accepted)) => {
-            if accepted {
-                core.remembered.borrow_mut().remember(hash, &credentials.password, now);
-            }
-            Ok(accepted)
-        }
-        _ => Err(session.cut_reason().unwrap_or(Reason::VerifierBusy)),
-    }
-}
-
-fn return_address(core: &Core, question: &questions::Question) -> ReturnAddress {
-    ReturnAddress { outbox: core.wiring.outboxes[core.wiring.index].clone(), ticket: question.ticket() }
-}
-
 /// Does what the request asks, up to an established connection.
 async fn fulfil(core: &Core, session: &Session, request: &Request) -> Result<Dialled, Reason> {
     session.facts.borrow_mut().target = Some(request.target.clone());
@@ -283,7 +232,7 @@ async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result
     let question = core.questions.open();
     session.set_question(Some(question.ticket()));
     core.sessions.enter(session, Phase::NameLookup);
-    core.wiring.resolver.ask(name, return_address(core, &question)).map_err(|_| Reason::ResolverBusy)?;
+    core.wiring.resolver.ask(name, core.return_address(&question)).map_err(|_| Reason::ResolverBusy)?;
     let answer = question.await;
     session.set_question(None);
     core.cells.dns.record(begun.elapsed().as_micros() as u64);

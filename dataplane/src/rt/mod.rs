@@ -113,7 +113,9 @@ fn refusal(error: &io::Error) -> String {
             "the kernel or the container's seccomp profile does not offer it: Linux 5.11 or later with \
              CONFIG_IO_URING is needed"
         }
-        Some(Errno::NOMEM) => "its rings do not fit the locked-memory limit: raise `ulimit -l` (LimitMEMLOCK=)",
+        Some(Errno::NOMEM) => {
+            "its rings do not fit the locked-memory limit: raise `ulimit -l` (LimitMEMLOCK=)"
+        }
         Some(Errno::MFILE | Errno::NFILE) => "no descriptor is left: raise `ulimit -n` (LimitNOFILE=)",
         _ => "this kernel does not accept the ring",
     };
@@ -180,13 +182,10 @@ mod tests {
                 ours.set_nonblocking(true).unwrap();
                 let ours = Rc::new(Ready::new(ours).unwrap());
                 let aborter = ours.clone();
-                spawn(
-                    || (),
-                    async move {
-                        sleep(Duration::from_millis(5)).await;
-                        aborter.abort();
-                    },
-                );
+                spawn(|| (), async move {
+                    sleep(Duration::from_millis(5)).await;
+                    aborter.abort();
+                });
                 let _ = ours.readable().await;
                 let error = std::io::Read::read(&mut &peer, &mut [0; 1]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -201,13 +200,10 @@ mod tests {
                 let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
                 let hand = bell.try_clone().unwrap();
                 let bell = Ready::new(bell).unwrap();
-                spawn(
-                    || (),
-                    async move {
-                        sleep(Duration::from_millis(5)).await;
-                        rustix::io::write(&hand, &1u64.to_ne_bytes()).unwrap();
-                    },
-                );
+                spawn(|| (), async move {
+                    sleep(Duration::from_millis(5)).await;
+                    rustix::io::write(&hand, &1u64.to_ne_bytes()).unwrap();
+                });
                 bell.readable().await.unwrap();
             });
         });

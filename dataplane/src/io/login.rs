@@ -1,0 +1,74 @@
+//! Who the client is: policy decides what it can, a verifier's thread checks hashed passwords.
+
+use crate::core::Core;
+use crate::io::questions::Reply;
+use crate::io::sessions::{Phase, Session};
+use crate::io::verify::{Job, Remembered, Verifier};
+use crate::policy::auth::{Check, Directory};
+use crate::proto::socks5::Credentials;
+use ringway_shared::reason::Reason;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What one core needs to tell users apart.
+pub struct Login {
+    pub directory: Arc<Directory>,
+    pub verifier: Verifier,
+    /// Hashed passwords verified here not long ago.
+    pub remembered: RefCell<Remembered>,
+}
+
+/// Whether the credentials are a user's; if so the session is that user's from here on.
+pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Result<bool, Reason> {
+    let Some(login) = &core.login else { return Ok(false) };
+    let user = match login.directory.check(&credentials.name, &credentials.password) {
+        Check::Accept(user) => Some(user),
+        Check::Refuse => None,
+        Check::Hash { user, phc } => {
+            let accepted = verify(core, login, session, user, phc, credentials).await?;
+            user.filter(|_| accepted)
+        }
+    };
+    let Some(user) = user else { return Ok(false) };
+    session.facts.borrow_mut().user = Some(user);
+    if let Some(cells) = core.cells.users.get(user) {
+        cells.opened.add(1);
+    }
+    Ok(true)
+}
+
+async fn verify(
+    core: &Core,
+    login: &Login,
+    session: &Session,
+    user: Option<usize>,
+    hash: &str,
+    credentials: &Credentials,
+) -> Result<bool, Reason> {
+    let name = user.map(|user| login.directory.name(user));
+    let password = &credentials.password;
+    if name.is_some_and(|name| login.remembered.borrow().holds(name, hash, password, Instant::now())) {
+        return Ok(true);
+    }
+    let question = core.questions.open();
+    session.set_question(Some(question.ticket()));
+    core.sessions.enter(session, Phase::Verdict);
+    let job = Job {
+        hash: hash.into(),
+        password: password.clone(),
+        decoy: user.is_none(),
+        deadline: Instant::now() + core.wiring.config.socks5.timeouts.authentication,
+        back: core.return_address(&question),
+    };
+    login.verifier.ask(job).map_err(|_| Reason::VerifierBusy)?;
+    let answer = question.await;
+    session.set_question(None);
+    let Some(Reply::Verified(accepted)) = answer else {
+        return Err(session.cut_reason().unwrap_or(Reason::VerifierBusy));
+    };
+    if let (true, Some(name)) = (accepted, name) {
+        login.remembered.borrow_mut().keep(name, hash, password, Instant::now());
+    }
+    Ok(accepted)
+}
