@@ -43,7 +43,8 @@ impl Effective {
         self.settings.iter().find(|setting| setting.key.path == path)
     }
 
-    /// For `GET /config`: `{"socks5.auth": {"value": "none", "origin": "default", "reload": "new_connections"}, …}`.
+    /// For `GET /config`, by key:
+    /// `{"socks5.auth": {"value": "none", "origin": "default", "reload": "new_connections"}, …}`.
     #[must_use]
     pub fn to_json(&self) -> Json {
         let entry = |setting: &Setting| {

@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn what_a_configuration_does_not_need_is_refused_at_its_place() {
         assert_eq!(wrong("a: 1\n---\nb: 2\n"), "2:1: a second document begins here: keep one in this file");
-        assert_eq!(wrong("a: &x 1\n"), "1:7: anchors and aliases are not served: write the value out");
-        assert_eq!(wrong("a: !!str 1\n"), "1:10: tags are not served: remove it, or put the text in quotes");
+        assert_eq!(wrong("a: &x 1\n"), "1:4: anchors and aliases are not served: write the value out");
+        assert_eq!(wrong("a: !!str 1\n"), "1:4: tags are not served: remove it, or put the text in quotes");
         assert_eq!(wrong("[a]: 1\n"), "1:1: a key must be a word, not a list or a mapping");
         assert_eq!(wrong("a: 1\0\nb: 2\n"), "1:5: a control character: YAML text may not hold one");
         assert!(wrong(&"[".repeat(100)).ends_with("nested deeper than 16 levels"));
