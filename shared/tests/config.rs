@@ -2,6 +2,8 @@
 //!
 //! `RINGWAY_BLESS=1 cargo test -p ringway-shared` writes the expected texts and docs/configuration.md anew.
 
+#![allow(clippy::unwrap_used)] // also in the helpers, which clippy does not take for tests
+
 use proptest::prelude::*;
 use ringway_shared::config::{
     self, Config, Faults, HostFacts, KEYS, Loaded, Source, SourceFile, Sources, TargetClass, Value, print,
@@ -308,6 +310,31 @@ fn the_schema_knows_every_key_and_its_default() {
     }
 }
 
+/// Texts made to be slow: the time must grow with the length, not with its square.
+#[test]
+fn no_text_within_the_limits_takes_long() {
+    for piece in [
+        "[", "{", "- ", "? ", "a: ", "&a ", "!a ", "a\n", "\"a\" ", "a: [\n", "#\n", "- a\n", "{a: ", "'",
+        "[a, ", "|\n",
+    ] {
+        let text = piece.repeat(config::FILE_BYTES_MAX / piece.len());
+        let began = std::time::Instant::now();
+        let _ = load(Some(&text), &[], &[]).map_err(|faults| faults.to_string());
+        assert!(began.elapsed().as_secs() < 10, "{piece:?}");
+    }
+}
+
+#[test]
+fn the_most_users_can_be_read_and_no_more() {
+    for (count, fits) in [(config::USERS_MAX, true), (config::USERS_MAX + 1, false)] {
+        let line = |n: usize| format!("  - {{name: u{n}, password: \"{{plain}}{n}\"}}\n");
+        let text: String = std::iter::once("users:\n".to_owned()).chain((0..count).map(line)).collect();
+        let began = std::time::Instant::now();
+        let result = load_with(None, &[], &["socks5.auth=password"], &|_| Ok(text.clone()));
+        assert_eq!(result.is_ok(), fits);
+    }
+}
+
 /// Texts near enough to a configuration to get past the first line.
 fn nearly_yaml() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -357,15 +384,19 @@ fn nearly_yaml() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_it_panic(file in nearly_yaml(), users in nearly_yaml(), set in nearly_yaml(), value in nearly_yaml()) {
+    fn no_text_makes_it_panic(
+        file in nearly_yaml(),
+        users in nearly_yaml(),
+        set in nearly_yaml(),
+        value in nearly_yaml(),
+        key in 0..KEYS.len(),
+    ) {
         let _ = load_with(Some(&file), &[], &[&set], &|_| Ok(users.clone())).map_err(|faults| faults.to_string());
-        for key in KEYS {
-            let _ = load(None, &[], &[&format!("{}={value}", key.path)]).map_err(|faults| faults.to_string());
-        }
-        let _ = load_with(None, &[], &["socks5.auth=password"], &|_| Ok(users.clone()));
+        let _ = load(None, &[], &[&format!("{}={value}", KEYS[key].path)]).map_err(|faults| faults.to_string());
+        let _ = load_with(None, &[], &["socks5.auth=password"], &|_| Ok(users.clone())).map_err(|faults| faults.to_string());
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Excerpt {
 /// Whether a line's beginning is nothing but `key: ` or `- `.
 fn is_plain_key(before: &str) -> bool {
     before.len() < EXCERPT_MAX
-        && before.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | ':' | '-'))
+        && before.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t' | '_' | ':' | '-'))
 }
 
 impl fmt::Display for Fault {

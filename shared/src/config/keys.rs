@@ -124,7 +124,7 @@ pub fn is_section(path: &str) -> bool {
 pub fn is_later(path: &str) -> bool {
     LATER.iter().any(|entry| match entry.strip_suffix('*') {
         Some(start) => path.starts_with(start),
-        None => path == *entry,
+        None => path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
     })
 }
 
@@ -406,3 +406,32 @@ pub static KEYS: &[Key] = &[
         "Writes one line for each connection at its end: who, to where, bytes each way, duration, reason.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_once_in_a_known_section_and_is_explained() {
+        for key in KEYS {
+            assert!(SECTIONS.iter().any(|(path, _)| *path == key.section()), "{}", key.path);
+            assert!(key.doc.ends_with('.'), "{}: the doc is made of sentences", key.path);
+            assert_eq!(KEYS.iter().filter(|other| other.path == key.path).count(), 1, "{}", key.path);
+            assert!(!is_section(key.path), "{}", key.path);
+        }
+        assert!(PLAIN_NAMES.iter().all(|(_, path)| find(path).is_some()));
+    }
+
+    #[test]
+    fn later_keys_are_known_with_all_they_hold() {
+        for (path, later) in [
+            ("socks5.udp", true),
+            ("socks5.udp.ports", true),
+            ("websocket.auth", true),
+            ("socks5.udpx", false),
+            ("websocket", false),
+        ] {
+            assert_eq!(is_later(path), later, "{path}");
+        }
+    }
+}

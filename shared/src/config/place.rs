@@ -12,6 +12,15 @@ pub struct Span {
     pub width: usize,
 }
 
+impl Span {
+    /// From the start of this one to the end of another.
+    pub(super) fn until(self, end: Span) -> Span {
+        let width =
+            if end.line == self.line { (end.column + end.width).saturating_sub(self.column) } else { 0 };
+        Span { width, ..self }
+    }
+}
+
 /// Who said it. The order is that of precedence, lowest first, and of listing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {

@@ -85,17 +85,19 @@ pub fn address(node: &Node, default_port: Option<u16>) -> Read<SocketAddr> {
         }
         (Ok(address), ..) => Ok(address),
         (_, Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
-        (_, Some(ip), None) => {
-            let example = SocketAddr::new(ip, 1080);
-            wrong(node.span, format!("{} has no port: write for example {example}", quote(text)))
+        (_, Some(IpAddr::V4(ip)), None) => {
+            wrong(node.span, format!("{} has no port: write {ip}:PORT", quote(text)))
         }
-        _ => wrong(
-            node.span,
-            format!(
-                "{} is not an IP address with a port: write for example 127.0.0.1:1080 or [::1]:1080",
-                quote(text)
-            ),
-        ),
+        (_, Some(IpAddr::V6(ip)), None) => {
+            wrong(node.span, format!("{} has no port: write [{ip}]:PORT", quote(text)))
+        }
+        (_, None, Some(_)) => {
+            wrong(node.span, format!("{} is not an IP address: a name cannot stand here", quote(text)))
+        }
+        (_, None, None) => {
+            let remedy = "is not an IP address with a port: write for example 127.0.0.1:1080 or [::1]:1080";
+            wrong(node.span, format!("{} {remedy}", quote(text)))
+        }
     }
 }
 

@@ -112,22 +112,24 @@ impl<'a> Reader<'a> {
             return Err(Wrong::at(span, format!("nested deeper than {NESTING_MAX} levels")));
         }
         refuse_references(&event, span)?;
-        let data = match event {
+        match event {
             Event::Scalar(text, style, ..) => {
-                Data::Scalar { text: text.into_owned(), quoted: style != ScalarStyle::Plain }
+                let quoted = style != ScalarStyle::Plain;
+                Ok(Node { span, data: Data::Scalar { text: text.into_owned(), quoted } })
             }
-            Event::SequenceStart(..) => Data::List(self.list(depth)?),
-            Event::MappingStart(..) => Data::Map(self.map(depth)?),
-            _ => return Err(Wrong::at(span, "not valid YAML: a value is missing here")),
-        };
-        Ok(Node { span, data })
+            Event::SequenceStart(..) => self.list(span, depth),
+            Event::MappingStart(..) => Ok(Node { span, data: Data::Map(self.map(depth)?) }),
+            _ => Err(Wrong::at(span, "not valid YAML: a value is missing here")),
+        }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Vec<Node>, Wrong> {
+    fn list(&mut self, start: Span, depth: usize) -> Result<Node, Wrong> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(items),
+                (Event::SequenceEnd, end) => {
+                    return Ok(Node { span: start.until(end), data: Data::List(items) });
+                }
                 (event, span) => items.push(self.node(event, span, depth + 1)?),
             }
         }
