@@ -1,4 +1,5 @@
 //! The verifier's threads, seen through a worker's inbox.
+#![allow(clippy::unwrap_used)] // a test that cannot go on should end
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use ringway_dataplane::io::Busy;

@@ -200,3 +200,71 @@ impl Drop for Flight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::inbox::{Inbox, Outbox, Ticket, inbox};
+
+    fn question(outbox: &Outbox, slot: u32) -> Question {
+        let places = Arc::new(Semaphore::new(1));
+        Question {
+            name: "a.test".into(),
+            asked: Instant::now(),
+            back: ReturnAddress { outbox: outbox.clone(), ticket: Ticket { slot, generation: 0 } },
+            _place: places.try_acquire_owned().unwrap(),
+        }
+    }
+
+    fn answers(inbox: &Inbox) -> Vec<(u32, Answer)> {
+        let resolved = |mail| match mail {
+            Mail::Resolved(ticket, answer) => (ticket.slot, answer),
+            _ => panic!("not an answer"),
+        };
+        std::iter::from_fn(|| inbox.take()).map(resolved).collect()
+    }
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn a_lookup_that_panics_answers_and_the_name_can_be_asked_again() {
+        let (outbox, inbox) = inbox().unwrap();
+        let flights = Flights::default();
+        let flight = flights.board(question(&outbox, 1)).unwrap();
+        assert!(flights.board(question(&outbox, 2)).is_none());
+        let panicked = run(async {
+            tokio::spawn(async move {
+                let _under_way = flight;
+                panic!("on purpose");
+            })
+            .await
+        });
+        assert!(panicked.is_err());
+        assert_eq!(answers(&inbox), [(1, Err(LookupError::Failed)), (2, Err(LookupError::Failed))]);
+        assert!(flights.board(question(&outbox, 3)).is_some());
+    }
+
+    #[test]
+    fn an_answer_waits_a_little_for_a_full_inbox() {
+        let (outbox, inbox) = inbox().unwrap();
+        let fill = || while outbox.post(Mail::Verified(Ticket { slot: 0, generation: 0 }, true)).is_ok() {};
+        fill();
+        run(async {
+            let delivery = tokio::spawn(deliver(vec![question(&outbox, 1)], Ok(vec![[127, 0, 0, 1].into()])));
+            tokio::task::yield_now().await; // refused once
+            inbox.take().unwrap();
+            delivery.await.unwrap();
+        });
+        let last = std::iter::from_fn(|| inbox.take()).last();
+        assert!(matches!(last, Some(Mail::Resolved(..))));
+
+        fill();
+        run(deliver(vec![question(&outbox, 1)], Err(LookupError::Failed)));
+        assert!(
+            std::iter::from_fn(|| inbox.take()).all(|mail| matches!(mail, Mail::Verified(..))),
+            "dropped"
+        );
+    }
+}

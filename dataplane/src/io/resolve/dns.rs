@@ -92,11 +92,11 @@ impl Dns {
         Err(LookupError::NotFound)
     }
 
-    /// The absolute names that `name` may stand for. None: hickory knows no such name (an empty or long label).
+    /// The absolute names that `name` may stand for. None: it is the root or no name at all (an empty or long label).
     fn candidates(&self, name: &str) -> Vec<Name> {
         // from_utf8 would refuse underscores, which exist in the wild.
         let parsed = if name.is_ascii() { Name::from_ascii(name) } else { Name::from_utf8(name) };
-        let Ok(own) = parsed else {
+        let Some(own) = parsed.ok().filter(|own| !own.is_root()) else {
             return Vec::new();
         };
         let search = if name.contains('.') { &[] } else { self.search.as_slice() };
