@@ -1,6 +1,6 @@
 //! Any chunking of the same bytes gives the same events, the same output and the same payload.
 //!
-//! The long run: `PROPTEST_CASES=1000000 cargo test --release -p ringway-dataplane --test chunking`.
+//! `PROPTEST_CASES` says how many are tried; tests/soak.rs is the quicker way to a million.
 
 // A test file is all test, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,4 +1,7 @@
-//! Plays a whole SOCKS5 handshake, and knows what its output must be. Shared by tests/chunking.rs and fuzz/.
+//! Plays a whole SOCKS5 handshake, and knows what its output must be. Shared by chunking.rs, soak.rs and fuzz/.
+
+// Each of them uses its part; a test's helper may panic.
+#![allow(dead_code, clippy::expect_used)]
 
 use ringway_dataplane::proto::socks5::{
     Auth, Awaiting, Event, Handshake, INPUT_MAX, OUTPUT_MAX, Reply, UNBOUND,
@@ -13,6 +16,32 @@ pub struct Owner {
     pub accept: bool,
     pub reply: Reply,
     pub bound: SocketAddr,
+}
+
+/// One execution of the fuzzer: the first byte chooses the owner, the second how many of the bytes behind it
+/// are chunk sizes; the rest is sent, whole, in those chunks and a byte at a time.
+pub fn play_bytes(data: &[u8]) {
+    let [choice, sizes, rest @ ..] = data else { return };
+    let (sizes, input) = rest.split_at(usize::from(*sizes).min(rest.len()));
+    let owner = owner_of(*choice);
+    let whole = play(owner, input, []);
+    assert_lawful(owner, input, &whole);
+    assert_eq!(play(owner, input, sizes.iter().map(|size| usize::from(*size))), whole);
+    assert_eq!(play(owner, input, std::iter::repeat(1)), whole);
+}
+
+fn owner_of(choice: u8) -> Owner {
+    let bit = |index: u8| choice >> index & 1 == 1;
+    Owner {
+        auth: if bit(0) { Auth::Password } else { Auth::None },
+        accept: !bit(1),
+        reply: if bit(2) { Reply::HostUnreachable } else { Reply::Succeeded },
+        bound: if bit(3) {
+            ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 4660).into()
+        } else {
+            ([198, 51, 100, 7], 4660).into()
+        },
+    }
 }
 
 /// All that can be seen of a handshake from outside.
