@@ -1,1 +1,3 @@
+mod observe;
+mod system;
 fn main() {}
