@@ -31,11 +31,11 @@ pub struct Facts<'a> {
     pub log_lines_dropped: u64,
     /// How often a configuration has been applied.
     pub config_generation: u64,
-    pub build: BuildFacts,
 }
 
 /// Writes scrapes.
 pub struct Exporter {
+    build: BuildFacts,
     process: Process,
     /// The last page's length: the next one needs about as much.
     length: usize,
@@ -43,15 +43,15 @@ pub struct Exporter {
 
 impl Exporter {
     #[must_use]
-    pub fn new() -> Exporter {
-        Exporter { process: Process::new(), length: 0 }
+    pub fn new(build: BuildFacts) -> Exporter {
+        Exporter { build, process: Process::new(), length: 0 }
     }
 
     /// The answer to a scrape.
     #[must_use]
     pub fn render(&mut self, facts: &Facts<'_>, format: Format) -> String {
         let mut page = Page::new(format, self.length + self.length / 8);
-        write_catalogue(facts, &mut page);
+        write_catalogue(self.build, facts, &mut page);
         process::write(&self.process.read(), &mut page);
         let text = page.finish();
         self.length = text.len();
@@ -59,7 +59,7 @@ impl Exporter {
     }
 }
 
-fn write_catalogue(facts: &Facts<'_>, page: &mut Page) {
+fn write_catalogue(build: BuildFacts, facts: &Facts<'_>, page: &mut Page) {
     for family in FAMILIES {
         let mut samples = page.family(family.into());
         match family.source {
@@ -77,6 +77,7 @@ fn write_catalogue(facts: &Facts<'_>, page: &mut Page) {
             Source::Merged(of) => {
                 samples.distribution(family.buckets, facts.cells.iter().map(|cells| of(cells)));
             }
+            Source::Control if family.name == "build_info" => samples.put(&[build.version, build.commit], 1),
             Source::Control => control(family, facts, &mut samples),
         }
     }
@@ -126,7 +127,6 @@ fn control(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
         }
         "http_requests_in_flight" => samples.put(&[], facts.http.in_flight()),
         "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
-        "build_info" => samples.put(&[facts.build.version, facts.build.commit], 1),
         "config_generation" => samples.put(&[], facts.config_generation),
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
@@ -153,3 +153,6 @@ fn workers(name: &str, snapshot: &Snapshot, samples: &mut Samples<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
