@@ -24,8 +24,9 @@ scraped. A histogram `x` has the samples `x_bucket{le}`, `x_sum` and `x_count`. 
 each reason and each worker with a zero; families labelled `user`, and `http_requests_total`, gain a sample for each
 configured user and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
 
-`direction` is `sent` (from clients to targets) or `received`. For `reason`, and `result` where it is not `success`, see
-shared/src/reason.rs. Counters start at zero with the process.
+`direction` is `sent` or `received`, as clients see it: `sent` goes from clients to targets. For the host it is out of and into
+its interfaces. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs. Counters start at zero with
+the process, the host's at its boot.
 ";
 
 /// The whole document.
