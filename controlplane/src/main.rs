@@ -1,3 +1,4 @@
 mod observe;
+mod server;
 mod system;
 fn main() {}
