@@ -16,7 +16,7 @@ mod stats;
 mod tests;
 
 pub use routes::{ROUTES, Route};
-pub use state::{Facts, Format, Meter, Staff, State};
+pub use state::{Counted, Facts, Format, Meter, Render, Staff, State};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

@@ -31,13 +31,19 @@ pub enum Format {
     OpenMetrics,
 }
 
+/// Prints all metrics.
+pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], Format) -> String;
+
+/// Counts one request: method, path (a route's, or `other`), status, time taken.
+pub type Counted = dyn Fn(&'static str, &'static str, u16, Duration);
+
 /// The metrics, as far as the control port knows them: how they are printed, and its own requests counted.
 pub struct Meter {
-    pub render: Box<dyn Fn(&Snapshot, &[Arc<Cells>], Format) -> String>,
+    pub render: Box<Render>,
     /// A request's header has been read.
     pub begin: Box<dyn Fn()>,
-    /// It is answered, or its client is gone: method, path (a route's, or `other`), status, time taken.
-    pub end: Box<dyn Fn(&'static str, &'static str, u16, Duration)>,
+    /// It is answered, or its client is gone.
+    pub end: Box<Counted>,
 }
 
 /// What does not change from request to request.

@@ -5,10 +5,14 @@ use super::health::condition;
 use super::routes::Asked;
 use super::state::State;
 use crate::observe::{Merged, Snapshot, closed_by_reason};
-use serde_json::{Map, Value as Json, json};
+use ringway_shared::metrics::Cells;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+type Of = fn(&Snapshot) -> &Merged;
 
 /// Histograms by the name they have here.
-const QUANTILES: &[(&str, fn(&Snapshot) -> &Merged)] = &[
+const QUANTILES: &[(&str, Of)] = &[
     ("connect", |snapshot| &snapshot.connect),
     ("dns", |snapshot| &snapshot.dns),
     ("session", |snapshot| &snapshot.session),
@@ -18,7 +22,7 @@ const QUANTILES: &[(&str, fn(&Snapshot) -> &Merged)] = &[
 /// `GET /stats`
 pub fn stats(state: &State, _: &Asked) -> Answer {
     let now = state.snapshot();
-    let inbox = |cells: &[_]| cells.iter().map(inbox_messages).sum::<u64>();
+    let inbox = |cells: &[Arc<Cells>]| cells.iter().map(|cells| cells.inbox_messages.get()).sum::<u64>();
     let quantiles = QUANTILES.iter().map(|(name, of)| ((*name).to_owned(), quantiles(of(&now))));
     let body = json!({
         "uptime_seconds": now.uptime.as_secs(),
@@ -42,16 +46,10 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
     Answer::json(200, &body)
 }
 
-fn inbox_messages(cells: &std::sync::Arc<ringway_shared::metrics::Cells>) -> u64 {
-    cells.inbox_messages.get()
-}
-
 /// Every reason, those that never came among them, so that scripts find each key.
-fn closed(cells: &[std::sync::Arc<ringway_shared::metrics::Cells>]) -> Json {
+fn closed(cells: &[Arc<Cells>]) -> Json {
     let by_reason = closed_by_reason(cells).into_iter();
-    Json::Object(
-        by_reason.map(|(reason, count)| (reason.label().to_owned(), json!(count))).collect::<Map<_, _>>(),
-    )
+    Json::Object(by_reason.map(|(reason, count)| (reason.label().to_owned(), json!(count))).collect())
 }
 
 fn quantiles(merged: &Merged) -> Json {
