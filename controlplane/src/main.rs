@@ -12,6 +12,7 @@ mod life;
 mod logs;
 mod observe;
 mod passwd;
+mod port;
 mod server;
 mod settings;
 mod signals;

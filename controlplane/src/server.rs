@@ -15,8 +15,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use routes::{ROUTES, Route};
-pub use state::{Counted, Facts, Format, Meter, Render, Staff, State};
+pub use state::{Facts, Meter, Staff, State};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // also in the helpers, which clippy does not take for tests
 
-use ringway_shared::config::{self, Config, Faults, KEYS, Source, TargetClass, Value, print};
+use ringway_shared::config::{self, Config, KEYS, Source, TargetClass, Value, print};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 

@@ -17,6 +17,7 @@ fn no_text_within_the_limits_takes_long() {
         "[a, ", "|\n",
     ] {
         let text = piece.repeat(config::FILE_BYTES_MAX / piece.len());
+        #[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
         let began = std::time::Instant::now();
         let _ = load(Some(&text), &[], &[]).map_err(|faults| faults.to_string());
         assert!(began.elapsed().as_secs() < 10, "{piece:?}");

@@ -1,5 +1,6 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
@@ -22,13 +23,6 @@ pub struct Staff {
     pub state: Box<dyn Fn(usize) -> WorkerState>,
     /// Tells worker `i`. False: its inbox is full or it has ended.
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
-}
-
-/// A text format of `/metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Prometheus,
-    OpenMetrics,
 }
 
 /// Prints all metrics.

@@ -53,14 +53,13 @@ fn closed(cells: &[Arc<Cells>]) -> Json {
 }
 
 fn quantiles(merged: &Merged) -> Json {
-    let folded = &merged.folded;
     let ms = |microseconds: u64| microseconds as f64 / 1000.0;
     json!({
-        "count": folded.len(),
-        "p50_ms": ms(folded.value_at_quantile(0.50)),
-        "p90_ms": ms(folded.value_at_quantile(0.90)),
-        "p99_ms": ms(folded.value_at_quantile(0.99)),
-        "max_ms": ms(folded.max()),
+        "count": merged.len(),
+        "p50_ms": ms(merged.value_at_quantile(0.50)),
+        "p90_ms": ms(merged.value_at_quantile(0.90)),
+        "p99_ms": ms(merged.value_at_quantile(0.99)),
+        "max_ms": ms(merged.max()),
     })
 }
 

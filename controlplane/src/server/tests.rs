@@ -3,7 +3,8 @@
 mod limits;
 mod pages;
 
-use super::{Facts, Format, Meter, Staff, State, bind, serve};
+use super::{Facts, Meter, Staff, State, bind, serve};
+use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{HostFacts, Loaded, Sources, load};

@@ -1,6 +1,6 @@
 //! What each route answers.
 
-use super::super::ROUTES;
+use super::super::routes::ROUTES;
 use super::*;
 
 fn drills() -> Port {
