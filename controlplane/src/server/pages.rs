@@ -25,7 +25,8 @@ pub fn metrics(state: &State, asked: &Asked) -> Answer {
         (Format::Prometheus, PROMETHEUS)
     };
     let snapshot = state.snapshot();
-    let text = state.with_cells(|cells| (state.meter.render)(&snapshot, cells, format));
+    let text =
+        state.with_cells(|cells| (state.meter.render)(&snapshot, cells, state.generation.get(), format));
     Answer::text(200, content_type, text).with("vary", "accept")
 }
 

@@ -31,8 +31,8 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// Prints all metrics.
-pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], Format) -> String;
+/// Prints all metrics; the number is the configuration's generation.
+pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
 
 /// Counts one request: method, path (a route's, or `other`), status, time taken.
 pub type Counted = dyn Fn(&'static str, &'static str, u16, Duration);
