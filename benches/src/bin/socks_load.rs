@@ -235,7 +235,7 @@ impl Common {
 }
 
 fn positive(text: &str) -> Result<u64, String> {
-    match text.parse() {
+    match text.parse::<u64>() {
         Ok(0) => Err("it must be at least 1".into()),
         other => other.map_err(|error| error.to_string()),
     }
