@@ -5,7 +5,7 @@
 //! `latencies`, `server` (what the measured process spends), `report` (the one format), `load` (a module per load)
 //! and `comparison` (many reports -> medians, ratios and bars).
 
-//COMP
+pub mod comparison;
 pub mod failure;
 pub mod handshake;
 pub mod latencies;
