@@ -28,8 +28,9 @@ pub enum Failure {
     },
     /// More came than was sent.
     Surplus,
-    /// A byte came that was not sent; the offset is the first such byte's.
+    /// A byte came that was not sent, in this direction; the offset is the first such byte's.
     Corrupt {
+        direction: &'static str,
         offset: u64,
     },
     Reset,
@@ -60,6 +61,13 @@ impl Failure {
             Failure::Io(error) => word(error.kind()),
             Failure::Own { .. } => "own_fault".into(),
         }
+    }
+
+    /// Of two failures of one connection the one that can have caused the other: wrong bytes end it, not the reverse.
+    #[must_use]
+    pub fn graver(self, other: Failure) -> Failure {
+        let is_cause = |failure: &Failure| matches!(failure, Failure::Corrupt { .. } | Failure::Surplus);
+        if is_cause(&other) && !is_cause(&self) { other } else { self }
     }
 
     /// For `map_err`: this program's own fault while `doing` something.
@@ -106,8 +114,8 @@ impl fmt::Display for Failure {
                 write!(to, "the stream ended after {received} of {expected} bytes")
             }
             Failure::Surplus => to.write_str("more bytes came than were sent"),
-            Failure::Corrupt { offset } => {
-                write!(to, "the byte at offset {offset} is not the one that was sent")
+            Failure::Corrupt { direction, offset } => {
+                write!(to, "{direction}, the byte at offset {offset} is not the one that was sent")
             }
             Failure::Reset => to.write_str("the connection was reset"),
             Failure::TimedOut => to.write_str("nothing came in time"),

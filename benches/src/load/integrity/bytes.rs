@@ -8,6 +8,8 @@ pub const CHUNK_MAX: usize = 256 * 1024;
 /// One direction of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane {
+    /// `up` (client to target) or `down`.
+    pub direction: &'static str,
     pub seed: u64,
     pub bytes: u64,
 }
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_stream_is_the_same_however_it_is_cut() {
-        let lane = Lane { seed: 7, bytes: 1000 };
+        let lane = Lane { direction: "up", seed: 7, bytes: 1000 };
         let mut whole = vec![0; 1000];
         lane.fill(0, &mut whole);
         for step in [1, 3, 7, 8, 9, 64, 999] {
@@ -118,7 +120,7 @@ mod tests {
     fn seeds_give_streams_of_their_own() {
         let first = |seed| {
             let mut bytes = [0; 64];
-            Lane { seed, bytes: 64 }.fill(0, &mut bytes);
+            Lane { direction: "up", seed, bytes: 64 }.fill(0, &mut bytes);
             bytes
         };
         assert_ne!(first(mix(1)), first(mix(2)));
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn chunks_are_of_all_sizes_with_floods_and_trickles() {
-        let mut chunks = Chunks::new(&Lane { seed: 1, bytes: 0 });
+        let mut chunks = Chunks::new(&Lane { direction: "up", seed: 1, bytes: 0 });
         let drawn: Vec<Chunk> = (0..10_000).map(|_| chunks.draw()).collect();
         assert!(drawn.iter().all(|chunk| (1..=CHUNK_MAX).contains(&chunk.bytes)));
         assert!(drawn.iter().any(|chunk| chunk.bytes == 1));

@@ -86,7 +86,7 @@ fn receive(mut stream: &TcpStream, lane: &Lane, to_the_end: bool) -> Result<blak
         lane.fill(received, &mut expected[..bytes]);
         let same = buffer[..bytes].iter().zip(&expected).take_while(|(came, sent)| came == sent).count();
         if same < bytes {
-            return Err(Failure::Corrupt { offset: received + same as u64 });
+            return Err(Failure::Corrupt { direction: lane.direction, offset: received + same as u64 });
         }
         received += bytes as u64;
     }

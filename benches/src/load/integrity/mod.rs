@@ -91,15 +91,10 @@ fn compare_all(setting: &Setting, options: &Options) -> Result<Vec<Verdict>, Fai
 
 /// Both directions of connection number `connection`, as its client's end sees them.
 fn client_end(options: &Options, connection: u64) -> End {
+    let seed = |lane: u64| bytes::mix(options.seed ^ bytes::mix(2 * connection + lane));
     End {
-        outgoing: Lane {
-            seed: bytes::mix(options.seed ^ bytes::mix(2 * connection)),
-            bytes: options.up_bytes,
-        },
-        incoming: Lane {
-            seed: bytes::mix(options.seed ^ bytes::mix(2 * connection + 1)),
-            bytes: options.down_bytes,
-        },
+        outgoing: Lane { direction: "up", seed: seed(0), bytes: options.up_bytes },
+        incoming: Lane { direction: "down", seed: seed(1), bytes: options.down_bytes },
         half_close: options.half_close,
     }
 }
@@ -116,11 +111,12 @@ fn client(
     let ours = exchange(&stream, &client_end(options, connection));
     // Only now may the connection be closed: the other end may still be reading.
     let theirs = target_end.recv_timeout(PATIENCE).map_err(|_| Failure::TimedOut)?;
-    let (ours, theirs) = (ours?, theirs?);
-    if ours.sent != theirs.received || ours.received != theirs.sent {
-        return Err(Failure::Malformed("the hashes of what was sent and what was received differ"));
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) if ours.sent == theirs.received && ours.received == theirs.sent => Ok(()),
+        (Ok(_), Ok(_)) => Err(Failure::Malformed("the hashes of what was sent and what was received differ")),
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+        (Err(ours), Err(theirs)) => Err(ours.graver(theirs)),
     }
-    Ok(())
 }
 
 fn exchange(stream: &TcpStream, end: &End) -> Result<Seen, Failure> {
