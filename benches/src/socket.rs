@@ -17,20 +17,21 @@ const BACKLOG: i32 = 4096;
 /// Starts a connection without waiting for it; it is writable when it stands, and says at the first send if it does not.
 pub fn start_connect(to: SocketAddr) -> Result<OwnedFd, Failure> {
     let socket = stream_socket(to).map_err(|errno| Failure::own("making a socket")(errno.into()))?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
     match connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(errno) => Err(Failure::Unreachable { address: to, error: errno.into() }),
     }
 }
 
-/// A listener on loopback; port 0 takes a free one. It blocks: who polls it says so.
+/// A listener on loopback; port 0 takes a free one. It blocks: who polls it says so. What it accepts has TCP_NODELAY by
+/// inheritance.
 pub fn listen_on(port: u16) -> Result<TcpListener, Failure> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let open = || -> rustix::io::Result<OwnedFd> {
         let socket =
             rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
         bind(&socket, &address)?;
         listen(&socket, BACKLOG)?;
         Ok(socket)

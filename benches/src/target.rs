@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::poller::{EventFlags, Poller, Ready};
 use crate::socket::{self, Moved};
-use rustix::net::{SocketFlags, accept_with, sockopt};
+use rustix::net::{SocketFlags, accept_with};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -99,7 +99,6 @@ impl Server {
             let Ok(socket) = accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) else {
                 return;
             };
-            let _ = sockopt::set_tcp_nodelay(&socket, true);
             let index = self.free.pop().unwrap_or_else(|| {
                 self.connections.push(None);
                 self.connections.len() - 1

@@ -23,12 +23,19 @@ pub fn markdown(comparison: &Comparison, title: &str, notes: &[String]) -> Strin
 
 fn medians(comparison: &Comparison) -> String {
     let mut table = head("figure", comparison.peers.iter().map(String::as_str));
-    for metric in METRICS {
+    for metric in measured(comparison) {
         let cells = comparison.peers.iter().map(|peer| with_spread(comparison, peer, metric));
         table += &row(metric.title, cells);
     }
     let failures = comparison.peers.iter().map(|peer| digits(comparison.failures(peer)));
     table + &row("connections that failed, all rounds", failures)
+}
+
+/// The metrics that at least one peer has.
+fn measured(comparison: &Comparison) -> impl Iterator<Item = &'static Metric> {
+    METRICS
+        .iter()
+        .filter(|metric| comparison.peers.iter().any(|peer| comparison.median(peer, metric).is_some()))
 }
 
 /// The median, and in brackets the lowest and highest round where they differ.
@@ -47,7 +54,7 @@ fn ratios(comparison: &Comparison) -> String {
     let peers: Vec<&str> =
         comparison.peers.iter().map(String::as_str).filter(|peer| *peer != comparison.subject).collect();
     let mut table = head("figure (better if)", peers.iter().copied());
-    for metric in METRICS {
+    for metric in measured(comparison) {
         let better = if metric.better == Better::Higher { "above 1" } else { "below 1" };
         let cells = peers.iter().map(|peer| comparison.ratio(peer, metric).map_or("-".into(), digits));
         table += &row(&format!("{} ({better})", metric.title), cells);

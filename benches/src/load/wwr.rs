@@ -63,7 +63,6 @@ fn write_twice(stream: &mut TcpStream, gap: Duration) -> std::io::Result<()> {
 fn answer(listener: &TcpListener, gap: Duration) {
     while let Ok((mut stream, _)) = listener.accept() {
         let mut request = [0; 2 * PART];
-        let _ = stream.set_nodelay(true);
         while stream.read_exact(&mut request).is_ok() && write_twice(&mut stream, gap).is_ok() {}
     }
 }
