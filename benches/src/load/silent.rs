@@ -53,7 +53,7 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
 
 fn describe(lives: &[Duration], options: &Options, report: &mut Report) {
     report.count("silent_ended", lives.len() as u64);
-    report.count("silent_outlived_us", (options.connections - lives.len()) as u64);
+    report.count("silent_alive_at_the_end", (options.connections - lives.len()) as u64);
     if let (Some(shortest), Some(longest)) = (lives.iter().min(), lives.iter().max()) {
         report.measure("silent_life_min_seconds", shortest.as_secs_f64());
         report.measure("silent_life_max_seconds", longest.as_secs_f64());
