@@ -6,6 +6,7 @@ use ringway_benches::handshake::Credentials;
 use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, throughput, wwr};
 use ringway_benches::report::Report;
 use ringway_benches::route::Route;
+use ringway_benches::socket::raise_fd_limit;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -149,6 +150,7 @@ enum Load {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    raise_fd_limit();
     match measure(&cli) {
         Ok(mut report) => {
             for (key, value) in &cli.common.label {

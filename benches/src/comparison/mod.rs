@@ -74,7 +74,7 @@ impl Comparison {
     #[must_use]
     pub fn failures(&self, peer: &str) -> f64 {
         let of_peer = self.values.iter().filter(|((of, _, key), _)| of == peer && key == "failures");
-        of_peer.flat_map(|(_, values)| values).sum()
+        of_peer.flat_map(|(_, values)| values).fold(0.0, |sum, value| sum + value)
     }
 
     /// Medians, spreads and verdicts for programs.

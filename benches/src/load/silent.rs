@@ -28,7 +28,6 @@ pub struct Options {
 }
 
 pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
-    socket::raise_fd_limit();
     let target = Target::start(setting.target_port, Behaviour::Echo, 4096)?;
     setting.route.dial(target.address)?;
     let crowd = Crowd::gather(&setting.route, target.address, options)?;

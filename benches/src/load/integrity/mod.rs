@@ -37,7 +37,6 @@ pub struct Options {
 type Verdict = Result<(), (u64, Failure)>;
 
 pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
-    socket::raise_fd_limit();
     let meter = Meter::start(setting.server_pid)?;
     let verdicts = compare_all(setting, options)?;
     let spent = meter.stop()?;
