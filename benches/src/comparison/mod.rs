@@ -3,12 +3,12 @@
 //! A report takes part by its labels: `peer` (whom it measured), `figure` (which load), `round`.
 
 mod bars;
+mod columns;
 mod markdown;
-mod metrics;
 
 pub use bars::{BARS, Bar, Verdict, judge};
+pub use columns::{Better, METRICS, Metric, metric};
 pub use markdown::markdown;
-pub use metrics::{Better, METRICS, Metric, metric};
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
