@@ -67,7 +67,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Config { what: Printed::Effective } => {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
-        Task::Passwd => passwd::hash_of_input(std::io::stdin().lock()),
+        Task::Passwd => passwd::from_stdin(),
     };
     Some(match answer {
         Ok(text) => {
