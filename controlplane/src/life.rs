@@ -3,7 +3,8 @@
 use crate::cli::{SettingsArguments, say};
 use crate::exit::Exit;
 use crate::logs::{self, Sink};
-use crate::observe::heartbeat_age;
+use crate::observe::{Observer, Subject, heartbeat_age};
+use crate::port;
 use crate::server;
 use crate::settings;
 use crate::signals::{Asked, Signals};
@@ -12,15 +13,17 @@ use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
 const ROUND: Duration = Duration::from_millis(100);
+/// How often everything is observed even if nobody asks, so that rates are those of the last second.
+const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round; the rest wait in their queue for the next.
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
@@ -73,12 +76,20 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     for notice in workers.notices() {
         tracing::warn!("{notice}");
     }
-    let life = Life { config, cells, epoch, workers, draining: Cell::new(false) };
+    let observer = Observer::new(Subject { config: config.clone(), cells: cells.clone(), epoch });
+    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
+    let (stop_serving, stop) = watch::channel(false);
+    for listener in listeners {
+        tokio::task::spawn_local(server::serve(listener, state.clone(), stop.clone()));
+    }
+    let life = Life { config, cells, epoch, workers, state };
     life.announce(&control_addresses);
-    Ok(tokio::select! {
+    let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
-    })
+    };
+    let _ = stop_serving.send(true);
+    Ok(exit)
 }
 
 /// Raises the soft limit of descriptors to the hard one; returns what it is then.
@@ -95,7 +106,7 @@ struct Life {
     cells: Vec<Arc<Cells>>,
     epoch: Instant,
     workers: Rc<Workers>,
-    draining: Cell<bool>,
+    state: Rc<server::State>,
 }
 
 /// A drain under way.
@@ -133,6 +144,8 @@ impl Life {
     async fn watch(&self, signals: &mut Signals) -> Exit {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut observed = tokio::time::interval(OBSERVED_EVERY);
+        observed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = None;
         loop {
             tokio::select! {
@@ -140,6 +153,7 @@ impl Life {
                     Asked::Stop => ending = Some(self.asked_to_stop(ending)),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
+                _ = observed.tick() => drop(self.state.snapshot()),
                 _ = rounds.tick() => {
                     self.write_records();
                     ending = match ending {
@@ -195,7 +209,7 @@ impl Life {
         let patience = self.config.socks5.timeouts.drain;
         let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
-        self.draining.set(true);
+        self.state.draining.set(true);
         self.end(exit, Command::Drain, patience)
     }
 

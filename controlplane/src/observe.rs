@@ -1,7 +1,6 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
 use crate::system::{Host, HostFacts};
-use hdrhistogram::Histogram as Folded;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::Config;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
@@ -29,6 +28,8 @@ pub struct Snapshot {
     pub workers: Vec<WorkerRow>,
     pub opened: u64,
     pub active: u64,
+    pub closed: Vec<(Reason, u64)>,
+    pub inbox_messages: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Over the last whole second.
@@ -61,10 +62,7 @@ pub struct Rates {
 }
 
 /// A histogram over all cores, in microseconds.
-pub struct Merged {
-    pub folded: Folded<u64>,
-    pub sum: u64,
-}
+pub type Merged = hdrhistogram::Histogram<u64>;
 
 /// One configured user over all cores.
 pub struct UserRow {
@@ -122,6 +120,8 @@ impl Observer {
             uptime: at.saturating_duration_since(self.subject.epoch),
             workers: self.worker_rows(at, state),
             opened: totals.opened,
+            closed: closed_by_reason(cells),
+            inbox_messages: cells.iter().map(|cells| cells.inbox_messages.get()).sum(),
             active: cells.iter().map(|cells| cells.active()).sum(),
             sent_bytes: totals.sent_bytes,
             received_bytes: totals.received_bytes,
@@ -194,22 +194,21 @@ fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {
     for cells in cells {
         of(cells).fold_into(&mut folded);
     }
-    Merged { folded, sum: cells.iter().map(|cells| of(cells).sum()).sum() }
+    folded
 }
 
-fn empty() -> Folded<u64> {
+fn empty() -> Merged {
     // Cannot fail for these bounds; a resizing one holds whatever comes.
-    Folded::new_with_bounds(1, VALUE_MAX, FOLDED_FIGURES).unwrap_or_else(|_| folded_without_bounds())
+    Merged::new_with_bounds(1, VALUE_MAX, FOLDED_FIGURES).unwrap_or_else(|_| folded_without_bounds())
 }
 
 #[allow(clippy::expect_used, reason = "hdrhistogram refuses more than five figures only")]
-fn folded_without_bounds() -> Folded<u64> {
-    Folded::new(FOLDED_FIGURES).expect("three figures are allowed")
+fn folded_without_bounds() -> Merged {
+    Merged::new(FOLDED_FIGURES).expect("three figures are allowed")
 }
 
 /// How many connections have ended for each reason, all cores together.
-#[must_use]
-pub fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
+fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
     let total = |reason| cells.iter().map(|cells| cells.closed.of(reason).get()).sum();
     Reason::ALL.iter().map(|reason| (*reason, total(*reason))).collect()
 }
