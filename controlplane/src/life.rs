@@ -244,7 +244,7 @@ impl Life {
         }
         if drain.is_cut() {
             tracing::error!("ending without the workers {awaited:?}: they do not end");
-            return Err(drain.exit);
+            return Err(if drain.exit == Exit::Done { Exit::WorkerLost } else { drain.exit });
         }
         tracing::warn!("the drain's deadline has passed: cutting what is left");
         Ok(self.cut(drain.exit))
