@@ -5,16 +5,15 @@ use crate::io::listener::Own;
 use crate::io::login::Login;
 use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
+use crate::io::records::Recorder;
 use crate::io::relay::SCRATCH_BYTES;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::Sessions;
 use crate::io::verify::{Remembered, Verifier};
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
-use crossbeam_channel::Sender;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
-use ringway_shared::session::SessionEnd;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -34,7 +33,7 @@ pub struct Wiring {
     /// With `socks5.auth: password`: the users, and who verifies their hashes.
     pub passwords: Option<(Arc<Directory>, Verifier)>,
     pub resolver: Resolver,
-    pub session_ends: Sender<SessionEnd>,
+    pub recorder: Recorder,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
     /// Pipes this core may make.

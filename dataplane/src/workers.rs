@@ -3,6 +3,7 @@
 use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::{self, Own};
+use crate::io::records::{self, Recorder, Records};
 use crate::io::{resolve, verify};
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
@@ -18,8 +19,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// Session records waiting for the control plane; more are dropped and counted.
-const SESSION_ENDS_MAX: usize = 65_536;
 /// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
 const DESCRIPTORS_RESERVED: u64 = 128;
 /// A relayed connection's sockets.
@@ -74,7 +73,7 @@ pub struct Plan {
 pub struct Workers {
     outboxes: Arc<[Outbox]>,
     states: Vec<Arc<OnceLock<WorkerState>>>,
-    session_ends: Receiver<SessionEnd>,
+    records: Records,
     addresses: Vec<SocketAddr>,
     notices: Vec<String>,
     connections_max: u64,
@@ -84,13 +83,13 @@ pub struct Workers {
 pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let config = &plan.config;
     let (listeners, addresses) = bind(&config.socks5, config.workers.count)?;
-    let (session_sender, session_ends) = bounded(SESSION_ENDS_MAX);
+    let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(config.workers.count)?;
-    let wiring = wire(&plan, &addresses, outboxes.clone(), session_sender)?;
+    let wiring = wire(&plan, &addresses, outboxes.clone(), recorder)?;
     let mut workers = Workers {
         states: inboxes.iter().map(|_| Arc::default()).collect(),
         outboxes,
-        session_ends,
+        records,
         addresses,
         notices: Vec::new(),
         connections_max: wiring.connections_max,
@@ -131,7 +130,7 @@ fn wire(
     plan: &Plan,
     addresses: &[SocketAddr],
     outboxes: Arc<[Outbox]>,
-    session_ends: Sender<SessionEnd>,
+    recorder: Recorder,
 ) -> Result<Wiring, StartError> {
     let socks5 = &plan.config.socks5;
     let (resolver, _ends_with_its_askers) = resolve::start(&socks5.dns, socks5.timeouts.name_lookup)?;
@@ -155,7 +154,7 @@ fn wire(
         targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
         passwords,
         resolver,
-        session_ends,
+        recorder,
         connections_max: socks5.limits.connections.map_or(carried.max(1), |limit| limit as u64),
         pipes_max: socks5.relay.pipes_per_worker.min(pipes_carried as usize),
     })
@@ -225,7 +224,7 @@ impl Workers {
 
     /// Takes up to `max` records of ended connections. Never blocks.
     pub fn take_session_ends(&self, into: &mut Vec<SessionEnd>, max: usize) {
-        into.extend(self.session_ends.try_iter().take(max));
+        self.records.take(into, max);
     }
 
     /// How worker `worker` is doing. Never blocks.

@@ -2,7 +2,7 @@
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
 //! `login`, `verify` and `resolve` answer what it asks (through `questions` and `inbox`), `dial` connects,
-//! `relay` moves its bytes, through `pipes` where there are many.
+//! `relay` moves its bytes, through `pipes` where there are many, and `records` tells of its end.
 
 pub mod dial;
 pub mod inbox;
@@ -10,6 +10,7 @@ pub mod listener;
 pub mod login;
 pub mod pipes;
 pub mod questions;
+pub mod records;
 pub mod relay;
 pub mod resolve;
 pub mod sessions;

@@ -64,9 +64,7 @@ impl Drop for Seat {
         if let Some(user) = user.and_then(|index| cells.users.get(index)) {
             user.closed.add(1);
         }
-        if core.wiring.config.log.access
-            && core.wiring.session_ends.try_send(record(core, session, *reason)).is_err()
-        {
+        if core.wiring.config.log.access && !core.wiring.recorder.put(record(core, session, *reason)) {
             cells.session_records_dropped.add(1);
         }
         if core.draining.get() && core.sessions.is_empty() {

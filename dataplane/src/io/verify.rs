@@ -1,55 +1,153 @@
 //! Password hashes, checked away from the workers: argon2id costs 40 ms, a worker has none to spare.
+//!
+//! Here: two threads, their queue, and what a hash may cost. [`Remembered`] is each worker's own
+//! memory of successes. Who may log in, and how often, is decided in `policy`.
+
+mod remembered;
+
+pub use remembered::{REMEMBERED_FOR, REMEMBERED_MAX, Remembered};
 
 use crate::io::Busy;
-use crate::io::inbox::ReturnAddress;
+use crate::io::inbox::{Mail, ReturnAddress};
+use argon2::{Argon2, Params, PasswordHash, PasswordVerifier};
+use crossbeam_channel::{Receiver, Sender};
 use std::io;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Threads that verify: logins at once, and the most memory they take is this times `ARGON2_KIB_MAX`.
+pub const THREADS: usize = 2;
+
+/// Jobs waiting for a thread. Beyond it `ask` says [`Busy`].
+pub const JOBS_MAX: usize = 1_024;
+
+/// The dearest hashes that are computed. A users file could ask for 4 GiB or for a day: such a
+/// hash matches nothing. At these limits one check takes some seconds.
+pub const ARGON2_KIB_MAX: u32 = 256 * 1024;
+pub const ARGON2_PASSES_MAX: u32 = 16;
+pub const ARGON2_LANES_MAX: u32 = 8;
+pub const BCRYPT_COST_MAX: u32 = 16;
+
+/// bcrypt reads no further: what a longer password says there would not matter, so it is refused.
+const BCRYPT_BYTES_MAX: usize = 72;
+
+/// How often a verdict is offered to a full inbox, and the pause between. After that it is dropped:
+/// the deadline of the task that waits for it ends the wait.
+const POSTS_MAX: u32 = 5;
+const POST_PAUSE: Duration = Duration::from_millis(2);
 
 /// One password to check.
 pub struct Job {
-    /// An argon2 PHC string or a bcrypt string.
+    /// An argon2 PHC string or a bcrypt string; any other matches nothing.
     pub hash: Arc<str>,
     pub password: Box<[u8]>,
-    /// An unknown user: costs what a known one costs, and the answer is always no.
+    /// An unknown user: costs what `hash` costs, and the verdict is always no.
     pub decoy: bool,
     /// After this nobody waits: a job still queued then is dropped, unanswered.
     pub deadline: Instant,
     pub back: ReturnAddress,
 }
 
-/// The asking end. Clones may live on any thread; the verifier threads end with the last of them.
+/// The asking end. Clones may live on any thread; the verifiers' threads end with the last of them.
 #[derive(Clone)]
-pub struct Verifier {}
+pub struct Verifier {
+    jobs: Sender<Job>,
+}
 
 /// Starts the threads `ringway-pw0` and `ringway-pw1`.
 pub fn start() -> io::Result<(Verifier, Vec<JoinHandle<()>>)> {
-    Err(io::Error::other("being built"))
+    let (sender, jobs) = crossbeam_channel::bounded(JOBS_MAX);
+    let threads = (0..THREADS)
+        .map(|index| {
+            let jobs = jobs.clone();
+            std::thread::Builder::new().name(format!("ringway-pw{index}")).spawn(move || serve(&jobs))
+        })
+        .collect::<io::Result<_>>()?;
+    Ok((Verifier { jobs: sender }, threads))
 }
 
 impl Verifier {
-    /// Queues a job; the answer comes to its `back` as `Mail::Verified`. Never blocks.
-    pub fn ask(&self, _job: Job) -> Result<(), Busy> {
-        Err(Busy)
+    /// Queues a job; the verdict comes to its `back` as [`Mail::Verified`]. Never blocks.
+    pub fn ask(&self, job: Job) -> Result<(), Busy> {
+        self.jobs.try_send(job).map_err(|_| Busy)
     }
 }
 
-/// Passwords one worker has lately seen verified, so that the next login costs a hash of microseconds.
-pub struct Remembered {}
-
-impl Remembered {
-    /// An empty memory under a random key of its own. Errors: the kernel gave no random bytes.
-    pub fn new() -> io::Result<Self> {
-        Ok(Remembered {})
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.password.fill(0);
+        // Else the compiler may see that nobody reads these zeros, and leave the password lying.
+        std::hint::black_box(&self.password);
     }
+}
 
-    /// True if `keep` was told of exactly these, not longer ago than the lifetime.
-    #[must_use]
-    pub fn holds(&self, _user: &str, _hash: &str, _password: &[u8], _now: Instant) -> bool {
-        false
+/// A thread's life: ends when the last [`Verifier`] is gone and the queue is empty.
+fn serve(jobs: &Receiver<Job>) {
+    for job in jobs {
+        // Under a flood of logins the queue is longer than anybody's patience: work for the living.
+        if job.deadline > Instant::now() {
+            // A panic in a hash function costs its login, not the thread.
+            let matches = catch_unwind(AssertUnwindSafe(|| matches(&job.hash, &job.password)));
+            post(&job.back, matches.unwrap_or(false) && !job.decoy);
+        }
     }
+}
 
-    /// Remembers a success. Call it only for a `Mail::Verified(_, true)`.
-    pub fn keep(&mut self, _user: &str, _hash: &str, _password: &[u8], _now: Instant) {}
+fn post(back: &ReturnAddress, verdict: bool) {
+    for _ in 0..POSTS_MAX {
+        if back.outbox.post(Mail::Verified(back.ticket, verdict)).is_ok() {
+            return;
+        }
+        std::thread::sleep(POST_PAUSE);
+    }
+    tracing::debug!("a worker's inbox stayed full, a verdict dropped");
+}
+
+/// Does `password` give `hash`? Both crates compare in constant time.
+fn matches(hash: &str, password: &[u8]) -> bool {
+    if hash.starts_with("$argon2") { argon2_matches(hash, password) } else { bcrypt_matches(hash, password) }
+}
+
+fn argon2_matches(hash: &str, password: &[u8]) -> bool {
+    let Ok(parsed) = PasswordHash::new(hash) else {
+        return false;
+    };
+    let Ok(cost) = Params::try_from(&parsed) else {
+        return false;
+    };
+    let bearable = cost.m_cost() <= ARGON2_KIB_MAX
+        && cost.t_cost() <= ARGON2_PASSES_MAX
+        && cost.p_cost() <= ARGON2_LANES_MAX;
+    if !bearable {
+        warn_of_cost();
+        return false;
+    }
+    Argon2::default().verify_password(password, &parsed).is_ok()
+}
+
+fn bcrypt_matches(hash: &str, password: &[u8]) -> bool {
+    let Ok(parts) = hash.parse::<bcrypt::HashParts>() else {
+        return false;
+    };
+    if parts.get_cost() > BCRYPT_COST_MAX {
+        warn_of_cost();
+        return false;
+    }
+    // bcrypt repeats password and NUL to 72 bytes: "a" and "a\0a" would be one password.
+    if password.len() > BCRYPT_BYTES_MAX || password.contains(&0) {
+        return false;
+    }
+    bcrypt::verify(password, hash).unwrap_or(false)
+}
+
+fn warn_of_cost() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            "a password hash in the users file is too dear to compute, its user cannot log in: argon2 up to \
+             m={ARGON2_KIB_MAX},t={ARGON2_PASSES_MAX},p={ARGON2_LANES_MAX}, bcrypt up to cost {BCRYPT_COST_MAX}"
+        );
+    });
 }

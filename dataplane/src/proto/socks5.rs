@@ -72,7 +72,6 @@ pub enum Awaiting {
 /// called out of turn they do nothing.
 ///
 /// Any chunking of the same bytes gives the same events and the same output. A silent client costs no heap.
-#[derive(Debug)]
 pub struct Handshake {
     /// Bytes not yet understood, then payload; never more than [`INPUT_MAX`].
     input: Vec<u8>,
@@ -274,5 +273,15 @@ impl Handshake {
         message::wipe(&mut self.input);
         self.input = Vec::new();
         self.state = State::Over;
+    }
+}
+
+/// Without the input: it may hold a password.
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("state", &self.state)
+            .field("input_bytes", &self.input.len())
+            .finish()
     }
 }

@@ -1,4 +1,34 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
+//!
+//! This page holds the types. How texts become one, in reading order: `keys` (the table of all keys), `kind` and
+//! `read` (what a value may be), `yaml` (text to a tree with places), `form` (trees against the table), `overrides`
+//! (environment and `--set`), `checks` (rules between keys), `users` (the users file), `load` (the story).
+
+mod checks;
+mod draft;
+mod effective;
+mod fault;
+mod form;
+mod keys;
+mod kind;
+mod load;
+mod overrides;
+mod place;
+pub mod print;
+mod read;
+mod suggest;
+mod units;
+mod users;
+mod value;
+mod yaml;
+
+pub use effective::{Effective, Setting};
+pub use fault::{Fault, Faults};
+pub use keys::{KEYS, Key, Reload};
+pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, load};
+pub use place::{Place, Source, Span};
+pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
+pub use value::Value;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;

@@ -1,0 +1,37 @@
+//! Records of ended connections, on their way up to the control plane: a bounded queue that never makes a
+//! worker wait.
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use ringway_shared::session::SessionEnd;
+
+/// Records waiting for the control plane; more are refused.
+const QUEUE_MAX: usize = 65_536;
+
+/// The workers' end.
+#[derive(Clone)]
+pub struct Recorder(Sender<SessionEnd>);
+
+/// The control plane's end.
+pub struct Records(Receiver<SessionEnd>);
+
+/// A new queue.
+#[must_use]
+pub fn records() -> (Recorder, Records) {
+    let (sender, receiver) = bounded(QUEUE_MAX);
+    (Recorder(sender), Records(receiver))
+}
+
+impl Recorder {
+    /// Queues a record. False: the queue is full and the record is lost; the caller counts it.
+    #[must_use]
+    pub fn put(&self, record: SessionEnd) -> bool {
+        self.0.try_send(record).is_ok()
+    }
+}
+
+impl Records {
+    /// Takes up to `max` records, oldest first.
+    pub fn take(&self, into: &mut Vec<SessionEnd>, max: usize) {
+        into.extend(self.0.try_iter().take(max));
+    }
+}

@@ -1,0 +1,161 @@
+//! What single values cannot tell: rules between keys, and between keys and this host.
+//!
+//! A rule is left out while one of its keys is at fault already: its verdict would mislead.
+
+use super::HostFacts;
+use super::draft::{Auth, Draft};
+use super::form::Form;
+use super::read::listed;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A key and what is wrong with its value.
+type Complaint = (&'static str, String);
+
+struct Check {
+    keys: &'static [&'static str],
+    run: fn(&Draft, &HostFacts) -> Vec<Complaint>,
+}
+
+const CHECKS: &[Check] = &[
+    Check { keys: &["workers.count", "workers.cpus"], run: one_cpu_each },
+    Check { keys: &["workers.cpus"], run: cpus_are_distinct },
+    Check { keys: &["workers.cpus"], run: cpus_are_allowed },
+    Check { keys: &["workers.stalled_after", "workers.wedged_after"], run: stalled_before_wedged },
+    Check { keys: &["socks5.listen", "control.listen"], run: listeners_are_distinct },
+    Check { keys: &["socks5.listen", "socks5.auth", "socks5.open_proxy"], run: proxy_is_not_open_by_chance },
+    Check { keys: &["control.listen", "control.open"], run: control_is_not_open_by_chance },
+    Check { keys: &["websocket.listen"], run: no_gateway_yet },
+    Check { keys: &["socks5.relay.pipe_size"], run: pipe_size_is_a_power_of_two },
+];
+
+/// Runs every check that can be run.
+pub fn run(form: &mut Form, host: &HostFacts) {
+    let complaints: Vec<Complaint> = CHECKS
+        .iter()
+        .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
+        .flat_map(|check| (check.run)(&form.draft, host))
+        .collect();
+    for (key, message) in complaints {
+        form.fault_at_key(key, message);
+    }
+}
+
+fn one_cpu_each(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let cpus = draft.config.workers.cpus.len();
+    match draft.workers_count {
+        Some(count) if cpus > 0 && cpus != count => {
+            let remedy =
+                format!("name {count}, set workers.count to {cpus} or auto, or leave the list empty");
+            vec![("workers.cpus", format!("names {cpus} CPUs for {count} workers: {remedy}"))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn cpus_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let twice = repeated(&draft.config.workers.cpus);
+    if twice.is_empty() {
+        return Vec::new();
+    }
+    vec![("workers.cpus", format!("names CPU {} more than once: give each worker its own", listed(twice)))]
+}
+
+fn cpus_are_allowed(draft: &Draft, host: &HostFacts) -> Vec<Complaint> {
+    let allowed = &host.cpus_allowed;
+    let strangers: Vec<_> = draft.config.workers.cpus.iter().filter(|cpu| !allowed.contains(cpu)).collect();
+    if strangers.is_empty() || allowed.is_empty() {
+        return Vec::new();
+    }
+    let (strangers, allowed) = (listed(strangers), listed(allowed));
+    vec![("workers.cpus", format!("this process may not use CPU {strangers}: choose among {allowed}"))]
+}
+
+fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let workers = &draft.config.workers;
+    if workers.wedged_after == Duration::ZERO || workers.stalled_after < workers.wedged_after {
+        return Vec::new();
+    }
+    vec![(
+        "workers.wedged_after",
+        "must be longer than workers.stalled_after: raise it, or write 0s for never".to_owned(),
+    )]
+}
+
+fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let (socks5, control) = (&draft.config.socks5.listen, &draft.config.control.listen);
+    let mut complaints = Vec::new();
+    for (key, list) in [("socks5.listen", socks5), ("control.listen", control)] {
+        let twice: Vec<_> = repeated(list).into_iter().filter(|address| address.port() != 0).collect();
+        if !twice.is_empty() {
+            complaints.push((key, format!("names {} more than once: keep one", listed(twice))));
+        }
+    }
+    let shared: Vec<_> =
+        control.iter().filter(|address| address.port() != 0 && socks5.contains(address)).collect();
+    if !shared.is_empty() {
+        let message = format!("{} is in socks5.listen as well: choose another port", listed(shared));
+        complaints.push(("control.listen", message));
+    }
+    complaints
+}
+
+fn proxy_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let exposed = beyond_loopback(&draft.config.socks5.listen);
+    if exposed.is_empty() || draft.auth == Auth::Password || draft.socks5_open_proxy {
+        return Vec::new();
+    }
+    let remedy = "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
+    let message =
+        format!("{} is not loopback and nobody would be asked for a password: {remedy}", listed(exposed));
+    vec![("socks5.listen", message)]
+}
+
+fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let exposed = beyond_loopback(&draft.config.control.listen);
+    if exposed.is_empty() || draft.control_open {
+        return Vec::new();
+    }
+    let remedy = "listen on 127.0.0.1, or, to let anybody who reaches it in, set control.open: true";
+    let message = format!(
+        "{} is not loopback and the control port asks nobody who they are: {remedy}",
+        listed(exposed)
+    );
+    vec![("control.listen", message)]
+}
+
+fn no_gateway_yet(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    if draft.websocket_listen.is_empty() {
+        return Vec::new();
+    }
+    vec![(
+        "websocket.listen",
+        "this build has no WebSocket gateway yet: leave websocket.listen empty".to_owned(),
+    )]
+}
+
+fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
+    let bytes = draft.config.socks5.relay.pipe_bytes;
+    if bytes.is_power_of_two() {
+        return Vec::new();
+    }
+    let shown = |bytes: usize| super::units::show_bytes(bytes as u64);
+    let (below, above) = (shown(bytes.next_power_of_two() / 2), shown(bytes.next_power_of_two()));
+    let message = format!("{} is not a power of two: write {below} or {above}", shown(bytes));
+    vec![("socks5.relay.pipe_size", message)]
+}
+
+fn beyond_loopback(list: &[SocketAddr]) -> Vec<&SocketAddr> {
+    list.iter().filter(|address| !address.ip().to_canonical().is_loopback()).collect()
+}
+
+/// Items that stand in the list before already, each once.
+fn repeated<T: PartialEq>(items: &[T]) -> Vec<&T> {
+    let mut twice = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        if items[..index].contains(item) && !twice.contains(&item) {
+            twice.push(item);
+        }
+    }
+    twice
+}

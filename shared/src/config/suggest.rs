@@ -1,0 +1,39 @@
+//! Did you mean …?
+
+/// The candidate closest to `word`, if one is close enough to be a slip of the hand.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    closest(&word.to_ascii_lowercase(), candidates)
+}
+
+/// The same for names in upper case.
+pub fn nearest_upper<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    closest(&word.to_ascii_uppercase(), candidates)
+}
+
+/// As a piece of a sentence: `; did you mean "idle"?`, or nothing.
+pub fn sentence<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map(|c| format!("; did you mean {c:?}?")).unwrap_or_default()
+}
+
+fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let slips_max = (word.chars().count() / 3).clamp(1, 4);
+    let distance = |candidate: &str| strsim::osa_distance(word, candidate);
+    candidates.into_iter().map(|c| (distance(c), c)).filter(|(d, _)| *d <= slips_max).min().map(|(_, c)| c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_strangers_are_not() {
+        let keys = ["listen", "limits", "timeouts", "idle"];
+        for (word, meant) in
+            [("idel", Some("idle")), ("Listen", Some("listen")), ("timeout", Some("timeouts"))]
+        {
+            assert_eq!(nearest(word, keys), meant);
+        }
+        assert_eq!(nearest("colour", keys), None);
+        assert_eq!(nearest("", keys), None);
+    }
+}
