@@ -354,15 +354,15 @@ fn with_every_server_dead_all_are_answered_in_time_and_too_many_are_refused() {
     const { assert!(QUESTIONS_MAX <= CAPACITY, "the answers fit this one inbox") };
     let (_socket, dead) = dead_server("127.0.0.1");
     let desk = Desk::open(&asking(&[dead]), SHORT);
-    // More names than may be asked for at once, and for each of them many who wait.
+    // So many names that, were each given its time only when its turn comes, the last would wait 20 s.
     let started = Instant::now();
     let accepted =
-        (0u32..).take_while(|slot| desk.ask(&format!("{}.test", slot % 1_000), *slot).is_ok()).count();
+        (0u32..).take_while(|slot| desk.ask(&format!("{}.test", slot % 10_000), *slot).is_ok()).count();
     assert_eq!(accepted, QUESTIONS_MAX);
     for _ in 0..accepted {
         assert_eq!(desk.answer().1, Err(LookupError::Timeout));
     }
-    assert!(started.elapsed() < SHORT + Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < SHORT + Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(desk.lookup("localhost").map(|found| found.len()), Ok(2), "and there is room again");
 }
 

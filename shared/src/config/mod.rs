@@ -1,8 +1,10 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types. How texts become one, in reading order: `keys` (the table of all keys), `kind` and
-//! `read` (what a value may be), `yaml` (text to a tree with places), `form` (trees against the table), `overrides`
-//! (environment and `--set`), `checks` (rules between keys), `users` (the users file), `load` (the story).
+//! This page holds the types. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind` and `read`
+//! (what a value may be), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
+//! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
+//! host.
 
 mod checks;
 mod draft;

@@ -66,8 +66,8 @@ pub fn variable_name(path: &str) -> String {
     PREFIX.to_owned() + &path.replace('.', "__").to_ascii_uppercase()
 }
 
-/// Kubernetes gives every pod `RINGWAY_PORT=tcp://…`, `RINGWAY_SERVICE_HOST=…` and their like if a service is
-/// called ringway. They have no double underscore, so they never name a key.
+/// Kubernetes gives every pod `RINGWAY_PORT=tcp://…`, `RINGWAY_SERVICE_HOST=…` and their like if a service
+/// is called ringway. They have no double underscore, so they never name a key.
 fn is_kubernetes_link(rest: &str, value: &str) -> bool {
     let service = rest.ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT");
     let port =
@@ -82,7 +82,7 @@ fn fill(form: &mut Form, source: &Source, path: &str, value: &str) {
     }
 }
 
-/// The tree of an override's value. A plain scalar is taken as it stands, so that `#` and `: ` need no quotes.
+/// The tree of an override's value. A plain scalar is taken as it stands: `#` and `: ` need no quotes.
 fn node_of(path: &str, value: &str) -> Result<Node, Wrong> {
     let nowhere = Span::default();
     let Some(key) = keys::find(path) else { return yaml::parse(value) };

@@ -55,7 +55,8 @@ impl Node {
 
     /// Nothing, `~` or `null`.
     pub fn is_null(&self) -> bool {
-        matches!(&self.data, Data::Scalar { text, quoted: false } if matches!(text.as_str(), "" | "~" | "null"))
+        let null = |text: &str| matches!(text, "" | "~" | "null");
+        matches!(&self.data, Data::Scalar { text, quoted: false } if null(text))
     }
 }
 

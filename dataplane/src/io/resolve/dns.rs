@@ -125,6 +125,10 @@ impl Dns {
     async fn family(&self, name: Name, family: RecordType, until: Instant) -> Answer {
         let asking = async {
             let _place = self.places.acquire().await;
+            if Instant::now() >= until {
+                // The place came with the deadline: timeout_at would let one more query out first.
+                return Err(LookupError::Timeout);
+            }
             let mut answer = Err(LookupError::Failed);
             for resolver in &self.resolvers {
                 answer = ask(resolver, name.clone(), family).await;
