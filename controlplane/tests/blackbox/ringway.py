@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import socks
+import socks5
 from prometheus import Metrics
 from waiting import eventually
 
@@ -159,17 +159,17 @@ class Ringway:
         self.sockets.append(connection)
         return connection
 
-    def ask(self, host, port, user=None, command=socks.CONNECT):
+    def ask(self, host, port, user=None, command=socks5.CONNECT):
         """A connection that has asked for a target, and the reply."""
         connection = self.connect()
-        socks.handshake(connection, user)
-        connection.sendall(socks.request(host, port, command))
-        return connection, socks.read_reply(connection)
+        socks5.handshake(connection, user)
+        connection.sendall(socks5.request(host, port, command))
+        return connection, socks5.read_reply(connection)
 
     def tunnel(self, target, user=None):
         """A connection relayed to `target`."""
         connection, reply = self.ask(*target[:2], user=user)
-        assert reply.code == socks.SUCCEEDED, f"{reply}; its log:\n{self.log()[-2000:]}"
+        assert reply.code == socks5.SUCCEEDED, f"{reply}; its log:\n{self.log()[-2000:]}"
         return connection
 
     def refusal(self, host, port, user=None):

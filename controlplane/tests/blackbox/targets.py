@@ -5,7 +5,7 @@ import http.server
 import socket
 import threading
 
-import socks
+import socks5
 
 BACKLOG = 1024
 TIMEOUT_SECONDS = 30
@@ -117,7 +117,7 @@ def end_at_once(connection):
     """Ends its own direction first, then hears the client out."""
     connection.sendall(b"goodbye")
     connection.shutdown(socket.SHUT_WR)
-    return socks.receive_until_closed(connection)
+    return socks5.receive_until_closed(connection)
 
 
 def answer_one_request(connection):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from prometheus import Metrics
 from targets import echo
 from waiting import eventually
@@ -117,7 +117,7 @@ def test_a_users_traffic_is_counted_under_the_name(ringway, target, users_file):
     proxy = ringway(users_file(alice="secret", bob="other"))
     connection = proxy.tunnel(target(echo).address, ("alice", "secret"))
     connection.sendall(b"x" * 1000)
-    assert len(socks.receive_exactly(connection, 1000)) == 1000
+    assert len(socks5.receive_exactly(connection, 1000)) == 1000
     eventually(lambda: proxy.metrics()("socks5_user_traffic_total", user="alice") == 2000)
     metrics = proxy.metrics()
     assert metrics("socks5_user_connections_active", user="alice") == 1

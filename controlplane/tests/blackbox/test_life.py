@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from targets import echo
 from waiting import eventually
 
@@ -51,11 +51,11 @@ def test_a_transfer_in_flight_completes_to_the_byte_while_new_clients_are_refuse
 
     sender = threading.Thread(target=send)
     sender.start()
-    heard = socks.receive_exactly(client, PIECE_BYTES)
+    heard = socks5.receive_exactly(client, PIECE_BYTES)
     proxy.signal(signal.SIGTERM)
     eventually(lambda: refuses(proxy.socks), 5)
     go_on.set()
-    heard += socks.receive_until_closed(client)
+    heard += socks5.receive_until_closed(client)
     sender.join()
     assert hashlib.sha256(heard).digest() == hashlib.sha256(data).digest()
     client.close()
@@ -80,10 +80,10 @@ def test_the_deadline_cuts_what_is_left_with_a_reset_and_says_why(ringway, liste
     proxy = ringway({"socks5.timeouts.drain": "1s"})
     client, accepted = proxy.tunnel(server.address), server.accept()
     accepted.sendall(b"half a trans")
-    assert socks.receive_exactly(client, 12) == b"half a trans"
+    assert socks5.receive_exactly(client, 12) == b"half a trans"
     begun = time.monotonic()
     proxy.signal(signal.SIGTERM)
-    assert socks.is_reset(client) and socks.is_reset(accepted), "a cut transfer never looks complete"
+    assert socks5.is_reset(client) and socks5.is_reset(accepted), "a cut transfer never looks complete"
     assert 0.8 < time.monotonic() - begun < 5
     assert proxy.exit_code() == 0
     assert "reason=drained" in proxy.log()
@@ -147,6 +147,6 @@ def test_several_listeners_serve_alike(ringway, target):
         host, port = text.rsplit(":", 1)
         connection = socket.create_connection((host.strip("[]"), int(port)), 10)
         proxy.sockets.append(connection)
-        socks.handshake(connection)
-        connection.sendall(socks.request(*server.address))
-        assert socks.read_reply(connection).code == socks.SUCCEEDED
+        socks5.handshake(connection)
+        connection.sendall(socks5.request(*server.address))
+        assert socks5.read_reply(connection).code == socks5.SUCCEEDED

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from ringway import REPOSITORY
 from targets import answer_one_request, echo
 from waiting import eventually
@@ -143,12 +143,12 @@ def test_totals_and_reasons_are_exactly_what_was_done(ringway, target, listener)
         for _ in range(8):
             connection = proxy.tunnel(server.address)
             connection.sendall(b"?")
-            assert socks.receive_until_closed(connection) == b"!"
+            assert socks5.receive_until_closed(connection) == b"!"
             connection.close()
-        assert proxy.refusal(*dead.address) == socks.REFUSED
+        assert proxy.refusal(*dead.address) == socks5.REFUSED
         connection = proxy.connect()
         connection.sendall(b"\x04")
-        assert socks.receive_until_closed(connection) == b""
+        assert socks5.receive_until_closed(connection) == b""
         connection.close()
         proxy.sockets.clear()
     tenth = SHORT_CONNECTIONS_BY_PYTHON // 10
@@ -173,7 +173,7 @@ def test_the_eleventh_of_ten_connections_is_refused_and_counted(ringway, target)
     server = target(echo)
     proxy = ringway({"socks5.limits.connections": CONNECTION_LIMIT})
     held = [proxy.tunnel(server.address) for _ in range(CONNECTION_LIMIT)]
-    assert socks.is_reset(proxy.connect())
+    assert socks5.is_reset(proxy.connect())
     proxy.eventually_closed("limit_connections")
     for connection in held:
         connection.sendall(b"x")
@@ -201,7 +201,7 @@ def test_when_descriptors_run_out_the_control_port_still_answers_and_clients_are
         assert proxy.get(path).status == 200
     for connection in held:
         connection.close()
-    eventually(lambda: proxy.refusal(*server.address) == socks.SUCCEEDED, 15)
+    eventually(lambda: proxy.refusal(*server.address) == socks5.SUCCEEDED, 15)
 
 
 def test_a_silent_control_client_does_not_hold_up_the_control_port(ringway, closing):

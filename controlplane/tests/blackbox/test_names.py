@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from fake_dns import NXDOMAIN, SERVFAIL, SILENCE
 from targets import echo
 from waiting import eventually
@@ -17,7 +17,7 @@ def resolving(dns_server, **options):
 
 def talks(connection):
     connection.sendall(b"hello")
-    return socks.receive_exactly(connection, 5) == b"hello"
+    return socks5.receive_exactly(connection, 5) == b"hello"
 
 
 def test_localhost_is_found_in_the_hosts_file_without_a_name_server(ringway, target, dns):
@@ -51,7 +51,7 @@ def test_when_every_address_refuses_the_reply_is_refused(ringway, listener, dns)
     server = listener()
     server.close()
     proxy = ringway(resolving(dns({"dead.example": ["127.0.0.1", "127.0.0.2", "::1"]})))
-    assert proxy.refusal("dead.example", server.address[1]) == socks.REFUSED
+    assert proxy.refusal("dead.example", server.address[1]) == socks5.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_when_every_address_refuses_the_reply_is_refused(ringway, listener, dns)
 )
 def test_a_name_without_an_address_is_host_unreachable(ringway, dns, answer, reason):
     proxy = ringway(resolving(dns({"nowhere.example": answer})))
-    assert proxy.refusal("nowhere.example", 80) == socks.HOST_UNREACHABLE
+    assert proxy.refusal("nowhere.example", 80) == socks5.HOST_UNREACHABLE
     proxy.eventually_closed(reason)
 
 
@@ -107,8 +107,8 @@ def test_a_dead_name_server_costs_its_askers_their_time_and_nobody_else_anything
     begun = time.monotonic()
     stuck = [proxy.connect() for _ in range(LOOKUPS_STUCK)]
     for number, connection in enumerate(stuck):
-        socks.handshake(connection)
-        connection.sendall(socks.request(f"silent{number}.example", 80))
+        socks5.handshake(connection)
+        connection.sendall(socks5.request(f"silent{number}.example", 80))
     delays = []
     for _ in range(ECHOES):
         sent = time.perf_counter()
@@ -116,13 +116,13 @@ def test_a_dead_name_server_costs_its_askers_their_time_and_nobody_else_anything
         delays.append(time.perf_counter() - sent)
     assert statistics.median(delays) < 0.010 and max(delays) < 0.5
     assert proxy.tunnel(server.address), "new connections are served meanwhile"
-    assert {socks.read_reply(connection).code for connection in stuck} == {socks.HOST_UNREACHABLE}
+    assert {socks5.read_reply(connection).code for connection in stuck} == {socks5.HOST_UNREACHABLE}
     assert time.monotonic() - begun < 5, "answered when the time-out says so"
 
 
 def test_a_name_server_that_comes_back_is_used_again(ringway, target, dns):
     server, names = target(echo), dns({"back.example": SILENCE})
     proxy = ringway(resolving(names, socks5__timeouts__name_lookup="500ms"))
-    assert proxy.refusal("back.example", server.address[1]) == socks.HOST_UNREACHABLE
+    assert proxy.refusal("back.example", server.address[1]) == socks5.HOST_UNREACHABLE
     names.names["back.example"] = ["127.0.0.1"]
-    eventually(lambda: proxy.refusal("back.example", server.address[1]) == socks.SUCCEEDED, 10)
+    eventually(lambda: proxy.refusal("back.example", server.address[1]) == socks5.SUCCEEDED, 10)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from ringway import REPOSITORY
 from targets import answer_after_end, echo, end_at_once, swallow
 from waiting import eventually
@@ -35,14 +35,14 @@ def test_the_target_still_answers_a_client_that_has_ended(relaying, target):
     connection = relaying.tunnel(target(answer_after_end).address)
     connection.sendall(b"question")
     connection.shutdown(socket.SHUT_WR)
-    assert socks.receive_until_closed(connection).decode() == hashlib.sha256(b"question").hexdigest()
+    assert socks5.receive_until_closed(connection).decode() == hashlib.sha256(b"question").hexdigest()
     relaying.eventually_closed("finished")
 
 
 def test_the_client_may_still_send_to_a_target_that_has_ended(relaying, target):
     server = target(end_at_once)
     connection = relaying.tunnel(server.address)
-    assert socks.receive_until_closed(connection) == b"goodbye"
+    assert socks5.receive_until_closed(connection) == b"goodbye"
     for _ in range(10):
         connection.sendall(b"more " * 1000)
     connection.shutdown(socket.SHUT_WR)
@@ -55,9 +55,9 @@ def test_a_client_that_resets_is_a_reset_to_the_target(relaying, listener):
     connection = relaying.tunnel(server.address)
     accepted = server.accept()
     connection.sendall(b"half a trans")
-    assert socks.receive_exactly(accepted, 12) == b"half a trans"
-    socks.reset(connection)
-    assert socks.is_reset(accepted)
+    assert socks5.receive_exactly(accepted, 12) == b"half a trans"
+    socks5.reset(connection)
+    assert socks5.is_reset(accepted)
     relaying.eventually_closed("client_reset")
 
 
@@ -66,9 +66,9 @@ def test_a_target_that_resets_is_a_reset_to_the_client(relaying, listener):
     connection = relaying.tunnel(server.address)
     accepted = server.accept()
     accepted.sendall(b"half a trans")
-    assert socks.receive_exactly(connection, 12) == b"half a trans"
-    socks.reset(accepted)
-    assert socks.is_reset(connection)
+    assert socks5.receive_exactly(connection, 12) == b"half a trans"
+    socks5.reset(accepted)
+    assert socks5.is_reset(connection)
     relaying.eventually_closed("target_reset")
 
 
@@ -77,12 +77,12 @@ def test_a_reset_in_the_middle_of_bulk_never_looks_complete(relaying, listener):
     for sender_is_client in (True, False):
         client = relaying.tunnel(server.address)
         sender, receiver = (client, server.accept()) if sender_is_client else (server.accept(), client)
-        received = threading.Thread(target=lambda: socks.receive_exactly(receiver, 8 * MIB))
+        received = threading.Thread(target=lambda: socks5.receive_exactly(receiver, 8 * MIB))
         received.start()
         sender.sendall(bytes(8 * MIB))
         received.join()
-        socks.reset(sender)
-        assert socks.is_reset(receiver)
+        socks5.reset(sender)
+        assert socks5.is_reset(receiver)
 
 
 def test_a_reset_after_a_half_close_is_still_a_reset(relaying, listener):
@@ -92,9 +92,9 @@ def test_a_reset_after_a_half_close_is_still_a_reset(relaying, listener):
     connection.shutdown(socket.SHUT_WR)
     assert accepted.recv(1) == b""
     accepted.sendall(b"begun")
-    assert socks.receive_exactly(connection, 5) == b"begun"
-    socks.reset(accepted)
-    assert socks.is_reset(connection)
+    assert socks5.receive_exactly(connection, 5) == b"begun"
+    socks5.reset(accepted)
+    assert socks5.is_reset(connection)
 
 
 def pseudo_random(size, seed):
@@ -113,7 +113,7 @@ def test_both_directions_at_once_arrive_whole(relaying, listener):
         connection.shutdown(socket.SHUT_WR)
 
     def hear(name, connection):
-        heard[name] = socks.receive_until_closed(connection)
+        heard[name] = socks5.receive_until_closed(connection)
 
     jobs = [(send, client, there), (send, accepted, back), (hear, "client", client), (hear, "target", accepted)]
     threads = [threading.Thread(target=job, args=arguments) for job, *arguments in jobs]
@@ -147,11 +147,11 @@ def test_bulk_that_turns_to_chat_and_back_is_not_delayed_or_lost(relaying, targe
         data = pseudo_random(4 * MIB, turn)
         sender = threading.Thread(target=connection.sendall, args=(data,))
         sender.start()
-        assert socks.receive_exactly(connection, len(data)) == data
+        assert socks5.receive_exactly(connection, len(data)) == data
         sender.join()
         for number in range(50):
             connection.sendall(b"%d\n" % number)
-            assert socks.receive_exactly(connection, len(b"%d\n" % number)) == b"%d\n" % number
+            assert socks5.receive_exactly(connection, len(b"%d\n" % number)) == b"%d\n" % number
 
 
 SLOW_CONNECTIONS = 40
@@ -176,7 +176,7 @@ def test_a_reader_that_stops_holds_its_writer_up_and_costs_no_memory(ringway, li
     for (client, accepted), count in zip(pairs, pushed, strict=True):
         reader, writer = (client, accepted) if slow == "client" else (accepted, client)
         writer.shutdown(socket.SHUT_WR)
-        assert len(socks.receive_until_closed(reader)) == count, "what was taken arrives"
+        assert len(socks5.receive_until_closed(reader)) == count, "what was taken arrives"
 
 
 def push_until_blocked(writer):
@@ -206,12 +206,12 @@ def test_two_small_writes_are_not_held_back_by_nagle(relaying, listener):
     for _ in range(WRITE_WRITE_READ_ROUNDS):
         begun = time.perf_counter()
         client.sendall(b"a")
-        assert socks.receive_exactly(accepted, 1) == b"a"
+        assert socks5.receive_exactly(accepted, 1) == b"a"
         client.sendall(b"b")
-        assert socks.receive_exactly(accepted, 1) == b"b"
+        assert socks5.receive_exactly(accepted, 1) == b"b"
         accepted.sendall(b"c")
         accepted.sendall(b"d")
-        assert socks.receive_exactly(client, 2) == b"cd"
+        assert socks5.receive_exactly(client, 2) == b"cd"
         times.append(time.perf_counter() - begun)
     assert statistics.median(times) < DELAYED_ACK_SECONDS / 2
 
@@ -221,7 +221,7 @@ def test_an_idle_relay_is_cut_with_a_reset(ringway, listener):
     proxy = ringway({"socks5.timeouts.idle": "1s"})
     client, accepted = proxy.tunnel(server.address), server.accept()
     begun = time.monotonic()
-    assert socks.is_reset(client) and socks.is_reset(accepted)
+    assert socks5.is_reset(client) and socks5.is_reset(accepted)
     assert 0.8 < time.monotonic() - begun < 4
     proxy.eventually_closed("idle_timeout")
 
@@ -241,7 +241,7 @@ def test_a_half_closed_relay_without_traffic_is_cut(ringway, listener):
     client, accepted = proxy.tunnel(server.address), server.accept()
     client.shutdown(socket.SHUT_WR)
     assert accepted.recv(1) == b""
-    assert socks.is_reset(client)
+    assert socks5.is_reset(client)
     proxy.eventually_closed("half_closed_timeout")
 
 
@@ -272,7 +272,7 @@ def test_each_phase_of_the_handshake_has_its_deadline(ringway, users_file, key, 
     begun = time.monotonic()
     connection.sendall(sent)
     try:
-        socks.receive_until_closed(connection)
+        socks5.receive_until_closed(connection)
     except ConnectionResetError:
         pass
     assert 0.8 < time.monotonic() - begun < 4

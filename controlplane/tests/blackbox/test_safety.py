@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-import socks
+import socks5
 from ringway import FREE_PORTS, run, set_arguments
 from targets import echo
 
@@ -14,7 +14,7 @@ STARTED_WRONG = 2
 
 def refused_with_hint(proxy, host, port, hint):
     """Asks for a target that policy forbids; the access log must name what would allow it."""
-    assert proxy.refusal(host, port) == socks.NOT_ALLOWED
+    assert proxy.refusal(host, port) == socks5.NOT_ALLOWED
     line = proxy.eventually_logs("denied_target")
     assert hint in line
     proxy.eventually_closed("denied_target")
@@ -65,7 +65,7 @@ def test_private_networks_are_refused_with_a_listener_that_strangers_reach(ringw
 
 def test_private_networks_are_not_refused_while_every_listener_is_loopback(ringway):
     proxy = ringway({"socks5.allow_targets": None, "socks5.timeouts.connect": "200ms"})
-    assert proxy.refusal("10.255.255.1", 9) != socks.NOT_ALLOWED
+    assert proxy.refusal("10.255.255.1", 9) != socks5.NOT_ALLOWED
 
 
 def test_denied_networks_win_over_allowed_classes(ringway, target):
@@ -92,7 +92,7 @@ def test_its_own_control_port_is_a_target_once_own_is_named(ringway):
     proxy = ringway({"socks5.allow_targets": "[loopback, own]"})
     connection = proxy.tunnel(proxy.control)
     connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert socks.receive_until_closed(connection).startswith(b"HTTP/1.1 200")
+    assert socks5.receive_until_closed(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_a_name_that_turns_to_loopback_is_refused_at_the_address(ringway, dns, listener):
@@ -105,7 +105,7 @@ def test_a_name_that_turns_to_loopback_is_refused_at_the_address(ringway, dns, l
             "socks5.timeouts.connect": "200ms",
         }
     )
-    assert proxy.refusal("rebinding.example", server.address[1]) != socks.NOT_ALLOWED
+    assert proxy.refusal("rebinding.example", server.address[1]) != socks5.NOT_ALLOWED
     names.names["rebinding.example"] = ["127.0.0.1"]
     refused_with_hint(proxy, "rebinding.example", server.address[1], "socks5.allow_targets")
     assert server.nobody_came()
@@ -172,7 +172,7 @@ def test_sigpipe_and_stray_bytes_on_the_control_port_do_no_harm(ringway):
             try:
                 connection.sendall(rubbish)
                 connection.shutdown(socket.SHUT_WR)
-                socks.receive_until_closed(connection)
+                socks5.receive_until_closed(connection)
             except OSError:
                 pass
     proxy.signal(signal.SIGPIPE)

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from ringway import refusing
-from socks import CONNECT, NO_AUTH, PASSWORD, credentials, greeting, receive_exactly, receive_until_closed, request
+from socks5 import CONNECT, NO_AUTH, PASSWORD, credentials, greeting, receive_exactly, receive_until_closed, request
 from targets import echo
 
 UNBOUND = b"\x00\x01" + bytes(6)
@@ -139,7 +139,7 @@ def test_success_names_the_address_that_the_target_sees(ringway, listener):
         server = listener(host)
         connection, reply = ringway().ask(*server.address)
         server.accept()
-        assert reply.code == socks.SUCCEEDED
+        assert reply.code == socks5.SUCCEEDED
         assert (reply.address, reply.port) == server.peer[:2], "BND is the outgoing socket's own address"
         assert (family == 4) == (":" in reply.address), "in its own family"
 
@@ -148,27 +148,27 @@ def test_a_closed_port_is_connection_refused(ringway, listener):
     server = listener()
     server.close()
     proxy = ringway()
-    assert says(proxy, greeting(NO_AUTH), request(*server.address)) == b"\x05\x00" + failure(socks.REFUSED)
+    assert says(proxy, greeting(NO_AUTH), request(*server.address)) == b"\x05\x00" + failure(socks5.REFUSED)
     proxy.eventually_closed("connect_refused")
 
 
 def test_an_address_without_a_route_is_network_unreachable(ringway):
     # TCP to a multicast group: connect(2) says ENETUNREACH on every host.
     proxy = ringway({"socks5.allow_targets": "[multicast]"})
-    assert proxy.refusal("224.0.0.1", 80) == socks.NETWORK_UNREACHABLE
+    assert proxy.refusal("224.0.0.1", 80) == socks5.NETWORK_UNREACHABLE
     proxy.eventually_closed("network_unreachable")
 
 
 @pytest.mark.parametrize(
     ("error", "code", "reason"),
     [
-        ("ENETUNREACH", socks.NETWORK_UNREACHABLE, "network_unreachable"),
-        ("EHOSTUNREACH", socks.HOST_UNREACHABLE, "host_unreachable"),
-        ("EACCES", socks.NOT_ALLOWED, "connect_forbidden"),
-        ("EPERM", socks.NOT_ALLOWED, "connect_forbidden"),
-        ("ETIMEDOUT", socks.TTL_EXPIRED, "connect_timeout"),
-        ("EADDRNOTAVAIL", socks.GENERAL_FAILURE, "no_resources"),
-        ("EINVAL", socks.GENERAL_FAILURE, "connect_failed"),
+        ("ENETUNREACH", socks5.NETWORK_UNREACHABLE, "network_unreachable"),
+        ("EHOSTUNREACH", socks5.HOST_UNREACHABLE, "host_unreachable"),
+        ("EACCES", socks5.NOT_ALLOWED, "connect_forbidden"),
+        ("EPERM", socks5.NOT_ALLOWED, "connect_forbidden"),
+        ("ETIMEDOUT", socks5.TTL_EXPIRED, "connect_timeout"),
+        ("EADDRNOTAVAIL", socks5.GENERAL_FAILURE, "no_resources"),
+        ("EINVAL", socks5.GENERAL_FAILURE, "connect_failed"),
     ],
 )
 def test_what_the_kernel_says_becomes_the_reply(ringway, error, code, reason):
@@ -182,7 +182,7 @@ def test_a_target_that_never_answers_is_ttl_expired(ringway, listener, closing):
     fill_the_backlog(server, closing)
     proxy = ringway({"socks5.timeouts.connect": "1s"})
     begun = time.monotonic()
-    assert proxy.refusal(*server.address) == socks.TTL_EXPIRED
+    assert proxy.refusal(*server.address) == socks5.TTL_EXPIRED
     assert 0.9 < time.monotonic() - begun < 4
     proxy.eventually_closed("connect_timeout")
 
@@ -202,7 +202,7 @@ def test_success_is_not_said_before_the_target_accepts(ringway, listener, closin
     server = listener(backlog=0)
     fill_the_backlog(server, closing)
     connection = ringway({"socks5.timeouts.connect": "15s"}).connect()
-    socks.handshake(connection)
+    socks5.handshake(connection)
     connection.sendall(request(*server.address))
     connection.settimeout(0.5)
     with pytest.raises(TimeoutError):
@@ -212,17 +212,17 @@ def test_success_is_not_said_before_the_target_accepts(ringway, listener, closin
         server.accept()
         connection.settimeout(3)
         try:
-            assert socks.read_reply(connection).code == socks.SUCCEEDED
+            assert socks5.read_reply(connection).code == socks5.SUCCEEDED
             return
         except TimeoutError:
             continue
 
 
-@pytest.mark.parametrize("command", [socks.BIND, socks.UDP_ASSOCIATE, 0, 4, 255])
+@pytest.mark.parametrize("command", [socks5.BIND, socks5.UDP_ASSOCIATE, 0, 4, 255])
 def test_a_command_that_is_not_served_is_answered_07(ringway, command):
     proxy = ringway()
     answer = says(proxy, greeting(NO_AUTH), request("127.0.0.1", 80, command))
-    assert answer == b"\x05\x00" + failure(socks.COMMAND_NOT_SUPPORTED)
+    assert answer == b"\x05\x00" + failure(socks5.COMMAND_NOT_SUPPORTED)
     proxy.eventually_closed("command_not_supported")
 
 
@@ -230,7 +230,7 @@ def test_a_command_that_is_not_served_is_answered_07(ringway, command):
 def test_an_unknown_address_type_is_answered_08(ringway, kind):
     proxy = ringway()
     answer = says(proxy, greeting(NO_AUTH), bytes([5, CONNECT, 0, kind]) + bytes(6))
-    assert answer == b"\x05\x00" + failure(socks.ADDRESS_TYPE_NOT_SUPPORTED)
+    assert answer == b"\x05\x00" + failure(socks5.ADDRESS_TYPE_NOT_SUPPORTED)
     proxy.eventually_closed("address_type_not_supported")
 
 
@@ -239,14 +239,14 @@ def test_a_name_that_is_none_is_an_error_and_never_a_target(ringway, dns, listen
     server, names = listener(), dns()
     proxy = ringway({"socks5.dns.servers": f"[{names.text}]"})
     answer = says(proxy, greeting(NO_AUTH), request(name, server.address[1]))
-    assert answer == b"\x05\x00" + failure(socks.HOST_UNREACHABLE)
+    assert answer == b"\x05\x00" + failure(socks5.HOST_UNREACHABLE)
     proxy.eventually_closed("bad_name")
     assert not names.asked and server.nobody_came()
 
 
 def test_a_request_of_another_version_is_answered_01(ringway):
     proxy = ringway()
-    assert says(proxy, greeting(NO_AUTH), b"\x04" + request("127.0.0.1", 80)[1:]) == b"\x05\x00" + failure(socks.GENERAL_FAILURE)
+    assert says(proxy, greeting(NO_AUTH), b"\x04" + request("127.0.0.1", 80)[1:]) == b"\x05\x00" + failure(socks5.GENERAL_FAILURE)
     proxy.eventually_closed("malformed")
 
 
@@ -269,7 +269,7 @@ def test_a_payload_in_the_same_segment_reaches_the_target_once(ringway, listener
     accepted = server.accept()
     assert receive_until_closed(accepted) == payload
     assert receive_exactly(connection, 4 if user else 2)[:2] == (b"\x05\x02" if user else b"\x05\x00")
-    assert socks.read_reply(connection).code == socks.SUCCEEDED
+    assert socks5.read_reply(connection).code == socks5.SUCCEEDED
 
 
 @pytest.mark.parametrize("user", [None, ("alice", "secret")], ids=["open", "password"])
@@ -282,7 +282,7 @@ def test_a_client_may_send_one_byte_at_a_time(ringway, listener, users_file, use
     accepted = server.accept()
     assert receive_exactly(accepted, 7) == b"payload"
     assert receive_exactly(connection, 4 if user else 2) == (b"\x05\x02\x01\x00" if user else b"\x05\x00")
-    assert socks.read_reply(connection).code == socks.SUCCEEDED
+    assert socks5.read_reply(connection).code == socks5.SUCCEEDED
     accepted.sendall(b"answer")
     assert receive_exactly(connection, 6) == b"answer"
 
@@ -295,7 +295,7 @@ def test_any_cut_in_two_gives_the_same_answer(ringway, target):
         connection.sendall(stream[:cut])
         connection.sendall(stream[cut:])
         assert receive_exactly(connection, 2) == b"\x05\x00"
-        assert socks.read_reply(connection).code == socks.SUCCEEDED
+        assert socks5.read_reply(connection).code == socks5.SUCCEEDED
         assert receive_exactly(connection, 7) == b"payload", f"cut at {cut}"
         connection.close()
 
@@ -306,7 +306,7 @@ def test_a_client_that_leaves_in_the_middle_is_forgotten(ringway):
     for length in range(len(stream)):
         connection = proxy.connect()
         connection.sendall(stream[:length])
-        connection.close() if length % 2 else socks.reset(connection)
+        connection.close() if length % 2 else socks5.reset(connection)
     proxy.eventually_closed("client_gone", len(stream))
 
 
@@ -316,4 +316,4 @@ def test_what_a_refused_client_still_sends_does_not_lose_it_the_reply(ringway, l
     proxy = ringway()
     for _ in range(20):
         answer = says(proxy, greeting(NO_AUTH), request(*server.address), bytes(30_000))
-        assert answer == b"\x05\x00" + failure(socks.REFUSED)
+        assert answer == b"\x05\x00" + failure(socks5.REFUSED)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-import socks
+import socks5
 from ringway import FREE_PORTS, refusing, run, set_arguments
 from targets import echo
 from waiting import eventually
@@ -26,7 +26,7 @@ def drill(proxy, **what):
 
 def talks(connection):
     connection.sendall(b"hello")
-    return socks.receive_exactly(connection, 5) == b"hello"
+    return socks5.receive_exactly(connection, 5) == b"hello"
 
 
 # Which threads
@@ -48,7 +48,7 @@ def test_the_threads_are_exactly_those_of_the_design_also_after_load(ringway, ta
     proxy.tunnel(("localhost", server.address[1]), user)
     for connection in held:
         connection.sendall(bytes(200_000))
-        assert socks.receive_exactly(connection, 200_000)
+        assert socks5.receive_exactly(connection, 200_000)
     for _ in range(20):
         proxy.metrics()
     assert set(proxy.threads()) == expected_threads(2, passwords), "no iou-wrk, none more"
@@ -94,10 +94,10 @@ def test_a_worker_with_far_more_than_its_share_hands_sockets_over(ringway, targe
     drill(proxy, kind="stall", worker=1, ms=2000)
     crowd = [proxy.connect() for _ in range(200)]
     for connection in crowd:
-        connection.sendall(socks.greeting(socks.NO_AUTH) + socks.request(*server.address))
+        connection.sendall(socks5.greeting(socks5.NO_AUTH) + socks5.request(*server.address))
     for connection in crowd:
-        assert socks.receive_exactly(connection, 2) == b"\x05\x00"
-        assert socks.read_reply(connection).code == socks.SUCCEEDED
+        assert socks5.receive_exactly(connection, 2) == b"\x05\x00"
+        assert socks5.read_reply(connection).code == socks5.SUCCEEDED
     assert all(talks(connection) for connection in crowd)
     eventually(lambda: proxy.metrics()("worker_connections_handed_over_total", worker="0") > 0)
     loads = proxy.metrics().by("worker_connections", "worker")
@@ -167,7 +167,7 @@ def test_a_transfer_on_the_other_worker_completes_when_one_dies(ringway, listene
     eventually(lambda: not_listening(proxy.socks), 5)
     accepted.sendall(b"the rest")
     accepted.close()
-    assert socks.receive_until_closed(client) == b"the rest"
+    assert socks5.receive_until_closed(client) == b"the rest"
     client.close()
     for connection in proxy.sockets:
         connection.close()
