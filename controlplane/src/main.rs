@@ -1,1 +1,28 @@
-fn main() {}
+//! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
+//!
+//! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
+//! `signals`, `observe` and `system` (facts go up), `export` (to Prometheus), `server` (the control port).
+
+mod cli;
+mod exit;
+mod life;
+mod logs;
+mod observe;
+mod passwd;
+mod server;
+mod settings;
+mod signals;
+mod system;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = cli::arguments();
+    match cli::answer(&arguments) {
+        Some(code) => code.into(),
+        None => life::run(&arguments.settings).into(),
+    }
+}

@@ -30,6 +30,7 @@ const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
     let broken = StdCell::new(None);
+    let one_ended = StdCell::new(false);
     let user = session.facts.borrow().user.and_then(|index| core.cells.users.get(index));
     let up = Direction {
         from: &session.client,
@@ -42,6 +43,7 @@ pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<
         core,
         session,
         broken: &broken,
+        one_ended: &one_ended,
     };
     let down = Direction {
         from: target,
@@ -72,6 +74,8 @@ struct Direction<'a> {
     session: &'a Session,
     /// Shared by both directions: the first failure.
     broken: &'a StdCell<Option<Reason>>,
+    /// Shared by both directions: one of them has reached its end.
+    one_ended: &'a StdCell<bool>,
 }
 
 /// How one mode of a direction ended.
@@ -85,6 +89,8 @@ impl Direction<'_> {
     async fn run(self, payload: Vec<u8>) {
         match self.until_the_end(payload).await {
             Ok(()) if self.session.cut_reason().is_some() => {}
+            // The second end of two: closing, which follows at once, says it as well.
+            Ok(()) if self.one_ended.replace(true) => {}
             Ok(()) => {
                 self.to.shutdown_write();
                 self.core.sessions.enter(self.session, Phase::HalfClosed);

@@ -223,7 +223,7 @@ async fn fulfil(core: &Core, session: &Session, request: &Request) -> Result<Dia
 
 async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result<Vec<IpAddr>, Reason> {
     let name = match &target.host {
-        Host::Address(ip) => return Ok(vec![*ip]),
+        Host::Address(ip) => return Ok(vec![ip.to_canonical()]),
         Host::Name(name) => name,
     };
     let begun = Instant::now();

@@ -1,0 +1,100 @@
+//! The command line: what was asked, and the questions that need no running process.
+
+use crate::exit::Exit;
+use crate::{passwd, settings};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringway_shared::config::print;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A SOCKS5 proxy on io_uring, one thread per core. Without a command it runs.
+#[derive(Parser)]
+#[command(name = "ringway", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+/// Where the configuration comes from. Later ones win: file, RINGWAY_… environment, --set.
+#[derive(Args)]
+pub struct SettingsArguments {
+    /// The configuration file (also CONFIG_FILE in the environment); without one the built-in defaults run.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Sets one key to a YAML value, e.g. --set 'socks5.allow_targets=[loopback]'. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub sets: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum Task {
+    /// Looks at the configuration and tells every fault in it.
+    Check,
+    /// Prints a configuration.
+    Config {
+        #[arg(value_enum)]
+        what: Printed,
+    },
+    /// Reads a password from standard input and prints its hash for the users file.
+    Passwd,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Printed {
+    /// Every key with its default and its meaning, as a file to start from.
+    Default,
+    /// The JSON Schema of the file.
+    Schema,
+    /// What would run now, and where each value comes from.
+    Effective,
+}
+
+/// Parses the command line. Ends the process with code 2 and a usage text where it is wrong.
+#[must_use]
+pub fn arguments() -> Arguments {
+    Arguments::parse()
+}
+
+/// Answers what can be answered at once. `None`: nothing was asked, so run.
+#[must_use]
+pub fn answer(arguments: &Arguments) -> Option<Exit> {
+    let answer = match arguments.task.as_ref()? {
+        Task::Check => check(&arguments.settings),
+        Task::Config { what: Printed::Default } => Ok(print::default_yaml()),
+        Task::Config { what: Printed::Schema } => Ok(print::schema_json()),
+        Task::Config { what: Printed::Effective } => {
+            settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
+        }
+        Task::Passwd => passwd::hash_of_input(std::io::stdin().lock()),
+    };
+    Some(match answer {
+        Ok(text) => {
+            say(&mut std::io::stdout().lock(), &text);
+            Exit::Done
+        }
+        Err(faults) => {
+            say(&mut std::io::stderr().lock(), &faults);
+            Exit::BadConfiguration
+        }
+    })
+}
+
+fn check(arguments: &SettingsArguments) -> Result<String, String> {
+    let config = settings::load(arguments)?.config;
+    let users = config
+        .socks5
+        .users
+        .as_ref()
+        .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
+    Ok(format!(
+        "OK: {} workers, socks5 on {:?}{users}, control on {:?}",
+        config.workers.count, config.socks5.listen, config.control.listen
+    ))
+}
+
+/// Writes a text that ends in one newline. Nobody is left to tell when even that fails.
+pub fn say(to: &mut impl Write, text: &str) {
+    let _ = writeln!(to, "{}", text.trim_end_matches('\n'));
+}

@@ -1,0 +1,228 @@
+//! The story of a running process: load, start, serve, wait, drain with a deadline.
+
+use crate::cli::{SettingsArguments, say};
+use crate::exit::Exit;
+use crate::logs::{self, Sink};
+use crate::observe::heartbeat_age;
+use crate::server;
+use crate::settings;
+use crate::signals::{Asked, Signals};
+use ringway_dataplane::{Plan, WorkerState, Workers};
+use ringway_shared::command::Command;
+use ringway_shared::config::Config;
+use ringway_shared::metrics::{Cells, Driver};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
+
+/// How often workers are looked after and session records taken.
+const ROUND: Duration = Duration::from_millis(100);
+/// Session records written in one round; the rest wait in their queue for the next.
+const RECORDS_PER_ROUND: usize = 4_096;
+/// After the drain's deadline: how long cut connections have to end.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last log lines may take.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs ringway until it has been stopped.
+#[must_use]
+pub fn run(arguments: &SettingsArguments) -> Exit {
+    let loaded = match settings::load(arguments) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            say(&mut std::io::stderr().lock(), &faults);
+            return Exit::BadConfiguration;
+        }
+    };
+    let mut sink = logs::begin(&loaded.config.log);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, live(loaded, &mut sink)),
+        Err(error) => Err(format!("the control plane cannot start: {error}; raise `ulimit -n`")),
+    };
+    let exit = outcome.unwrap_or_else(|fault| {
+        tracing::error!("cannot start: {fault}");
+        Exit::CannotStart
+    });
+    sink.flush(FLUSH_PATIENCE);
+    exit
+}
+
+async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result<Exit, String> {
+    let config = Arc::new(loaded.config);
+    let mut signals =
+        Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))?;
+    let listeners = server::bind(&config.control.listen)?;
+    let control_addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+    let users = config.socks5.users.as_ref().map_or(0, |users| users.entries.len());
+    let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::for_users(users))).collect();
+    let epoch = Instant::now();
+    let plan = Plan {
+        config: config.clone(),
+        cells: cells.clone(),
+        epoch,
+        control_addresses: control_addresses.clone(),
+        descriptors_max: raise_descriptor_limit(),
+    };
+    let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
+    for notice in workers.notices() {
+        tracing::warn!("{notice}");
+    }
+    let life = Life { config, cells, epoch, workers, draining: Cell::new(false) };
+    life.announce(&control_addresses);
+    Ok(tokio::select! {
+        exit = life.watch(&mut signals) => exit,
+        () = sink.run() => Exit::Done,
+    })
+}
+
+/// Raises the soft limit of descriptors to the hard one; returns what it is then.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}
+
+/// A running process, as its main thread sees it.
+struct Life {
+    config: Arc<Config>,
+    cells: Vec<Arc<Cells>>,
+    epoch: Instant,
+    workers: Rc<Workers>,
+    draining: Cell<bool>,
+}
+
+/// A drain under way.
+struct Ending {
+    exit: Exit,
+    /// When the workers are told to cut what is left; then, when their end is no longer waited for.
+    deadline: Instant,
+    cut: bool,
+}
+
+impl Life {
+    /// The one line that says that all listeners are up, and where.
+    fn announce(&self, control: &[SocketAddr]) {
+        let driver =
+            self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
+        tracing::info!(
+            "ready socks5={} websocket=off control={} workers={} driver={} connections_max={}",
+            listed(self.workers.socks5_addresses()),
+            listed(control),
+            self.config.workers.count,
+            driver.label(),
+            self.workers.connections_max(),
+        );
+    }
+
+    /// Looks after the workers until all have ended.
+    async fn watch(&self, signals: &mut Signals) -> Exit {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ending = None;
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop if ending.is_none() => ending = Some(self.drain(Exit::Done)),
+                    Asked::Stop => ending = Some(self.cut_short()),
+                    Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
+                },
+                _ = rounds.tick() => {
+                    self.write_records();
+                    ending = match ending {
+                        None => self.lost_worker().map(|cause| {
+                            tracing::error!("{cause}; draining the others, then ending: start ringway anew");
+                            self.drain(Exit::WorkerLost)
+                        }),
+                        Some(drain) => match self.move_on(drain) {
+                            Ok(drain) => Some(drain),
+                            Err(exit) => {
+                                self.write_records();
+                                return exit;
+                            }
+                        },
+                    };
+                }
+            }
+        }
+    }
+
+    /// Why the process cannot go on, if it cannot: a worker died, or has given no sign of life for too long.
+    fn lost_worker(&self) -> Option<String> {
+        let wedged_after = self.config.workers.wedged_after;
+        let now = Instant::now();
+        self.cells.iter().enumerate().find_map(|(worker, cells)| {
+            if let WorkerState::Died { cause } = self.workers.state(worker) {
+                return Some(format!("worker {worker} died: {cause}"));
+            }
+            let age = heartbeat_age(cells, self.epoch, now);
+            (!wedged_after.is_zero() && age > wedged_after)
+                .then(|| format!("worker {worker} is wedged: no heartbeat for {} ms", age.as_millis()))
+        })
+    }
+
+    fn drain(&self, exit: Exit) -> Ending {
+        let patience = self.config.socks5.timeouts.drain;
+        let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
+        tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
+        self.draining.set(true);
+        self.tell_all(Command::Drain);
+        Ending { exit, deadline: Instant::now() + patience, cut: false }
+    }
+
+    fn cut_short(&self) -> Ending {
+        tracing::warn!("a second signal: cutting what is left");
+        self.tell_all(Command::Cut);
+        Ending { exit: Exit::CutShort, deadline: Instant::now() + CUT_PATIENCE, cut: true }
+    }
+
+    /// Moves a drain on. The error is the end: nothing is left to wait for.
+    fn move_on(&self, drain: Ending) -> Result<Ending, Exit> {
+        let states: Vec<_> = (0..self.cells.len()).map(|worker| self.workers.state(worker)).collect();
+        if !states.contains(&WorkerState::Running) {
+            let cut: u64 = states
+                .iter()
+                .map(|state| if let WorkerState::Ended { cut } = state { *cut } else { 0 })
+                .sum();
+            tracing::info!("stopped; {cut} connections were cut");
+            return Err(drain.exit);
+        }
+        if Instant::now() < drain.deadline {
+            return Ok(drain);
+        }
+        if drain.cut {
+            tracing::error!("a worker does not end; ending without it: {states:?}");
+            return Err(drain.exit);
+        }
+        tracing::warn!("the drain's deadline has passed: cutting what is left");
+        self.tell_all(Command::Cut);
+        Ok(Ending { cut: true, deadline: Instant::now() + CUT_PATIENCE, ..drain })
+    }
+
+    fn tell_all(&self, command: Command) {
+        for worker in 0..self.cells.len() {
+            if !self.workers.tell(worker, command) && self.workers.state(worker) == WorkerState::Running {
+                tracing::error!("worker {worker} does not take {command:?}: its inbox is full");
+            }
+        }
+    }
+
+    fn write_records(&self) {
+        let mut records = Vec::new();
+        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND);
+        records.iter().for_each(logs::access);
+    }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    if addresses.is_empty() {
+        return "off".into();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}

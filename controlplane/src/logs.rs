@@ -1,0 +1,209 @@
+//! Log lines: formatted where they arise, queued, and written by the control plane alone.
+//!
+//! Nobody ever waits for the log. A line goes into a bounded queue; the control plane writes to standard
+//! error only what it takes at once. A sink that stays blocked costs lines, which are counted, and nothing else.
+
+use ringway_shared::config::{Log, LogFormat, LogLevel};
+use ringway_shared::session::SessionEnd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Lines waiting to be written; more are dropped and counted.
+const QUEUE_LINES_MAX: usize = 8_192;
+/// A pipe that polls writable takes this much without blocking (POSIX's PIPE_BUF on Linux).
+const WRITE_BYTES_MAX: usize = 4_096;
+/// How long a blocked sink is left alone before it is asked again.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
+/// Panics logged in one second; the rest are only counted.
+const PANICS_PER_SECOND: u64 = 10;
+/// The target of access lines, which have a switch of their own.
+const ACCESS: &str = "access";
+
+/// The queue's writing end, held by the tracing subscriber.
+#[derive(Clone)]
+struct Queue {
+    lines: Sender<Box<[u8]>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The queue's reading end: writes lines to standard error.
+pub struct Sink {
+    lines: Receiver<Box<[u8]>>,
+    dropped: Arc<AtomicU64>,
+    /// The line being written, and how much of it is out.
+    current: Option<(Box<[u8]>, usize)>,
+}
+
+/// Begins logging: from here on `tracing`'s macros and panics go to the returned sink.
+#[must_use]
+pub fn begin(log: &Log) -> Sink {
+    let (sender, lines) = channel(QUEUE_LINES_MAX);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let queue = Queue { lines: sender, dropped: dropped.clone() };
+    let filter = Targets::new()
+        .with_default(level(log.level))
+        // Odd packets of strangers are no news of ours.
+        .with_target("hickory_resolver", LevelFilter::ERROR)
+        .with_target("hickory_net", LevelFilter::ERROR)
+        .with_target("hickory_proto", LevelFilter::ERROR)
+        .with_target(ACCESS, if log.access { LevelFilter::INFO } else { LevelFilter::OFF });
+    let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second subscriber (in tests) is refused; the first one stays.
+    let _ = match log.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    std::panic::set_hook(Box::new(log_panic));
+    Sink { lines, dropped, current: None }
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// One line for one ended connection.
+pub fn access(end: &SessionEnd) {
+    tracing::info!(
+        target: ACCESS,
+        client = %end.client,
+        user = end.user.as_deref(),
+        target = end.target.as_ref().map(tracing::field::display),
+        address = end.address.map(tracing::field::display),
+        sent = end.sent_bytes,
+        received = end.received_bytes,
+        duration_ms = end.duration.as_millis() as u64,
+        connect_ms = end.connect.map(|connect| connect.as_millis() as u64),
+        reply = end.reply,
+        reason = end.reason.label(),
+        hint = end.hint.as_deref(),
+        worker = end.worker,
+        "closed"
+    );
+}
+
+/// Logs a panic, unless there were many of them in this second.
+fn log_panic(panic: &std::panic::PanicHookInfo) {
+    static WINDOW: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let seen = {
+        let Ok(mut window) = WINDOW.lock() else { return };
+        let now = Instant::now();
+        let (since, count) = window.unwrap_or((now, 0));
+        let fresh = now.duration_since(since) >= Duration::from_secs(1);
+        let (since, count) = if fresh { (now, 1) } else { (since, count + 1) };
+        *window = Some((since, count));
+        count
+    };
+    if seen <= PANICS_PER_SECOND {
+        let text = panic.payload_as_str().unwrap_or("without a text");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        tracing::error!(thread = thread.name(), place, "a task or thread panicked: {text}");
+    }
+}
+
+impl Sink {
+    /// Lines dropped since the start.
+    #[must_use]
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
+
+    /// Writes lines as they come and as standard error takes them. Never returns, never blocks.
+    pub async fn run(&mut self) {
+        loop {
+            if self.current.is_none() {
+                match self.lines.recv().await {
+                    Some(line) => self.current = Some((line, 0)),
+                    None => return,
+                }
+            }
+            if !self.write_ready(Duration::ZERO) {
+                tokio::time::sleep(BLOCKED_PAUSE).await;
+            }
+        }
+    }
+
+    /// Writes everything that is queued, for at most `patience`: before the loop runs and after it.
+    pub fn flush(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            if self.current.is_none() {
+                match self.lines.try_recv() {
+                    Ok(line) => self.current = Some((line, 0)),
+                    Err(_) => return,
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !self.write_ready(left) && left.is_zero() {
+                return;
+            }
+        }
+    }
+
+    /// Writes a piece of the current line if standard error becomes writable within `patience`.
+    fn write_ready(&mut self, patience: Duration) -> bool {
+        let Some((line, written)) = &mut self.current else { return true };
+        if !stderr_takes_more(patience) {
+            return false;
+        }
+        let end = line.len().min(*written + WRITE_BYTES_MAX);
+        match rustix::io::write(rustix::stdio::stderr(), &line[*written..end]) {
+            Ok(count) => *written += count,
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return false,
+            // Nobody reads any more (EPIPE): the line is lost, the process is not.
+            Err(_) => {
+                self.dropped.fetch_add(1, Relaxed);
+                *written = line.len();
+            }
+        }
+        if *written >= line.len() {
+            self.current = None;
+        }
+        true
+    }
+}
+
+fn stderr_takes_more(patience: Duration) -> bool {
+    let stderr = rustix::stdio::stderr();
+    let mut waiting = [PollFd::new(&stderr, PollFlags::OUT)];
+    let patience = Timespec::try_from(patience).unwrap_or_default();
+    matches!(poll(&mut waiting, Some(&patience)), Ok(1..))
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Queue;
+
+    fn make_writer(&'a self) -> Queue {
+        self.clone()
+    }
+}
+
+impl io::Write for Queue {
+    /// The subscriber hands over one whole line at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.lines.try_send(line.into()).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
+
+use crate::system::{Host, HostFacts};
+use hdrhistogram::Histogram as Folded;
+use ringway_dataplane::WorkerState;
+use ringway_shared::config::Config;
+use ringway_shared::histogram::{Histogram, VALUE_MAX};
+use ringway_shared::metrics::{Cells, Driver};
+use ringway_shared::reason::Reason;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Significant figures kept when histograms are merged; finer than the workers' 1/128.
+const FOLDED_FIGURES: u8 = 3;
+
+/// What does not change while the process runs.
+pub struct Subject {
+    pub config: Arc<Config>,
+    /// One for each worker.
+    pub cells: Vec<Arc<Cells>>,
+    /// Heartbeats count from here.
+    pub epoch: Instant,
+}
+
+/// Everything known at one moment.
+pub struct Snapshot {
+    pub at: Instant,
+    pub uptime: Duration,
+    pub workers: Vec<WorkerRow>,
+    pub opened: u64,
+    pub active: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Over the last whole second.
+    pub rates: Rates,
+    /// Microseconds, all cores merged.
+    pub connect: Merged,
+    pub dns: Merged,
+    pub session: Merged,
+    pub loop_lag: Merged,
+    pub users: Vec<UserRow>,
+    pub host: HostFacts,
+}
+
+/// One worker, as seen from outside.
+pub struct WorkerRow {
+    pub connections: u64,
+    pub heartbeat_age: Duration,
+    pub driver: Driver,
+    /// CPU time its thread has used.
+    pub busy: Duration,
+    pub state: WorkerState,
+}
+
+/// Per second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    pub sent_bytes: f64,
+    pub received_bytes: f64,
+    pub connections: f64,
+}
+
+/// A histogram over all cores, in microseconds.
+pub struct Merged {
+    pub folded: Folded<u64>,
+    pub sum: u64,
+}
+
+/// One configured user over all cores.
+pub struct UserRow {
+    pub name: Arc<str>,
+    pub active: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+/// Takes snapshots and remembers what rates need.
+pub struct Observer {
+    subject: Subject,
+    host: Host,
+    previous: Option<Totals>,
+    rates: Rates,
+}
+
+/// Rates are taken over at least this long, however often snapshots are.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy)]
+struct Totals {
+    at: Instant,
+    sent_bytes: u64,
+    received_bytes: u64,
+    opened: u64,
+}
+
+impl Observer {
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
+        Observer { subject, host: Host::default(), previous: None, rates: Rates::default() }
+    }
+
+    #[must_use]
+    pub fn cells(&self) -> &[Arc<Cells>] {
+        &self.subject.cells
+    }
+
+    /// Reads everything now. `state` tells how worker `i` is doing.
+    pub fn look(&mut self, state: impl Fn(usize) -> WorkerState) -> Snapshot {
+        let at = Instant::now();
+        let cells = &self.subject.cells;
+        let sum = |value: fn(&Cells) -> u64| cells.iter().map(|cells| value(cells)).sum::<u64>();
+        let totals = Totals {
+            at,
+            sent_bytes: sum(|c| c.sent_bytes.get()),
+            received_bytes: sum(|c| c.received_bytes.get()),
+            opened: sum(|c| c.opened.get()),
+        };
+        self.take_rates(totals);
+        let cells = &self.subject.cells;
+        Snapshot {
+            at,
+            uptime: at.saturating_duration_since(self.subject.epoch),
+            workers: self.worker_rows(at, state),
+            opened: totals.opened,
+            active: cells.iter().map(|cells| cells.active()).sum(),
+            sent_bytes: totals.sent_bytes,
+            received_bytes: totals.received_bytes,
+            rates: self.rates,
+            connect: merge(cells, |c| &c.connect),
+            dns: merge(cells, |c| &c.dns),
+            session: merge(cells, |c| &c.session),
+            loop_lag: merge(cells, |c| &c.loop_lag),
+            users: self.user_rows(),
+            host: self.host.facts(at),
+        }
+    }
+
+    fn take_rates(&mut self, now: Totals) {
+        let Some(before) = self.previous else {
+            self.previous = Some(now);
+            return;
+        };
+        let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
+        if seconds < RATE_WINDOW.as_secs_f64() {
+            return;
+        }
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        self.rates = Rates {
+            sent_bytes: rate(now.sent_bytes, before.sent_bytes),
+            received_bytes: rate(now.received_bytes, before.received_bytes),
+            connections: rate(now.opened, before.opened),
+        };
+        self.previous = Some(now);
+    }
+
+    fn worker_rows(&self, now: Instant, state: impl Fn(usize) -> WorkerState) -> Vec<WorkerRow> {
+        let rows = self.subject.cells.iter().enumerate().map(|(index, cells)| WorkerRow {
+            connections: cells.active(),
+            heartbeat_age: heartbeat_age(cells, self.subject.epoch, now),
+            driver: Driver::from_cell(cells.driver.get()),
+            busy: crate::system::thread_cpu(cells.thread_id.get()),
+            state: state(index),
+        });
+        rows.collect()
+    }
+
+    fn user_rows(&self) -> Vec<UserRow> {
+        let Some(users) = &self.subject.config.socks5.users else { return Vec::new() };
+        let rows = users.entries.iter().enumerate().map(|(index, user)| {
+            let cells = || self.subject.cells.iter().filter_map(move |cells| cells.users.get(index));
+            // As with all connections: `closed` first, so that active is never negative.
+            let closed: u64 = cells().map(|user| user.closed.get()).sum();
+            let opened: u64 = cells().map(|user| user.opened.get()).sum();
+            UserRow {
+                name: user.name.clone(),
+                active: opened.saturating_sub(closed),
+                sent_bytes: cells().map(|user| user.sent_bytes.get()).sum(),
+                received_bytes: cells().map(|user| user.received_bytes.get()).sum(),
+            }
+        });
+        rows.collect()
+    }
+}
+
+/// How long ago a worker said that it lives.
+#[must_use]
+pub fn heartbeat_age(cells: &Cells, epoch: Instant, now: Instant) -> Duration {
+    let beat = epoch + Duration::from_millis(cells.heartbeat_ms.get());
+    now.saturating_duration_since(beat)
+}
+
+fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {
+    let mut folded = empty();
+    for cells in cells {
+        of(cells).fold_into(&mut folded);
+    }
+    Merged { folded, sum: cells.iter().map(|cells| of(cells).sum()).sum() }
+}
+
+fn empty() -> Folded<u64> {
+    // Cannot fail for these bounds; a resizing one holds whatever comes.
+    Folded::new_with_bounds(1, VALUE_MAX, FOLDED_FIGURES).unwrap_or_else(|_| folded_without_bounds())
+}
+
+#[allow(clippy::expect_used, reason = "hdrhistogram refuses more than five figures only")]
+fn folded_without_bounds() -> Folded<u64> {
+    Folded::new(FOLDED_FIGURES).expect("three figures are allowed")
+}
+
+/// How many connections have ended for each reason, all cores together.
+#[must_use]
+pub fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
+    let total = |reason| cells.iter().map(|cells| cells.closed.of(reason).get()).sum();
+    Reason::ALL.iter().map(|reason| (*reason, total(*reason))).collect()
+}

@@ -1,0 +1,49 @@
+//! From the command line, the environment and the files to a configuration.
+
+use crate::cli::SettingsArguments;
+use ringway_shared::config::{
+    FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, USERS_FILE_BYTES_MAX, load as load_sources,
+};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Loads the configuration whole. The error lists every fault, ready to print.
+pub fn load(arguments: &SettingsArguments) -> Result<Loaded, String> {
+    let path = arguments.config.clone().or_else(|| std::env::var_os("CONFIG_FILE").map(PathBuf::from));
+    let file = path.map(|path| source_file(&path)).transpose()?;
+    let sources = Sources {
+        file,
+        env: environment(),
+        sets: arguments.sets.clone(),
+        host: HostFacts { cpus_allowed: cpus_allowed() },
+        users: &|path| read_bounded(path, USERS_FILE_BYTES_MAX),
+    };
+    load_sources(&sources).map_err(|faults| faults.to_string())
+}
+
+fn source_file(path: &Path) -> Result<SourceFile, String> {
+    let name = path.display().to_string();
+    let text = read_bounded(path, FILE_BYTES_MAX)
+        .map_err(|error| format!("{name}: cannot be read: {error}; -c names the configuration file"))?;
+    Ok(SourceFile { name, text })
+}
+
+/// Reads a file of at most `bytes_max`: a larger one is read one byte too far, and then refused by its size.
+fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(bytes_max as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The environment, as far as it is UTF-8: the keys ringway knows are.
+fn environment() -> Vec<(String, String)> {
+    let pairs = std::env::vars_os();
+    pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// The CPUs this process may use, as cgroups and taskset left them.
+fn cpus_allowed() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+}

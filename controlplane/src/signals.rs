@@ -1,0 +1,46 @@
+//! What signals ask of the process.
+
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// SIGTERM or SIGINT: drain, then stop.
+    Stop,
+    /// A signal whose work is not in this build; it must not end the process.
+    NotYet { signal: &'static str, work: &'static str },
+}
+
+/// The signals the process answers to, caught from now on.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    /// Catches them. Errors: the runtime cannot watch signals (descriptors ran out).
+    pub fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next one. Dropping the future loses none.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
+            _ = self.user1.recv() => Asked::NotYet { signal: "SIGUSR1", work: "reopening log files" },
+            _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Facts of the host and of our own threads, from /proc.
+
+use procfs::{Current, CurrentSI, KernelStats, Meminfo};
+use std::time::{Duration, Instant};
+
+/// What the host was doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostFacts {
+    /// All CPUs together, 0 to 100, over the last whole second.
+    pub cpu_percent: f64,
+    pub memory_used_bytes: u64,
+    /// Over all interfaces but loopback, since boot.
+    pub network_received_bytes: u64,
+    pub network_sent_bytes: u64,
+}
+
+/// Reads the host's facts at most once a second.
+#[derive(Default)]
+pub struct Host {
+    latest: HostFacts,
+    read_at: Option<Instant>,
+    /// Jiffies busy and in all, at the last reading.
+    jiffies: (u64, u64),
+}
+
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+impl Host {
+    /// The host's facts, no older than a second. What cannot be read stays as it was.
+    pub fn facts(&mut self, now: Instant) -> HostFacts {
+        if self.read_at.is_none_or(|read| now.saturating_duration_since(read) >= READ_EVERY) {
+            self.read_at = Some(now);
+            self.read();
+        }
+        self.latest
+    }
+
+    fn read(&mut self) {
+        if let Ok(stat) = KernelStats::current() {
+            let cpu = stat.total;
+            let idle = cpu.idle + cpu.iowait.unwrap_or(0);
+            let rest = cpu.user + cpu.nice + cpu.system;
+            let stolen = cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0) + cpu.steal.unwrap_or(0);
+            let (busy, total) = (rest + stolen, rest + stolen + idle);
+            let (busy_before, total_before) = std::mem::replace(&mut self.jiffies, (busy, total));
+            let spent = total.saturating_sub(total_before).max(1);
+            self.latest.cpu_percent = 100.0 * busy.saturating_sub(busy_before) as f64 / spent as f64;
+        }
+        if let Ok(memory) = Meminfo::current() {
+            let free = memory.mem_available.unwrap_or(memory.mem_free);
+            self.latest.memory_used_bytes = memory.mem_total.saturating_sub(free);
+        }
+        if let Ok(interfaces) = procfs::net::dev_status() {
+            let others = || interfaces.values().filter(|interface| interface.name != "lo");
+            self.latest.network_received_bytes = others().map(|interface| interface.recv_bytes).sum();
+            self.latest.network_sent_bytes = others().map(|interface| interface.sent_bytes).sum();
+        }
+    }
+}
+
+/// CPU time a thread of ours has used; zero if there is none of that id.
+#[must_use]
+pub fn thread_cpu(thread_id: u64) -> Duration {
+    // schedstat: nanoseconds on the CPU, nanoseconds waited, slices.
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread_id}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
+/// Resident memory of this process, in bytes.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.ok().and_then(|status| status.vmrss).unwrap_or(0) * 1024
+}
