@@ -1,5 +1,6 @@
 //! The command line: what was asked, and the questions that need no running process.
 
+use crate::catalogue_docs::metrics_markdown;
 use crate::exit::Exit;
 use crate::{passwd, settings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -37,6 +38,8 @@ pub enum Task {
         #[arg(value_enum)]
         what: Printed,
     },
+    /// Prints every metric there is: docs/metrics.md.
+    Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
 }
@@ -67,6 +70,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Config { what: Printed::Effective } => {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
+        Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::hash_of_input(std::io::stdin().lock()),
     };
     Some(match answer {

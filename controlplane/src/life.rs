@@ -3,7 +3,8 @@
 use crate::cli::{SettingsArguments, say};
 use crate::exit::Exit;
 use crate::logs::{self, Sink};
-use crate::observe::heartbeat_age;
+use crate::observe::{Observer, Subject, heartbeat_age};
+use crate::port;
 use crate::server;
 use crate::settings;
 use crate::signals::{Asked, Signals};
@@ -12,11 +13,11 @@ use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -73,12 +74,20 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     for notice in workers.notices() {
         tracing::warn!("{notice}");
     }
-    let life = Life { config, cells, epoch, workers, draining: Cell::new(false) };
+    let observer = Observer::new(Subject { config: config.clone(), cells: cells.clone(), epoch });
+    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
+    let (stop_serving, stop) = watch::channel(false);
+    for listener in listeners {
+        tokio::task::spawn_local(server::serve(listener, state.clone(), stop.clone()));
+    }
+    let life = Life { config, cells, epoch, workers, state };
     life.announce(&control_addresses);
-    Ok(tokio::select! {
+    let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
-    })
+    };
+    let _ = stop_serving.send(true);
+    Ok(exit)
 }
 
 /// Raises the soft limit of descriptors to the hard one; returns what it is then.
@@ -95,7 +104,7 @@ struct Life {
     cells: Vec<Arc<Cells>>,
     epoch: Instant,
     workers: Rc<Workers>,
-    draining: Cell<bool>,
+    state: Rc<server::State>,
 }
 
 /// A drain under way.
@@ -171,7 +180,7 @@ impl Life {
         let patience = self.config.socks5.timeouts.drain;
         let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
-        self.draining.set(true);
+        self.state.draining.set(true);
         self.tell_all(Command::Drain);
         Ending { exit, deadline: Instant::now() + patience, cut: false }
     }

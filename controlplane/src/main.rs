@@ -3,12 +3,16 @@
 //! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
 //! `signals`, `observe` and `system` (facts go up), `export` (to Prometheus), `server` (the control port).
 
+mod catalogue_docs;
 mod cli;
 mod exit;
+mod export;
+mod http_facts;
 mod life;
 mod logs;
 mod observe;
 mod passwd;
+mod port;
 mod server;
 mod settings;
 mod signals;

@@ -1,7 +1,6 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
 use crate::system::{Host, HostFacts};
-use hdrhistogram::Histogram as Folded;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::Config;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
@@ -61,10 +60,7 @@ pub struct Rates {
 }
 
 /// A histogram over all cores, in microseconds.
-pub struct Merged {
-    pub folded: Folded<u64>,
-    pub sum: u64,
-}
+pub type Merged = hdrhistogram::Histogram<u64>;
 
 /// One configured user over all cores.
 pub struct UserRow {
@@ -194,17 +190,17 @@ fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {
     for cells in cells {
         of(cells).fold_into(&mut folded);
     }
-    Merged { folded, sum: cells.iter().map(|cells| of(cells).sum()).sum() }
+    folded
 }
 
-fn empty() -> Folded<u64> {
+fn empty() -> Merged {
     // Cannot fail for these bounds; a resizing one holds whatever comes.
-    Folded::new_with_bounds(1, VALUE_MAX, FOLDED_FIGURES).unwrap_or_else(|_| folded_without_bounds())
+    Merged::new_with_bounds(1, VALUE_MAX, FOLDED_FIGURES).unwrap_or_else(|_| folded_without_bounds())
 }
 
 #[allow(clippy::expect_used, reason = "hdrhistogram refuses more than five figures only")]
-fn folded_without_bounds() -> Folded<u64> {
-    Folded::new(FOLDED_FIGURES).expect("three figures are allowed")
+fn folded_without_bounds() -> Merged {
+    Merged::new(FOLDED_FIGURES).expect("three figures are allowed")
 }
 
 /// How many connections have ended for each reason, all cores together.

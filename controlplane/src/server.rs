@@ -1,4 +1,178 @@
-//! stand-in until the server is merged
-pub fn bind(_: &[std::net::SocketAddr]) -> Result<Vec<tokio::net::TcpListener>, String> {
-    Ok(vec![])
+//! The control port: HTTP/1.1 over hyper, on the control thread alone.
+//!
+//! This page holds the sockets: binding, accepting, and the life of one connection with its limits. In reading
+//! order below it: `routes` (the one table, and what happens to a request), `answer` (what goes back), `state`
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`.
+//! Must not be here: anything that waits for a worker. A page is a plain function over [`State`].
+
+mod answer;
+mod drill;
+mod health;
+mod pages;
+mod routes;
+mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+pub use state::{Facts, Meter, Staff, State};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+/// From a connection's start, or the end of its last answer, to the end of the next request's header. It bounds
+/// a slow header and an idle kept-alive connection alike.
+const HEADER_READ_MAX: Duration = Duration::from_secs(5);
+/// Request line and header lines together; longer ones are answered 431.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// How long a client may leave sent bytes unacknowledged, or its window shut, before the kernel ends it.
+const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long the listener rests after accept(2) failed, e.g. because descriptors ran out.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Connections that wait in the kernel to be accepted.
+const BACKLOG: i32 = 128;
+/// Refused connections that are told so at once; further ones are just closed.
+const REFUSALS_MAX: usize = 16;
+/// How long a refused client may take to read why.
+const REFUSAL_MAX: Duration = Duration::from_secs(1);
+
+/// Binds the control port's addresses. Must be called within the tokio runtime that will serve them.
+///
+/// # Errors
+/// For the operator: names the key, the address and the remedy.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
+    let explain = |address: &SocketAddr, error: io::Error| {
+        let remedy = match Errno::from_io_error(&error) {
+            Some(Errno::ADDRINUSE) => {
+                "another process listens there: stop it (`ss -ltnp` names it) or choose another port"
+            }
+            Some(Errno::ADDRNOTAVAIL) => "no interface of this host has that address",
+            Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
+            Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n`",
+            _ => "check the address",
+        };
+        format!("control.listen {address}: {error}: {remedy}")
+    };
+    addresses.iter().map(|address| bind_one(*address).map_err(|error| explain(address, error))).collect()
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        // As the SOCKS5 listener: `[::]` leaves 0.0.0.0 to an entry of its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves one listener until `stop` turns true (or its sender is gone), then closes it and returns when the
+/// requests in flight, on all listeners, are answered. Must run within a `LocalSet`.
+pub async fn serve(listener: TcpListener, state: Rc<State>, stop: watch::Receiver<bool>) {
+    let refusals = Rc::new(());
+    loop {
+        let accepted = match first_of(pin!(stopped(stop.clone())), pin!(listener.accept())).await {
+            First::Left(()) => break,
+            First::Right(accepted) => accepted,
+        };
+        match (accepted, state.seats.take()) {
+            (Err(_), _) => sleep(ACCEPT_BACKOFF).await,
+            (Ok((stream, _)), Some(seat)) => {
+                let connection = attend(stream, state.clone(), stop.clone());
+                spawn_local(async move {
+                    connection.await;
+                    drop(seat);
+                });
+            }
+            (Ok((stream, _)), None) if Rc::strong_count(&refusals) <= REFUSALS_MAX => {
+                let counted = refusals.clone();
+                spawn_local(async move {
+                    let _ = timeout(REFUSAL_MAX, refuse(stream)).await;
+                    drop(counted);
+                });
+            }
+            (Ok(_), None) => {}
+        }
+    }
+    drop(listener);
+    state.seats.all_free().await;
+}
+
+/// The life of one connection: request after request, until the client goes, breaks a limit, or `stop`.
+async fn attend(stream: TcpStream, state: Rc<State>, stop: watch::Receiver<bool>) {
+    // Neither can fail on a socket just accepted, and without them it is only slower.
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_tcp_user_timeout(&stream, UNREAD_ANSWER_MAX.as_millis() as u32);
+    let service = service_fn(move |request| routes::answer(state.clone(), request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // What went wrong with a connection is its client's affair: hyper has answered 400 or 431, or closed.
+    match first_of(pin!(stopped(stop)), connection.as_mut()).await {
+        First::Right(_ended) => {}
+        First::Left(()) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Says 503 without reading a request, then waits for the client to close, lest a reset overtake the answer.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    let text = answer::too_many_connections();
+    stream.writable().await?;
+    stream.try_write(text.as_bytes())?;
+    poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;
+    let mut rest = [0; 1024];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut rest) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone: nobody could say it any more.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Waits for whichever of two comes first; the left one if both are there.
+async fn first_of<A, B>(
+    mut left: Pin<&mut impl Future<Output = A>>,
+    mut right: Pin<&mut impl Future<Output = B>>,
+) -> First<A, B> {
+    poll_fn(|context| {
+        if let Poll::Ready(value) = left.as_mut().poll(context) {
+            return Poll::Ready(First::Left(value));
+        }
+        right.as_mut().poll(context).map(First::Right)
+    })
+    .await
 }

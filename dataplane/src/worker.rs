@@ -137,10 +137,11 @@ impl Worker {
 
     fn drain(&mut self) {
         self.core.draining.set(true);
-        for listener in self.listeners.drain(..) {
-            listener.shutdown();
-        }
+        // Before the backlog is emptied: what comes out of it has only just arrived.
         self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+        for listener in self.listeners.drain(..) {
+            listener::close(&self.core, &listener);
+        }
     }
 
     fn drill(&self, drill: Drill) {

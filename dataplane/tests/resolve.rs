@@ -199,6 +199,7 @@ fn a_server_that_refuses_does_not_hide_one_that_knows() {
     let refusing = DnsServer::start("127.0.0.1", |_, _| Reply::Code(ResponseCode::Refused));
     // Later than the refusal, always.
     let alive = DnsServer::start("127.0.0.2", |_, _| {
+        #[expect(clippy::disallowed_methods, reason = "this thread plays a slow name server")]
         std::thread::sleep(Duration::from_millis(20));
         one_address(HOUR)
     });

@@ -40,13 +40,16 @@ impl Histogram {
         self.sum.load(Relaxed)
     }
 
+    /// What was recorded: each slot's middle and how many values fell into the slot, ascending, without empty slots.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> {
+        let slots = self.counts.iter().map(|count| count.load(Relaxed)).enumerate();
+        slots.filter(|(_, count)| *count > 0).map(|(slot, count)| (middle_of(slot), count))
+    }
+
     /// Adds every count to `into`, at the middle of its slot. Values that `into` cannot hold are clamped to its top.
     pub fn fold_into(&self, into: &mut hdrhistogram::Histogram<u64>) {
-        for (slot, count) in self.counts.iter().enumerate() {
-            let count = count.load(Relaxed);
-            if count > 0 {
-                into.saturating_record_n(middle_of(slot), count);
-            }
+        for (value, count) in self.recorded() {
+            into.saturating_record_n(value, count);
         }
     }
 }

@@ -4,35 +4,16 @@
 
 #![allow(clippy::unwrap_used)] // also in the helpers, which clippy does not take for tests
 
-use proptest::prelude::*;
-use ringway_shared::config::{
-    self, Config, Faults, HostFacts, KEYS, Loaded, Source, SourceFile, Sources, TargetClass, Value, print,
-};
+use ringway_shared::config::{self, Config, KEYS, Source, TargetClass, Value, print};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+mod loading;
+
+use loading::{debug, load, load_with};
+
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config");
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
-
-/// Loads a file's text with overrides on a host of four CPUs and without a users file.
-fn load(text: Option<&str>, env: &[(&str, &str)], sets: &[&str]) -> Result<Loaded, Faults> {
-    load_with(text, env, sets, &|_| Err(io::Error::from(ErrorKind::NotFound)))
-}
-
-fn load_with(
-    text: Option<&str>,
-    env: &[(&str, &str)],
-    sets: &[&str],
-    users: &dyn Fn(&Path) -> io::Result<String>,
-) -> Result<Loaded, Faults> {
-    config::load(&Sources {
-        file: text.map(|text| SourceFile { name: "etc/ringway.yaml".to_owned(), text: text.to_owned() }),
-        env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-        sets: sets.iter().map(|set| set.to_string()).collect(),
-        host: HostFacts { cpus_allowed: vec![0, 1, 2, 3] },
-        users,
-    })
-}
 
 fn config(sets: &[&str]) -> Config {
     load(None, &[], sets).unwrap_or_else(|faults| panic!("{faults}")).config
@@ -40,10 +21,6 @@ fn config(sets: &[&str]) -> Config {
 
 fn faults(env: &[(&str, &str)], sets: &[&str]) -> String {
     load(None, env, sets).unwrap_err().to_string()
-}
-
-fn debug(config: &Config) -> String {
-    format!("{config:#?}\n")
 }
 
 fn hold_fresh(path: &Path, text: &str) {
@@ -307,109 +284,5 @@ fn the_schema_knows_every_key_and_its_default() {
             schema.pointer(&pointer).unwrap_or_else(|| panic!("{} is not in the schema", key.path));
         assert!(property.get("default").is_some(), "{}", key.path);
         assert_eq!(property["description"], key.doc);
-    }
-}
-
-/// Texts made to be slow: the time must grow with the length, not with its square.
-#[test]
-fn no_text_within_the_limits_takes_long() {
-    for piece in [
-        "[", "{", "- ", "? ", "a: ", "&a ", "!a ", "a\n", "\"a\" ", "a: [\n", "#\n", "- a\n", "{a: ", "'",
-        "[a, ", "|\n",
-    ] {
-        let text = piece.repeat(config::FILE_BYTES_MAX / piece.len());
-        let began = std::time::Instant::now();
-        let _ = load(Some(&text), &[], &[]).map_err(|faults| faults.to_string());
-        assert!(began.elapsed().as_secs() < 10, "{piece:?}");
-    }
-}
-
-#[test]
-fn the_most_users_can_be_read_and_no_more() {
-    for (count, fits) in [(config::USERS_MAX, true), (config::USERS_MAX + 1, false)] {
-        let line = |n: usize| format!("  - {{name: u{n}, password: \"{{plain}}{n}\"}}\n");
-        let text: String = std::iter::once("users:\n".to_owned()).chain((0..count).map(line)).collect();
-        let result = load_with(None, &[], &["socks5.auth=password"], &|_| Ok(text.clone()));
-        assert_eq!(result.is_ok(), fits);
-    }
-}
-
-/// Texts near enough to a configuration to get past the first line.
-fn nearly_yaml() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        (0..KEYS.len()).prop_map(|index| KEYS[index].path.to_owned()),
-        (0..KEYS.len()).prop_map(|index| format!("{}: {}", KEYS[index].name(), KEYS[index].default)),
-        prop::sample::select(vec![
-            "socks5:",
-            "timeouts:",
-            "\n",
-            "\n  ",
-            "\n    ",
-            "\t",
-            "[",
-            "]",
-            "{",
-            "}",
-            ", ",
-            "- ",
-            "\"",
-            "'",
-            "&a ",
-            "*a",
-            "!!x ",
-            "? ",
-            ": ",
-            "|\n",
-            ">-\n",
-            "---\n",
-            "...\n",
-            "%YAML 1.2\n",
-            "#",
-            "\r\n",
-            "\0",
-            "\u{feff}",
-            "ü",
-            "9999999999999999999",
-            "users:",
-            "name:",
-            "password: $argon2id$v=19$",
-            "$2b$",
-            "{plain}",
-        ])
-        .prop_map(str::to_owned),
-        any::<String>(),
-    ];
-    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_makes_it_panic(
-        file in nearly_yaml(),
-        users in nearly_yaml(),
-        set in nearly_yaml(),
-        value in nearly_yaml(),
-        key in 0..KEYS.len(),
-    ) {
-        let users = |_: &Path| Ok(users.clone());
-        let set_one = format!("{}={value}", KEYS[key].path);
-        let ways = [
-            load_with(Some(&file), &[], &[&set], &users),
-            load_with(None, &[], &[&set_one], &users),
-            load_with(None, &[], &["socks5.auth=password"], &users),
-        ];
-        for faults in ways.into_iter().filter_map(Result::err) {
-            prop_assert!(!faults.to_string().is_empty());
-        }
-    }
-
-    #[test]
-    fn whatever_loads_can_be_printed_and_loaded_again(file in nearly_yaml()) {
-        if let Ok(loaded) = load(Some(&file), &[], &[]) {
-            let again = load(Some(&print::effective_yaml(&loaded.effective)), &[], &[]);
-            prop_assert_eq!(debug(&again.unwrap().config), debug(&loaded.config));
-        }
     }
 }

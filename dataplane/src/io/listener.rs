@@ -17,6 +17,8 @@ use std::time::Duration;
 const ACCEPTS_PER_WAKE: usize = 64;
 /// How long a listener rests when descriptors or memory ran out.
 const BACKOFF: Duration = Duration::from_millis(50);
+/// Batches accepted from a listener that is about to close: a backlog of 16,384.
+const BATCHES_BEFORE_CLOSE: usize = 256;
 /// A worker hands a socket over when it holds more than 5/4 of the mean and this many on top.
 const IMBALANCE_MIN: u64 = 16;
 
@@ -100,13 +102,24 @@ pub async fn serve(core: Rc<Core>, listener: Rc<Ready>) {
             rt::sleep(BACKOFF).await;
         }
     }
-    // What the kernel had already accepted is still served: nobody is reset by a drain.
-    accept_batch(&core, &listener);
+}
+
+/// Closes a listener. What the kernel has accepted by then is still served: nobody is reset by a drain.
+pub fn close(core: &Rc<Core>, listener: &Ready) {
+    for _ in 0..BATCHES_BEFORE_CLOSE {
+        if accept_batch(core, listener) != Batch::Full {
+            break;
+        }
+    }
+    listener.shutdown();
 }
 
 #[derive(PartialEq, Eq)]
 enum Batch {
-    Taken,
+    /// The backlog is empty.
+    Emptied,
+    /// As many as one wake may take: there may be more.
+    Full,
     /// Descriptors or memory ran out: accepting at once again would only spin.
     Exhausted,
 }
@@ -120,12 +133,12 @@ fn accept_batch(core: &Rc<Core>, listener: &Ready) -> Batch {
                 }
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
-            Err(Errno::AGAIN) => break,
+            Err(Errno::AGAIN) => return Batch::Emptied,
             // ECONNABORTED and the network errors of accept(2) belong to that one connection.
             Err(_) => {}
         }
     }
-    Batch::Taken
+    Batch::Full
 }
 
 /// Serves the socket here, or hands it to the least loaded worker when this one has far more than its share.
@@ -141,7 +154,7 @@ fn place(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
 fn less_loaded(core: &Core) -> Option<usize> {
     let here = core.sessions.len() as u64;
     let workers = core.wiring.cells.len() as u64;
-    if workers == 1 || here < IMBALANCE_MIN {
+    if workers == 1 || here < IMBALANCE_MIN || core.draining.get() {
         return None;
     }
     let loads = core.wiring.cells.iter().map(|cells| cells.active());

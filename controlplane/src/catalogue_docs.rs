@@ -1,0 +1,99 @@
+//! docs/metrics.md, printed from the catalogue.
+
+use crate::export::page::{Head, kind_word};
+use crate::export::process::{Process, families};
+use ringway_shared::metrics::{FAMILIES, Kind};
+use std::fmt::Write;
+
+/// A group's title and how its families' names begin. The first that fits counts.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("The host", &["socks5_system_"]),
+    ("SOCKS5", &["socks5_"]),
+    ("Workers", &["worker_"]),
+    ("The control port and the log", &["http_", "log_"]),
+    ("Build and configuration", &["build_", "config_"]),
+    ("The process", &["process_"]),
+];
+
+const INTRODUCTION: &str = "# Metrics
+
+<!-- Printed from the catalogue in shared/src/metrics.rs. `RINGWAY_BLESS=1 cargo test -p ringway-controlplane` writes it anew. -->
+
+`GET /metrics` on the control port answers in Prometheus text, or in OpenMetrics where `Accept` prefers it. Names are given as
+scraped. A histogram `x` has the samples `x_bucket{le}`, `x_sum` and `x_count`. Every family is there from the first scrape on,
+each reason and each worker with a zero; families labelled `user`, and `http_requests_total`, gain a sample for each
+configured user and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
+
+`direction` is `sent` or `received`, as clients see it: `sent` goes from clients to targets. For the host it is out of and into
+its interfaces. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs. Counters start at zero with
+the process, the host's at its boot.
+";
+
+/// The whole document.
+#[must_use]
+pub fn metrics_markdown() -> String {
+    let process = Process::new().read();
+    let ours = FAMILIES.iter().map(|family| (Head::from(family), family.buckets));
+    let theirs = families(&process).into_iter().map(|(head, _)| (head, &[][..]));
+    let mut text = INTRODUCTION.to_owned();
+    let mut group = "";
+    for (head, buckets) in ours.chain(theirs) {
+        let title = group_of(head.name);
+        if title != group {
+            group = title;
+            text.extend([
+                "\n## ",
+                title,
+                "\n\n| name | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- |\n",
+            ]);
+        }
+        write_row(&mut text, &head, buckets);
+    }
+    text
+}
+
+fn write_row(text: &mut String, head: &Head<'_>, buckets: &[f64]) {
+    let Head { name, help, kind, unit, labels } = *head;
+    let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+    let (suffix, labels) = (head.suffix(), labels.join(", "));
+    // Writing to a String cannot fail.
+    let _ = write!(text, "| `{name}{suffix}` | {} | {unit} | {labels} | {help}", kind_word(kind));
+    if kind == Kind::Histogram {
+        let bounds: Vec<_> = buckets.iter().map(f64::to_string).collect();
+        let _ = write!(text, " Buckets: {}.", bounds.join(", "));
+    }
+    text.push_str(" |\n");
+}
+
+fn group_of(name: &str) -> &'static str {
+    let fits = |(_, starts): &&(_, &[&str])| starts.iter().any(|start| name.starts_with(start));
+    GROUPS.iter().find(fits).map_or("Others", |(title, _)| title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+
+    #[test]
+    fn the_document_is_fresh() {
+        let text = metrics_markdown();
+        if std::env::var_os("RINGWAY_BLESS").is_some() {
+            std::fs::write(DOCUMENT, &text).unwrap();
+        }
+        let held = std::fs::read_to_string(DOCUMENT).unwrap_or_default();
+        assert_eq!(text, held, "docs/metrics.md is stale: run with RINGWAY_BLESS=1");
+    }
+
+    #[test]
+    fn every_family_stands_in_one_group_and_every_group_stands_once() {
+        let text = metrics_markdown();
+        let titles: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let once: HashSet<_> = titles.iter().collect();
+        assert_eq!(titles.len(), GROUPS.len(), "{titles:?}");
+        assert_eq!(once.len(), GROUPS.len(), "{titles:?}");
+        assert!(!titles.contains(&"Others"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Snapshot -> Prometheus: every family of the catalogue, from the first scrape on, in both text formats.
+//!
+//! Families whose source the catalogue names are written as it says. The control plane's own are a match by name in
+//! [`Exporter::write_own`]; a test holds that none is forgotten.
+
+pub mod page;
+pub mod process;
+
+use crate::http_facts::HttpFacts;
+use crate::observe::Snapshot;
+pub use page::Format;
+use page::{Page, Samples};
+use process::Process;
+use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
+use ringway_shared::reason::Reason;
+use std::sync::Arc;
+
+/// What this binary was built from.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildFacts {
+    pub version: &'static str,
+    pub commit: &'static str,
+}
+
+/// Everything a scrape tells but `process_*`.
+pub struct Facts<'a> {
+    pub snapshot: &'a Snapshot,
+    /// One for each worker.
+    pub cells: &'a [Arc<Cells>],
+    pub http: &'a HttpFacts,
+    pub log_lines_dropped: u64,
+    /// How often a configuration has been applied.
+    pub config_generation: u64,
+}
+
+/// Writes scrapes.
+pub struct Exporter {
+    build: BuildFacts,
+    process: Process,
+    /// The last page's length: the next one needs about as much.
+    length: usize,
+}
+
+impl Exporter {
+    #[must_use]
+    pub fn new(build: BuildFacts) -> Exporter {
+        Exporter { build, process: Process::new(), length: 0 }
+    }
+
+    /// The answer to a scrape.
+    #[must_use]
+    pub fn render(&mut self, facts: &Facts<'_>, format: Format) -> String {
+        let mut page = Page::new(format, self.length + self.length / 8);
+        for family in FAMILIES {
+            self.write(family, facts, &mut page.family(family.into()));
+        }
+        process::write(&self.process.read(), &mut page);
+        let text = page.finish();
+        self.length = text.len();
+        text
+    }
+
+    fn write(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+        let cells = facts.cells;
+        match family.source {
+            Source::Sum(value) => samples.put(&[], sum(cells, value)),
+            Source::Worker(value) => {
+                for (worker, cells) in cells.iter().enumerate() {
+                    samples.put(&[&worker.to_string()], value(cells));
+                }
+            }
+            Source::Reason(of) => by_reason(cells, of, samples),
+            Source::Merged(of) => samples.distribution(family.buckets, cells.iter().map(|cells| of(cells))),
+            Source::Control => self.write_own(family, facts, samples),
+        }
+    }
+
+    /// The families that the control plane knows by itself.
+    fn write_own(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+        let Snapshot { rates, users, host, workers, .. } = facts.snapshot;
+        let workers = || workers.iter().enumerate().map(|(worker, row)| (worker.to_string(), row));
+        match family.name {
+            "socks5_handshakes" => {
+                samples.put(&["success"], sum(facts.cells, |cells| cells.handshakes_succeeded.get()));
+                by_reason(facts.cells, |cells| &cells.handshakes_failed, samples);
+            }
+            "socks5_traffic_speed_bytes_per_second" => {
+                samples.put(&[SENT], rates.sent_bytes);
+                samples.put(&[RECEIVED], rates.received_bytes);
+            }
+            "socks5_user_connections_active" => {
+                users.iter().for_each(|user| samples.put(&[&user.name], user.active));
+            }
+            "socks5_user_traffic" => {
+                for user in users {
+                    samples.put(&[&user.name, SENT], user.sent_bytes);
+                    samples.put(&[&user.name, RECEIVED], user.received_bytes);
+                }
+            }
+            "worker_busy_seconds" => {
+                workers().for_each(|(worker, row)| samples.put(&[&worker], row.busy.as_secs_f64()));
+            }
+            "worker_heartbeat_age_seconds" => {
+                workers().for_each(|(worker, row)| samples.put(&[&worker], row.heartbeat_age.as_secs_f64()));
+            }
+            "worker_driver" => {
+                workers().for_each(|(worker, row)| samples.put(&[&worker, row.driver.label()], 1));
+            }
+            "socks5_system_cpu_usage_percent" => samples.put(&[], host.cpu_percent),
+            "socks5_system_memory_usage_bytes" => samples.put(&[], host.memory_used_bytes),
+            "socks5_system_network_bytes" => {
+                samples.put(&[SENT], host.network_sent_bytes);
+                samples.put(&[RECEIVED], host.network_received_bytes);
+            }
+            "http_requests" => {
+                for (answer, count) in facts.http.answered() {
+                    samples.put(&[answer.method, answer.path, &answer.status.to_string()], count);
+                }
+            }
+            "http_request_duration_seconds" => {
+                samples.distribution(family.buckets, std::iter::once(facts.http.durations()));
+            }
+            "http_requests_in_flight" => samples.put(&[], facts.http.in_flight()),
+            "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
+            "build_info" => samples.put(&[self.build.version, self.build.commit], 1),
+            "config_generation" => samples.put(&[], facts.config_generation),
+            unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+        }
+    }
+}
+
+/// The values of the label `direction`.
+const SENT: &str = "sent";
+const RECEIVED: &str = "received";
+
+fn sum(cells: &[Arc<Cells>], value: impl Fn(&Cells) -> u64) -> u64 {
+    cells.iter().map(|cells| value(cells)).sum()
+}
+
+fn by_reason(cells: &[Arc<Cells>], of: fn(&Cells) -> &ByReason, samples: &mut Samples<'_>) {
+    for reason in Reason::ALL {
+        samples.put(&[reason.label()], sum(cells, |cells| of(cells).of(*reason).get()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

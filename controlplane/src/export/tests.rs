@@ -1,0 +1,227 @@
+//! The exporter from outside: facts in; exactly these texts out.
+
+use super::*;
+use crate::observe::{Observer, Rates, Subject, UserRow};
+use ringway_dataplane::WorkerState;
+use ringway_shared::config::{self, Config, HostFacts, Sources};
+use ringway_shared::metrics::{Driver, Kind};
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BUILD: BuildFacts = BuildFacts { version: "0.1.0", commit: "abc1234" };
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export");
+
+/// A configuration without users; the snapshots below name their own.
+fn plain_config() -> Arc<Config> {
+    let sources = Sources {
+        file: None,
+        env: Vec::new(),
+        sets: Vec::new(),
+        host: HostFacts { cpus_allowed: vec![0, 1] },
+        users: &|_| Err(std::io::Error::from(ErrorKind::NotFound)),
+    };
+    Arc::new(config::load(&sources).unwrap_or_else(|faults| panic!("{faults}")).config)
+}
+
+/// What a scrape is told, owned.
+struct Scene {
+    snapshot: Snapshot,
+    cells: Vec<Arc<Cells>>,
+    http: HttpFacts,
+}
+
+impl Scene {
+    /// Idle workers and two users, one of a name that needs escaping.
+    fn idle(workers: usize) -> Scene {
+        let cells: Vec<_> = (0..workers).map(|_| Arc::new(Cells::for_users(0))).collect();
+        let subject = Subject { config: plain_config(), cells: cells.clone(), epoch: Instant::now() };
+        let mut snapshot = Observer::new(subject).look(|_| WorkerState::Running);
+        // What the machine adds is taken out again: the texts below are exact.
+        snapshot.host = crate::system::HostFacts::default();
+        for row in &mut snapshot.workers {
+            row.heartbeat_age = Duration::ZERO;
+        }
+        let user = |name: &str| UserRow { name: name.into(), active: 0, sent_bytes: 0, received_bytes: 0 };
+        snapshot.users = vec![user("alice"), user("o\"b\\r\nien")];
+        Scene { snapshot, cells, http: HttpFacts::default() }
+    }
+
+    /// The same, with some traffic.
+    fn busy() -> Scene {
+        let mut scene = Scene::idle(2);
+        let [first, second] = &scene.cells[..] else { unreachable!("two workers") };
+        first.opened.add(3);
+        first.closed.of(Reason::Finished).add(1);
+        first.handshakes_succeeded.add(2);
+        first.connect.record(300);
+        first.session.record(2_000_000);
+        second.handshakes_failed.of(Reason::AuthFailed).add(1);
+        second.connect.record(20_000_000);
+        second.sent_bytes.add(u64::MAX / 2);
+        scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
+        scene.snapshot.workers[0].busy = Duration::from_millis(1500);
+        scene.snapshot.workers[1].driver = Driver::IoUringDeferred;
+        scene.snapshot.users[0].active = 2;
+        scene.snapshot.users[1].sent_bytes = 77;
+        scene.snapshot.host.cpu_percent = 12.5;
+        scene.http.begin();
+        scene.http.begin();
+        scene.http.end("GET", "/metrics", 200, Duration::from_micros(700));
+        scene
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let Scene { snapshot, cells, http } = self;
+        Facts { snapshot, cells, http, log_lines_dropped: 4, config_generation: 1 }
+    }
+
+    fn render(&self, format: Format) -> String {
+        Exporter::new(BUILD).render(&self.facts(), format)
+    }
+}
+
+/// The lines of samples, without comments.
+fn samples(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// The sample's family, if it is `family`'s: `name`, `name_total` or a part of a histogram.
+fn belongs(sample: &str, family: &Family) -> bool {
+    let name = sample.split(['{', ' ']).next().unwrap_or_default();
+    let suffix = name.strip_prefix(family.name);
+    suffix.is_some_and(|suffix| match family.kind {
+        Kind::Counter => suffix == "_total",
+        Kind::Gauge => suffix.is_empty(),
+        Kind::Histogram => ["_bucket", "_sum", "_count"].contains(&suffix),
+    })
+}
+
+#[test]
+fn a_busy_moment_gives_exactly_these_texts() {
+    let scene = Scene::busy();
+    for (format, file) in [(Format::Prometheus, "prometheus.txt"), (Format::OpenMetrics, "openmetrics.txt")] {
+        let text = scene.render(format);
+        let lines =
+            text.lines().filter(|line| !line.split([' ', '{']).any(|word| word.starts_with("process_")));
+        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let path = format!("{DIRECTORY}/{file}");
+        if std::env::var_os("RINGWAY_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let held = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(text, held, "{path} is stale: run with RINGWAY_BLESS=1");
+    }
+}
+
+#[test]
+fn every_family_has_its_head_from_the_first_scrape_on_and_in_both_formats() {
+    let scene = Scene::idle(1);
+    for format in [Format::Prometheus, Format::OpenMetrics] {
+        let text = scene.render(format);
+        for family in FAMILIES {
+            assert!(!family.help.contains(['\\', '"', '\n']), "{}: help is written as it is", family.name);
+            let total = family.kind == Kind::Counter && format == Format::Prometheus;
+            let name = format!("{}{}", family.name, if total { "_total" } else { "" });
+            for keyword in ["HELP", "TYPE"] {
+                let head = format!("# {keyword} {name} ");
+                assert_eq!(text.lines().filter(|line| line.starts_with(&head)).count(), 1, "{head}");
+            }
+        }
+        assert_eq!(text.ends_with("\n# EOF\n"), format == Format::OpenMetrics);
+    }
+}
+
+/// A control family that [`Exporter::write_own`] does not know would have none.
+#[test]
+fn every_family_has_samples() {
+    let text = Scene::busy().render(Format::Prometheus);
+    for family in FAMILIES {
+        assert!(samples(&text).any(|sample| belongs(sample, family)), "{} has no sample", family.name);
+    }
+    let strays: Vec<_> = samples(&text)
+        .filter(|sample| !sample.starts_with("process_"))
+        .filter(|sample| !FAMILIES.iter().any(|family| belongs(sample, family)))
+        .collect();
+    assert!(strays.is_empty(), "{strays:?}");
+}
+
+#[test]
+fn zeros_are_told_for_each_reason_and_each_worker() {
+    let text = Scene::idle(3).render(Format::Prometheus);
+    for reason in Reason::ALL {
+        let label = reason.label();
+        assert!(
+            text.contains(&format!("\nsocks5_connections_closed_total{{reason=\"{label}\"}} 0\n")),
+            "{label}"
+        );
+        assert!(text.contains(&format!("\nsocks5_handshakes_total{{result=\"{label}\"}} 0\n")), "{label}");
+    }
+    for family in FAMILIES.iter().filter(|family| family.labels.first() == Some(&"worker")) {
+        let of_family = samples(&text).filter(|sample| belongs(sample, family));
+        assert_eq!(of_family.count(), 3, "{}", family.name);
+    }
+}
+
+#[test]
+fn active_is_never_negative() {
+    let scene = Scene::idle(2);
+    scene.cells[0].closed.of(Reason::Finished).add(5);
+    scene.cells[1].opened.add(1);
+    let text = scene.render(Format::Prometheus);
+    assert!(text.contains("\nsocks5_proxy_connections_active 1\n"), "{text}");
+    assert!(text.contains("\nworker_connections{worker=\"0\"} 0\n"), "{text}");
+}
+
+#[test]
+fn no_series_is_told_twice() {
+    let text = Scene::busy().render(Format::OpenMetrics);
+    let mut series: Vec<_> = samples(&text).filter_map(|sample| Some(sample.rsplit_once(' ')?.0)).collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), all);
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let text = Scene::busy().render(Format::Prometheus);
+    let spawned = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = spawned else {
+        eprintln!("not checked: promtool is not on PATH");
+        return;
+    };
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints.is_empty(), "{complaints}");
+}
+
+/// The bar is 2 ms in a release build; the bound leaves room for an unoptimised one.
+#[test]
+fn a_thousand_series_take_milliseconds() {
+    let mut scene = Scene::idle(4);
+    let user = |number| UserRow {
+        name: format!("user{number}").into(),
+        active: 1,
+        sent_bytes: 2,
+        received_bytes: 3,
+    };
+    scene.snapshot.users = (0..300).map(user).collect();
+    let mut exporter = Exporter::new(BUILD);
+    let mut timed = || {
+        let start = Instant::now();
+        let text = exporter.render(&scene.facts(), Format::Prometheus);
+        (start.elapsed(), samples(&text).count())
+    };
+    let mut runs: Vec<_> = (0..9).map(|_| timed()).collect();
+    runs.sort_unstable();
+    let (median, series) = runs[4];
+    println!("{series} series in {median:?}");
+    assert!(series > 1000 && median < Duration::from_millis(40), "{series} series in {median:?}");
+}

@@ -1,0 +1,61 @@
+//! What the control port is given: the workers, the metrics and the facts it answers with.
+
+use crate::export::{self, BuildFacts, Exporter, Format};
+use crate::http_facts::HttpFacts;
+use crate::observe::{Observer, Snapshot};
+use crate::server::{Facts, Meter, Staff, State};
+use ringway_dataplane::Workers;
+use ringway_shared::config::Config;
+use ringway_shared::metrics::Cells;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commit: env!("RINGWAY_COMMIT") };
+
+/// The control port's state for this process.
+pub fn state(
+    config: &Config,
+    effective: serde_json::Value,
+    workers: &Rc<Workers>,
+    observer: Observer,
+    log_lines_dropped: Arc<AtomicU64>,
+) -> State {
+    let facts = Facts {
+        version: BUILD.version,
+        notices: workers.notices().to_vec(),
+        stalled_after: config.workers.stalled_after,
+        test_endpoints: config.control.test_endpoints,
+        connections_max: config.control.connections_max,
+        effective,
+    };
+    let (asking, telling) = (workers.clone(), workers.clone());
+    let staff = Staff {
+        count: config.workers.count,
+        state: Box::new(move |worker| asking.state(worker)),
+        tell: Box::new(move |worker, command| telling.tell(worker, command)),
+    };
+    State::new(facts, staff, meter(log_lines_dropped), observer)
+}
+
+fn meter(log_lines_dropped: Arc<AtomicU64>) -> Meter {
+    let http = Rc::new(HttpFacts::default());
+    let (beginning, ending) = (http.clone(), http.clone());
+    let exporter = RefCell::new(Exporter::new(BUILD));
+    let render = move |snapshot: &Snapshot, cells: &[Arc<Cells>], format: Format| {
+        let facts = export::Facts {
+            snapshot,
+            cells,
+            http: &http,
+            log_lines_dropped: log_lines_dropped.load(Relaxed),
+            config_generation: 1,
+        };
+        exporter.borrow_mut().render(&facts, format)
+    };
+    Meter {
+        render: Box::new(render),
+        begin: Box::new(move || beginning.begin()),
+        end: Box::new(move |method, path, status, took| ending.end(method, path, status, took)),
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes back to the client: one plain value, turned into hyper's at the very end.
+
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::{Value as Json, json};
+
+pub const JSON: &str = "application/json";
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An answer before hyper sees it.
+pub struct Answer {
+    pub status: u16,
+    content_type: &'static str,
+    body: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// On every answer.
+const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
+
+impl Answer {
+    #[must_use]
+    pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
+        Answer { status, content_type, body, headers: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn json(status: u16, body: &Json) -> Self {
+        Self::text(status, JSON, format!("{body}\n"))
+    }
+
+    /// `{"error":{"code":…,"message":…,"hint":…}}`
+    #[must_use]
+    pub fn error(status: u16, message: &str, hint: &str) -> Self {
+        Self::json(status, &json!({"error": {"code": status, "message": message, "hint": hint}}))
+    }
+
+    #[must_use]
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
+}
+
+impl From<Answer> for Response<Full<Bytes>> {
+    fn from(answer: Answer) -> Self {
+        let Answer { status, content_type, body, headers } = answer;
+        let mut response = Response::builder().status(status).header("content-type", content_type);
+        for (name, value) in HEADERS {
+            response = response.header(*name, *value);
+        }
+        for (name, value) in headers {
+            response = response.header(name, value);
+        }
+        // Fails on a status or header that HTTP cannot carry, which no page makes.
+        response.body(Full::from(body)).unwrap_or_default()
+    }
+}
+
+/// The whole answer to a connection beyond `control.connections_max`, as bytes for the wire.
+#[must_use]
+pub fn too_many_connections() -> String {
+    let hint = "close idle ones, or raise control.connections_max";
+    let Answer { status, content_type, body, .. } =
+        Answer::error(503, "too many control connections are open", hint);
+    let fixed: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+         connection: close\r\nretry-after: 1\r\n{fixed}\r\n{body}"
+    )
+}

@@ -1,0 +1,42 @@
+//! The pages that only show: the index, the metrics, the configuration.
+
+use super::answer::{Answer, JSON, TEXT};
+use super::routes::{self, Asked};
+use super::state::State;
+use crate::export::Format;
+use hyper::HeaderMap;
+
+/// `GET /`
+pub fn index(state: &State, _: &Asked) -> Answer {
+    let line = |route: &routes::Route| format!("{:<5} {:<15} {}\n", route.method, route.path, route.summary);
+    let lines: String = routes::served(state).map(line).collect();
+    Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
+}
+
+/// `GET /metrics`
+pub fn metrics(state: &State, asked: &Asked) -> Answer {
+    let accept = joined(&asked.headers, "accept");
+    let format = Format::accepted(&accept);
+    let snapshot = state.snapshot();
+    let text = state.with_cells(|cells| (state.meter.render)(&snapshot, cells, format));
+    Answer::text(200, format.content_type(), text).with("vary", "accept")
+}
+
+/// `GET /config`
+pub fn config(state: &State, asked: &Asked) -> Answer {
+    let config = &state.config;
+    let known = joined(&asked.headers, "if-none-match");
+    let same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == config.tag;
+    let (status, text) = if known.split(',').any(|tag| same(tag.trim())) {
+        (304, String::new())
+    } else {
+        (200, config.text.clone())
+    };
+    Answer::text(status, JSON, text).with("etag", config.tag.clone())
+}
+
+/// All values of a header that is a list (RFC 9110, 5.3).
+fn joined(headers: &HeaderMap, name: &str) -> String {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
