@@ -17,7 +17,7 @@ from waiting import eventually
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
-READY = re.compile(r"ready socks5=(\S+) websocket=(\S+) control=(\S+?)[\s\",]*$", re.M)
+READY = re.compile(r"ready socks5=(\S+) websocket=(\S+) control=([^\s\"]+)")
 START_SECONDS = 20
 STOP_SECONDS = 15
 DRAINED_SECONDS = 10

@@ -68,7 +68,7 @@ def test_a_missing_file_is_said_by_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "hint"),
     [
-        ("socks5.lissten=[]", "socks5.listen"),
+        ("socks5.lissten=[]", 'did you mean "listen"'),
         ("socks5.auth=maybe", "password"),
         ("workers.count=-1", "workers.count"),
         ("nonsense", "nonsense"),

@@ -183,7 +183,7 @@ def not_listening(where):
 
 
 def test_a_wedged_worker_ends_the_process(ringway):
-    proxy = ringway({"workers.count": 2, "workers.wedged_after": "1s", "socks5.timeouts.drain": "1s", **DRILLS})
+    proxy = ringway({"workers.count": 2, "workers.stalled_after": "500ms", "workers.wedged_after": "1s", "socks5.timeouts.drain": "1s", **DRILLS})
     drill(proxy, kind="stall", worker=0, ms=60_000)
     begun = time.monotonic()
     assert proxy.exit_code(20) == WORKER_LOST
