@@ -22,6 +22,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
 const ROUND: Duration = Duration::from_millis(100);
+/// How often everything is observed even if nobody asks, so that rates are those of the last second.
+const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round; the rest wait in their queue for the next.
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
@@ -134,6 +136,8 @@ impl Life {
     async fn watch(&self, signals: &mut Signals) -> Exit {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut observed = tokio::time::interval(OBSERVED_EVERY);
+        observed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = None;
         loop {
             tokio::select! {
@@ -142,6 +146,7 @@ impl Life {
                     Asked::Stop => ending = Some(self.cut_short()),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
+                _ = observed.tick() => drop(self.state.snapshot()),
                 _ = rounds.tick() => {
                     self.write_records();
                     ending = match ending {

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub workers: Vec<WorkerRow>,
     pub opened: u64,
     pub active: u64,
+    pub closed: Vec<(Reason, u64)>,
+    pub inbox_messages: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Over the last whole second.
@@ -118,6 +120,8 @@ impl Observer {
             uptime: at.saturating_duration_since(self.subject.epoch),
             workers: self.worker_rows(at, state),
             opened: totals.opened,
+            closed: closed_by_reason(cells),
+            inbox_messages: cells.iter().map(|cells| cells.inbox_messages.get()).sum(),
             active: cells.iter().map(|cells| cells.active()).sum(),
             sent_bytes: totals.sent_bytes,
             received_bytes: totals.received_bytes,
@@ -204,8 +208,7 @@ fn folded_without_bounds() -> Merged {
 }
 
 /// How many connections have ended for each reason, all cores together.
-#[must_use]
-pub fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
+fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
     let total = |reason| cells.iter().map(|cells| cells.closed.of(reason).get()).sum();
     Reason::ALL.iter().map(|reason| (*reason, total(*reason))).collect()
 }

@@ -43,13 +43,13 @@ fn meter(log_lines_dropped: Arc<AtomicU64>) -> Meter {
     let http = Rc::new(HttpFacts::default());
     let (beginning, ending) = (http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
-    let render = move |snapshot: &Snapshot, cells: &[Arc<Cells>], format: Format| {
+    let render = move |snapshot: &Snapshot, cells: &[Arc<Cells>], config_generation: u64, format: Format| {
         let facts = export::Facts {
             snapshot,
             cells,
             http: &http,
             log_lines_dropped: log_lines_dropped.load(Relaxed),
-            config_generation: 1,
+            config_generation,
         };
         exporter.borrow_mut().render(&facts, format)
     };

@@ -18,7 +18,8 @@ pub fn metrics(state: &State, asked: &Asked) -> Answer {
     let accept = joined(&asked.headers, "accept");
     let format = Format::accepted(&accept);
     let snapshot = state.snapshot();
-    let text = state.with_cells(|cells| (state.meter.render)(&snapshot, cells, format));
+    let text =
+        state.with_cells(|cells| (state.meter.render)(&snapshot, cells, state.generation.get(), format));
     Answer::text(200, format.content_type(), text).with("vary", "accept")
 }
 

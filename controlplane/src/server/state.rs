@@ -25,8 +25,8 @@ pub struct Staff {
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
 }
 
-/// Prints all metrics.
-pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], Format) -> String;
+/// Prints all metrics; the number is the configuration's generation.
+pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
 
 /// Counts one request: method, path (a route's, or `other`), status, time taken.
 pub type Counted = dyn Fn(&'static str, &'static str, u16, Duration);

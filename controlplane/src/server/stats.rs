@@ -4,10 +4,8 @@ use super::answer::Answer;
 use super::health::condition;
 use super::routes::Asked;
 use super::state::State;
-use crate::observe::{Merged, Snapshot, closed_by_reason};
-use ringway_shared::metrics::Cells;
+use crate::observe::{Merged, Snapshot};
 use serde_json::{Value as Json, json};
-use std::sync::Arc;
 
 type Of = fn(&Snapshot) -> &Merged;
 
@@ -22,7 +20,6 @@ const QUANTILES: &[(&str, Of)] = &[
 /// `GET /stats`
 pub fn stats(state: &State, _: &Asked) -> Answer {
     let now = state.snapshot();
-    let inbox = |cells: &[Arc<Cells>]| cells.iter().map(|cells| cells.inbox_messages.get()).sum::<u64>();
     let quantiles = QUANTILES.iter().map(|(name, of)| ((*name).to_owned(), quantiles(of(&now))));
     let body = json!({
         "uptime_seconds": now.uptime.as_secs(),
@@ -30,7 +27,7 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
             "active_connections": now.active,
             "total": now.opened,
             "per_second": now.rates.connections,
-            "closed": state.with_cells(closed),
+            "closed": closed(&now),
         },
         "traffic": {
             "sent_bytes": now.sent_bytes,
@@ -38,7 +35,7 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
             "sent_bytes_per_second": now.rates.sent_bytes,
             "received_bytes_per_second": now.rates.received_bytes,
         },
-        "message_queue": {"inbox_messages": state.with_cells(inbox)},
+        "message_queue": {"inbox_messages": now.inbox_messages},
         "memory": {"resident_bytes": crate::system::resident_bytes()},
         "quantiles": Json::Object(quantiles.collect()),
         "workers": workers(state, &now),
@@ -47,8 +44,8 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
 }
 
 /// Every reason, those that never came among them, so that scripts find each key.
-fn closed(cells: &[Arc<Cells>]) -> Json {
-    let by_reason = closed_by_reason(cells).into_iter();
+fn closed(now: &Snapshot) -> Json {
+    let by_reason = now.closed.iter();
     Json::Object(by_reason.map(|(reason, count)| (reason.label().to_owned(), json!(count))).collect())
 }
 

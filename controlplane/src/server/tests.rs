@@ -214,7 +214,7 @@ fn cells(heartbeat_ms: u64) -> Cells {
 
 fn meter(begun: Sender<()>, ended: Sender<Ended>) -> Meter {
     Meter {
-        render: Box::new(|snapshot, cells, format| {
+        render: Box::new(|snapshot, cells, _, format| {
             let end = if format == Format::OpenMetrics { "# EOF\n" } else { "" };
             format!("opened_total {}\nworkers {}\n{end}", snapshot.opened, cells.len())
         }),

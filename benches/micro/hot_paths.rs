@@ -1,0 +1,61 @@
+//! Micro benchmarks of what the workers do most: `cargo bench -p ringway-benches`.
+
+use divan::{Bencher, black_box, counter::ItemsCount};
+use ringway_dataplane::io::inbox::{Mail, inbox};
+use ringway_shared::command::Command;
+use ringway_shared::histogram::Histogram;
+use ringway_shared::metrics::Cells;
+
+/// Done per sample, so that reading the clock is lost in it.
+const OPERATIONS: u64 = 1_000;
+
+fn main() {
+    divan::main();
+}
+
+/// A load and a store; bar: 1 ns.
+#[divan::bench]
+fn cell_add(bencher: Bencher) {
+    let cells = Cells::default();
+    bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| {
+        for bytes in 0..OPERATIONS {
+            cells.sent_bytes.add(black_box(bytes));
+        }
+    });
+}
+
+/// Bar: 5 ns.
+#[divan::bench]
+fn histogram_record(bencher: Bencher) {
+    let histogram = Histogram::default();
+    bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| {
+        for value in 0..OPERATIONS {
+            histogram.record(black_box(value * 37));
+        }
+    });
+}
+
+/// What the control plane pays for one histogram at each snapshot.
+#[divan::bench]
+fn histogram_fold(bencher: Bencher) {
+    let histogram = Histogram::default();
+    (0..100_000).for_each(|value| histogram.record(value));
+    bencher
+        .with_inputs(|| hdrhistogram::Histogram::<u64>::new_with_max(1 << 38, 3).ok())
+        .bench_local_values(|mut into| into.as_mut().map(|into| histogram.fold_into(into)));
+}
+
+/// A burst of messages posted, then the bell silenced and all taken. Bar: 50 ns a message.
+#[divan::bench(args = [1, 16, 256, 4096])]
+fn inbox_burst(bencher: Bencher, messages: u64) {
+    let Ok((outbox, inbox)) = inbox() else { return };
+    bencher.counter(ItemsCount::new(messages)).bench_local(|| {
+        for _ in 0..messages {
+            black_box(outbox.post(Mail::Command(Command::Drain)).is_ok());
+        }
+        inbox.silence();
+        while let Some(mail) = inbox.take() {
+            black_box(mail);
+        }
+    });
+}

@@ -1,0 +1,110 @@
+//! The bars: what the subject must reach, as a ratio to a peer of the same run or as an absolute figure.
+
+use super::{Better, Comparison, Metric, metric};
+use serde_json::{Value, json};
+
+/// Whom a bar is set by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// HAProxy in TCP mode, which has no handshake to do.
+    Haproxy,
+    /// Whichever SOCKS5 server is best at this metric.
+    BestSocks5,
+    /// Whichever peer is best at this metric.
+    BestPeer,
+    /// Nobody: the limit is absolute.
+    Absolute,
+}
+
+/// The median (or its ratio) must be at least `limit` where higher is better, at most where lower is.
+pub struct Bar {
+    /// Figure and key of a metric.
+    pub metric: (&'static str, &'static str),
+    pub against: Against,
+    pub limit: f64,
+}
+
+use Against::{Absolute, BestPeer, BestSocks5, Haproxy};
+
+/// The relay's rows of the design's bars.
+pub const BARS: &[Bar] = &[
+    bar("bulk_1", "server_cpu_ms_per_gb", Haproxy, 1.0),
+    bar("bulk_1", "server_cpu_ms_per_gb", BestSocks5, 0.75),
+    bar("bulk_1", "gb_per_second", Haproxy, 1.0),
+    bar("bulk_1", "gb_per_second", BestSocks5, 1.0),
+    bar("bulk_64", "server_cpu_ms_per_gb", Haproxy, 1.0),
+    bar("bulk_64", "server_cpu_ms_per_gb", BestSocks5, 0.75),
+    bar("bulk_64", "gb_per_second", Haproxy, 1.0),
+    bar("bulk_64", "gb_per_second", BestSocks5, 1.0),
+    bar("rate", "connections_per_second", BestSocks5, 1.15),
+    bar("rate", "total_p99_us", BestSocks5, 1.0 / 1.15),
+    bar("rate", "server_cpu_us_per_connection", Haproxy, 1.1),
+    bar("pingpong", "server_cpu_us_per_round_trip", BestPeer, 1.0),
+    bar("wwr", "wwr_p50_us", Absolute, 1500.0),
+    bar("idle", "pss_kib_per_connection", Absolute, 3.0),
+    bar("idle", "fds_per_connection", Absolute, 2.0),
+];
+
+const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f64) -> Bar {
+    Bar { metric: (figure, key), against, limit }
+}
+
+/// How the subject stands to one bar.
+pub struct Verdict {
+    pub bar: &'static Bar,
+    pub metric: &'static Metric,
+    /// The peer that set the bar, or `-`.
+    pub against: String,
+    /// The ratio, or the median where the bar is absolute.
+    pub value: f64,
+    pub cleared: bool,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "metric": self.metric.name(),
+            "against": self.against,
+            "limit": self.bar.limit,
+            "value": self.value,
+            "cleared": self.cleared,
+        })
+    }
+}
+
+/// None: the run lacks the subject, or a peer that the bar asks for.
+#[must_use]
+pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
+    let metric = metric(bar.metric.0, bar.metric.1);
+    let (against, value) = match bar.against {
+        Absolute => ("-".to_owned(), comparison.median(&comparison.subject, metric)?),
+        _ => {
+            let peer = rival(comparison, bar.against, metric)?;
+            (peer.to_owned(), comparison.ratio(peer, metric)?)
+        }
+    };
+    // What is exactly on the bar clears it, whatever the last bit of a division says.
+    let slack = bar.limit * 1e-3;
+    let cleared = match metric.better {
+        Better::Higher => value >= bar.limit - slack,
+        Better::Lower => value <= bar.limit + slack,
+    };
+    Some(Verdict { bar, metric, against, value, cleared })
+}
+
+/// The best, by this metric, of the peers that the bar speaks of.
+fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
+    let is_asked = |peer: &&String| match against {
+        Haproxy => *peer == "haproxy",
+        BestSocks5 => *peer != "haproxy" && *peer != "direct",
+        BestPeer | Absolute => *peer != "direct",
+    };
+    let peers = comparison.peers.iter().filter(|peer| **peer != comparison.subject).filter(is_asked);
+    let by_median = peers.filter_map(|peer| Some((comparison.median(peer, metric)?, peer.as_str())));
+    let best = match metric.better {
+        Better::Higher => by_median.max_by(|one, other| one.0.total_cmp(&other.0)),
+        Better::Lower => by_median.min_by(|one, other| one.0.total_cmp(&other.0)),
+    };
+    best.map(|(_, peer)| peer)
+}

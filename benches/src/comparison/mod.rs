@@ -1,0 +1,155 @@
+//! Many reports of one bench run -> the median of each figure and peer, ratios to each peer, and the bars.
+//!
+//! A report takes part by its labels: `peer` (whom it measured), `figure` (which load), `round`.
+
+mod bars;
+mod columns;
+mod markdown;
+
+pub use bars::{BARS, Bar, Verdict, judge};
+pub use columns::{Better, METRICS, Metric, metric};
+pub use markdown::markdown;
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Everything measured, by peer, figure and key: one value a round.
+pub struct Comparison {
+    /// Whose ratios are asked for.
+    pub subject: String,
+    /// In the order in which they were first seen, the subject first if it was there at all.
+    pub peers: Vec<String>,
+    values: BTreeMap<(String, String, String), Vec<f64>>,
+}
+
+impl Comparison {
+    /// Reads JSON lines. Errors name the line.
+    pub fn read(lines: &str, subject: &str) -> Result<Comparison, String> {
+        let mut comparison =
+            Comparison { subject: subject.into(), peers: Vec::new(), values: BTreeMap::new() };
+        for (number, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            comparison.add(line).map_err(|fault| format!("line {}: {fault}", number + 1))?;
+        }
+        comparison.peers.sort_by_key(|peer| peer != subject);
+        Ok(comparison)
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), String> {
+        let report: Map<String, Value> = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let label = |key: &str| {
+            report.get(key).and_then(Value::as_str).ok_or_else(|| format!("there is no label {key}"))
+        };
+        let (peer, figure) = (label("peer")?, label("figure")?);
+        if !self.peers.iter().any(|known| known == peer) {
+            self.peers.push(peer.into());
+        }
+        for (key, value) in &report {
+            if let Some(value) = value.as_f64() {
+                self.values.entry((peer.into(), figure.into(), key.clone())).or_default().push(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of all rounds.
+    #[must_use]
+    pub fn values(&self, peer: &str, metric: &Metric) -> &[f64] {
+        let key = (peer.to_owned(), metric.figure.to_owned(), metric.key.to_owned());
+        self.values.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    #[must_use]
+    pub fn median(&self, peer: &str, metric: &Metric) -> Option<f64> {
+        median(self.values(peer, metric))
+    }
+
+    /// The subject's median over the peer's.
+    #[must_use]
+    pub fn ratio(&self, peer: &str, metric: &Metric) -> Option<f64> {
+        let own = self.median(&self.subject, metric)?;
+        self.median(peer, metric).filter(|of_peer| *of_peer > 0.0).map(|of_peer| own / of_peer)
+    }
+
+    /// All connections that failed, in all rounds of all figures.
+    #[must_use]
+    pub fn failures(&self, peer: &str) -> f64 {
+        let of_peer = self.values.iter().filter(|((of, _, key), _)| of == peer && key == "failures");
+        of_peer.flat_map(|(_, values)| values).fold(0.0, |sum, value| sum + value)
+    }
+
+    /// Medians, spreads and verdicts for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let mut peers = Map::new();
+        for peer in &self.peers {
+            let mut figures = Map::new();
+            for metric in METRICS {
+                if let Some(median) = self.median(peer, metric) {
+                    let values = self.values(peer, metric);
+                    figures.insert(metric.name(), json!({"median": median, "values": values}));
+                }
+            }
+            figures.insert("failures".into(), self.failures(peer).into());
+            peers.insert(peer.clone(), Value::Object(figures));
+        }
+        let verdicts: Vec<Value> =
+            BARS.iter().filter_map(|bar| judge(self, bar)).map(|verdict| verdict.json()).collect();
+        json!({"subject": self.subject, "peers": peers, "bars": verdicts})
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(peer: &str, cpu: f64, gb: f64) -> String {
+        format!(
+            r#"{{"load":"throughput","gb_per_second":{gb},"server_cpu_ms_per_gb":{cpu},"failures":1,"peer":"{peer}","figure":"bulk_1","round":"1"}}"#
+        )
+    }
+
+    #[test]
+    fn medians_and_ratios_are_of_the_subject_over_the_peer() {
+        let lines =
+            [run("haproxy", 100.0, 8.0), run("haproxy", 120.0, 7.0), run("ringway", 99.0, 9.0)].join("\n");
+        let comparison = Comparison::read(&lines, "ringway").unwrap();
+        assert_eq!(comparison.peers, ["ringway", "haproxy"]);
+        let cpu = metric("bulk_1", "server_cpu_ms_per_gb");
+        assert_eq!(comparison.median("haproxy", cpu), Some(110.0));
+        assert_eq!(comparison.ratio("haproxy", cpu), Some(0.9));
+        assert_eq!(comparison.failures("haproxy"), 2.0);
+        assert_eq!(comparison.ratio("dante", cpu), None);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let lines = format!("{}\n{{}}", run("a", 1.0, 1.0));
+        assert_eq!(Comparison::read(&lines, "a").err().unwrap(), "line 2: there is no label peer");
+    }
+
+    #[test]
+    fn bars_are_judged_against_the_peer_they_name() {
+        let lines =
+            [run("ringway", 99.0, 9.0), run("haproxy", 100.0, 10.0), run("dante", 300.0, 3.0)].join("\n");
+        let comparison = Comparison::read(&lines, "ringway").unwrap();
+        let verdicts: Vec<_> = BARS.iter().filter_map(|bar| judge(&comparison, bar)).collect();
+        let cleared = |against: &str, key: &str| {
+            let of = |verdict: &&Verdict| verdict.against == against && verdict.bar.metric.1 == key;
+            verdicts.iter().find(of).map(|verdict| verdict.cleared)
+        };
+        assert_eq!(cleared("haproxy", "server_cpu_ms_per_gb"), Some(true));
+        assert_eq!(cleared("haproxy", "gb_per_second"), Some(false));
+        assert_eq!(cleared("dante", "server_cpu_ms_per_gb"), Some(true));
+    }
+}

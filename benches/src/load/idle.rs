@@ -1,0 +1,96 @@
+//! Idle connections: what memory and how many descriptors each relayed connection costs the server while nothing passes.
+
+use super::Setting;
+use crate::failure::{Failure, Failures};
+use crate::report::Report;
+use crate::server::{Holdings, holdings};
+use crate::socket;
+use crate::target::{Behaviour, Target};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+/// Connections opened and closed before counting, so that what a server makes once is not charged to the first.
+const WARM_UP: usize = 64;
+/// Until the server has come to rest.
+const SETTLE: Duration = Duration::from_millis(1500);
+/// Descriptors of ours besides two per connection.
+const SPARE_FDS: u64 = 64;
+
+pub struct Options {
+    pub connections: usize,
+    /// How long to hold them before memory is read again, at least a second and a half.
+    pub hold: Duration,
+}
+
+pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
+    check_fds(options.connections as u64)?;
+    let target = Target::start(setting.target_port, Behaviour::Echo, 4096)?;
+    for _ in 0..WARM_UP.min(options.connections) {
+        open(setting, target.address)?;
+    }
+    thread::sleep(SETTLE);
+    let before = read_holdings(setting)?;
+
+    let mut failures = Failures::default();
+    let mut held = Vec::with_capacity(options.connections);
+    for _ in 0..options.connections {
+        match open(setting, target.address) {
+            Ok(stream) => held.push(stream),
+            Err(failure) => failures.count(&failure),
+        }
+    }
+    thread::sleep(SETTLE.max(options.hold));
+    let after = read_holdings(setting)?;
+    let alive = held.iter_mut().map(echo).filter(Result::is_ok).count();
+
+    let mut report = setting.report("idle");
+    report.count("connections", held.len() as u64);
+    report.count("alive_at_the_end", alive as u64);
+    report.failures(&failures);
+    if let (Some(before), Some(after)) = (before, after) {
+        describe(before, after, held.len().max(1) as f64, &mut report);
+    }
+    Ok(report)
+}
+
+/// A connection through to the target, seen to be relayed.
+fn open(setting: &Setting, target: SocketAddr) -> Result<TcpStream, Failure> {
+    let mut stream = setting.route.dial(target)?;
+    echo(&mut stream)?;
+    Ok(stream)
+}
+
+fn echo(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"i")?;
+    stream.read_exact(&mut [0])
+}
+
+/// We hold both ends of what the server relays.
+fn check_fds(connections: u64) -> Result<(), Failure> {
+    let limit = socket::raise_fd_limit();
+    if connections.saturating_mul(2).saturating_add(SPARE_FDS) <= limit {
+        return Ok(());
+    }
+    let text = format!("{connections} connections need twice as many open files; the hard limit is {limit}");
+    Err(Failure::own("opening connections")(io::Error::other(text)))
+}
+
+fn read_holdings(setting: &Setting) -> Result<Option<Holdings>, Failure> {
+    setting.server_pid.map(holdings).transpose()
+}
+
+fn describe(before: Holdings, after: Holdings, connections: f64, report: &mut Report) {
+    let growth = |after: u64, before: u64| (after as f64 - before as f64) / connections;
+    report.measure("pss_kib_per_connection", growth(after.pss_kib, before.pss_kib));
+    report.measure(
+        "private_dirty_kib_per_connection",
+        growth(after.private_dirty_kib, before.private_dirty_kib),
+    );
+    report.measure("rss_kib_per_connection", growth(after.rss_kib, before.rss_kib));
+    report.measure("fds_per_connection", growth(after.fds, before.fds));
+    report.count("server_processes", after.processes);
+    report.count("server_pss_kib_before", before.pss_kib);
+    report.count("server_pss_kib_after", after.pss_kib);
+}

@@ -1,0 +1,165 @@
+//! What the measured server spends: CPU time, memory and descriptors of a process and all its descendants, from /proc.
+
+use crate::failure::Failure;
+use crate::report::Report;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Memory and descriptors of a process tree at one moment.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    pub rss_kib: u64,
+    /// Shared pages divided among their owners: the fair sum over a tree of forks.
+    pub pss_kib: u64,
+    pub private_dirty_kib: u64,
+    pub fds: u64,
+    pub processes: u64,
+}
+
+/// Reads what the tree under `pid` holds now.
+pub fn holdings(pid: u32) -> Result<Holdings, Failure> {
+    let mut sum = Holdings::default();
+    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
+        // A child that ended meanwhile holds nothing.
+        let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+        sum.rss_kib += kib_of(&rollup, "Rss:");
+        sum.pss_kib += kib_of(&rollup, "Pss:");
+        sum.private_dirty_kib += kib_of(&rollup, "Private_Dirty:");
+        sum.fds += fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+        sum.processes += 1;
+    }
+    Ok(sum)
+}
+
+/// Measures time passed and CPU spent, by the server's tree and by this program, from its making on.
+pub struct Meter {
+    server: Option<u32>,
+    started: Instant,
+    server_cpu: Duration,
+    own_cpu: Duration,
+}
+
+/// What a [`Meter`] found.
+pub struct Spent {
+    pub wall: Duration,
+    pub server_cpu: Option<Duration>,
+    pub own_cpu: Duration,
+}
+
+impl Meter {
+    pub fn start(server: Option<u32>) -> Result<Meter, Failure> {
+        let server_cpu = server.map_or(Ok(Duration::ZERO), cpu)?;
+        Ok(Meter { server, own_cpu: cpu(std::process::id())?, server_cpu, started: Instant::now() })
+    }
+
+    pub fn stop(&self) -> Result<Spent, Failure> {
+        let wall = self.started.elapsed();
+        let own_cpu = cpu(std::process::id())?.saturating_sub(self.own_cpu);
+        let server_cpu = match self.server {
+            Some(server) => Some(cpu(server)?.saturating_sub(self.server_cpu)),
+            None => None,
+        };
+        Ok(Spent { wall, server_cpu, own_cpu })
+    }
+}
+
+impl Spent {
+    /// Adds the CPU figures, and the server's share per unit of work: `server_cpu_<name>`, e.g. `us_per_connection`
+    /// with a scale of 1e6 and the connections as `work`.
+    pub fn describe(&self, name: &str, scale: f64, work: f64, report: &mut Report) {
+        report.measure("seconds", self.wall.as_secs_f64());
+        report.measure("generator_cores_used", self.own_cpu.as_secs_f64() / self.wall.as_secs_f64());
+        if let Some(cpu) = self.server_cpu {
+            report.measure("server_cpu_ms", cpu.as_secs_f64() * 1e3);
+            report.measure("server_cores_used", cpu.as_secs_f64() / self.wall.as_secs_f64());
+            if work > 0.0 {
+                report.measure(&format!("server_cpu_{name}"), cpu.as_secs_f64() * scale / work);
+            }
+        }
+    }
+}
+
+/// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included.
+fn cpu(pid: u32) -> Result<Duration, Failure> {
+    let mut ticks = 0;
+    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
+        ticks += stat(pid).map_or(0, |stat| stat.cpu_ticks);
+    }
+    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// `root` and all its descendants. Errors: `root` is not there.
+fn tree(root: u32) -> io::Result<BTreeSet<u32>> {
+    stat(root)?;
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        if let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+            && let Ok(stat) = stat(pid)
+        {
+            parents.push((pid, stat.parent));
+        }
+    }
+    let mut tree = BTreeSet::from([root]);
+    loop {
+        let before = tree.len();
+        let children = parents.iter().filter(|(_, parent)| tree.contains(parent)).map(|(pid, _)| *pid);
+        tree.extend(children.collect::<Vec<_>>());
+        if tree.len() == before {
+            return Ok(tree);
+        }
+    }
+}
+
+struct Stat {
+    parent: u32,
+    cpu_ticks: u64,
+}
+
+fn stat(pid: u32) -> io::Result<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_stat(&text).ok_or_else(|| io::Error::other("/proc/PID/stat has an unknown shape"))
+}
+
+/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 to 17 the times.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, after_name) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let cpu_ticks = field(14)? + field(15)? + field(16)? + field(17)?;
+    Some(Stat { parent: u32::try_from(field(4)?).ok()?, cpu_ticks })
+}
+
+fn kib_of(rollup: &str, key: &str) -> u64 {
+    let line = rollup.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_is_no_obstacle() {
+        let stat = parse_stat("7 (a) b (c) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1").unwrap();
+        assert_eq!((stat.parent, stat.cpu_ticks), (3, 100));
+        assert!(parse_stat("7 (cut) S 3").is_none());
+    }
+
+    #[test]
+    fn a_rollup_is_read_by_key() {
+        let rollup =
+            "5600-7ffd ---p 00000000 00:00 0 [rollup]\nRss:      896 kB\nPss:      120 kB\nPss_Dirty: 7 kB\n";
+        assert_eq!(kib_of(rollup, "Rss:"), 896);
+        assert_eq!(kib_of(rollup, "Pss:"), 120);
+        assert_eq!(kib_of(rollup, "Swap:"), 0);
+    }
+
+    #[test]
+    fn this_process_holds_something_and_a_missing_one_is_an_error() {
+        let own = holdings(std::process::id()).unwrap();
+        assert!(own.pss_kib > 0 && own.fds > 2 && own.processes >= 1);
+        assert!(holdings(u32::MAX).is_err());
+    }
+}
