@@ -56,7 +56,9 @@ fetch_promtool
 prepare_python
 scripts/check.sh
 step "cargo build --release"
-cargo build --quiet --release --workspace --bins
+# As run.sh builds it: another choice of packages would be another set of features, built anew.
+cargo build --quiet --release --bin ringway
+cargo build --quiet --release --package ringway-benches --bins
 fuzz_shortly
 step "black-box tests"
 PATH=$PWD/$TOOLS/usr/bin:$PATH RINGWAY_BIN=$PWD/target/release/ringway \
