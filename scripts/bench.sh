@@ -163,12 +163,12 @@ write_up() {
 # Goes on in a namespace of its own, once; the build before it may need the network.
 enter_namespace() {
     if unshare --net true 2>/dev/null; then
-        RINGWAY_BENCH_NAMESPACE=own exec unshare --net "$0" "${given[@]}"
+        BENCH_NAMESPACE=own exec unshare --net "$0" "${given[@]}"
     fi
     echo "bench.sh: no network namespace of our own (are we root?); the host's settings count" >&2
 }
 
-if [[ -z ${RINGWAY_BENCH_NAMESPACE:-} ]]; then
+if [[ -z ${BENCH_NAMESPACE:-} ]]; then
     build
     enter_namespace
 else

@@ -71,7 +71,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Metrics => Ok(metrics_markdown()),
-        Task::Passwd => passwd::hash_of_input(std::io::stdin().lock()),
+        Task::Passwd => passwd::from_stdin(),
     };
     Some(match answer {
         Ok(text) => {

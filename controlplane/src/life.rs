@@ -112,9 +112,17 @@ struct Life {
 /// A drain under way.
 struct Ending {
     exit: Exit,
+    /// What the workers were told last, and who could not be told yet: those are told again each round.
+    command: Command,
+    untold: Vec<usize>,
     /// When the workers are told to cut what is left; then, when their end is no longer waited for.
     deadline: Instant,
-    cut: bool,
+}
+
+impl Ending {
+    fn is_cut(&self) -> bool {
+        matches!(self.command, Command::Cut)
+    }
 }
 
 impl Life {
@@ -142,8 +150,7 @@ impl Life {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop if ending.is_none() => ending = Some(self.drain(Exit::Done)),
-                    Asked::Stop => ending = Some(self.cut_short()),
+                    Asked::Stop => ending = Some(self.asked_to_stop(ending)),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
                 _ = observed.tick() => drop(self.state.snapshot()),
@@ -169,16 +176,33 @@ impl Life {
 
     /// Why the process cannot go on, if it cannot: a worker died, or has given no sign of life for too long.
     fn lost_worker(&self) -> Option<String> {
-        let wedged_after = self.config.workers.wedged_after;
-        let now = Instant::now();
-        self.cells.iter().enumerate().find_map(|(worker, cells)| {
+        (0..self.cells.len()).find_map(|worker| {
             if let WorkerState::Died { cause } = self.workers.state(worker) {
                 return Some(format!("worker {worker} died: {cause}"));
             }
-            let age = heartbeat_age(cells, self.epoch, now);
-            (!wedged_after.is_zero() && age > wedged_after)
-                .then(|| format!("worker {worker} is wedged: no heartbeat for {} ms", age.as_millis()))
+            let silent = self.wedged_for(worker)?;
+            Some(format!("worker {worker} is wedged: no heartbeat for {} ms", silent.as_millis()))
         })
+    }
+
+    /// How long a running worker has been silent, if that is longer than `workers.wedged_after`.
+    fn wedged_for(&self, worker: usize) -> Option<Duration> {
+        let limit = self.config.workers.wedged_after;
+        let age = heartbeat_age(&self.cells[worker], self.epoch, Instant::now());
+        let running = self.workers.state(worker) == WorkerState::Running;
+        (running && !limit.is_zero() && age > limit).then_some(age)
+    }
+
+    /// The first request to stop drains, the second one cuts, the third one no longer waits.
+    fn asked_to_stop(&self, ending: Option<Ending>) -> Ending {
+        match ending {
+            None => self.drain(Exit::Done),
+            Some(drain) if drain.is_cut() => Ending { deadline: Instant::now(), ..drain },
+            Some(drain) => {
+                tracing::warn!("asked to stop while draining: cutting what is left");
+                self.cut(if drain.exit == Exit::Done { Exit::CutShort } else { drain.exit })
+            }
+        }
     }
 
     fn drain(&self, exit: Exit) -> Ending {
@@ -186,45 +210,64 @@ impl Life {
         let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
         self.state.draining.set(true);
-        self.tell_all(Command::Drain);
-        Ending { exit, deadline: Instant::now() + patience, cut: false }
+        self.end(exit, Command::Drain, patience)
     }
 
-    fn cut_short(&self) -> Ending {
-        tracing::warn!("a second signal: cutting what is left");
-        self.tell_all(Command::Cut);
-        Ending { exit: Exit::CutShort, deadline: Instant::now() + CUT_PATIENCE, cut: true }
+    fn cut(&self, exit: Exit) -> Ending {
+        self.end(exit, Command::Cut, CUT_PATIENCE)
+    }
+
+    fn end(&self, exit: Exit, command: Command, patience: Duration) -> Ending {
+        let untold = self.tell((0..self.cells.len()).collect(), command);
+        if !untold.is_empty() {
+            tracing::warn!("workers {untold:?} cannot take {command:?} yet: their inboxes are full");
+        }
+        Ending { exit, command, untold, deadline: Instant::now() + patience }
     }
 
     /// Moves a drain on. The error is the end: nothing is left to wait for.
-    fn move_on(&self, drain: Ending) -> Result<Ending, Exit> {
-        let states: Vec<_> = (0..self.cells.len()).map(|worker| self.workers.state(worker)).collect();
-        if !states.contains(&WorkerState::Running) {
-            let cut: u64 = states
-                .iter()
-                .map(|state| if let WorkerState::Ended { cut } = state { *cut } else { 0 })
-                .sum();
-            tracing::info!("stopped; {cut} connections were cut");
+    fn move_on(&self, mut drain: Ending) -> Result<Ending, Exit> {
+        if let (Exit::Done, Some(cause)) = (drain.exit, self.lost_worker()) {
+            tracing::error!("{cause}, while draining");
+            drain.exit = Exit::WorkerLost;
+        }
+        drain.untold = self.tell(drain.untold, drain.command);
+        // A wedged thread cannot be waited for; it ends with the process.
+        let awaited: Vec<_> =
+            self.running().into_iter().filter(|worker| self.wedged_for(*worker).is_none()).collect();
+        if awaited.is_empty() {
+            tracing::info!("stopped; {} connections were cut", self.connections_cut());
             return Err(drain.exit);
         }
         if Instant::now() < drain.deadline {
             return Ok(drain);
         }
-        if drain.cut {
-            tracing::error!("a worker does not end; ending without it: {states:?}");
-            return Err(drain.exit);
+        if drain.is_cut() {
+            tracing::error!("ending without the workers {awaited:?}: they do not end");
+            return Err(if drain.exit == Exit::Done { Exit::WorkerLost } else { drain.exit });
         }
         tracing::warn!("the drain's deadline has passed: cutting what is left");
-        self.tell_all(Command::Cut);
-        Ok(Ending { cut: true, deadline: Instant::now() + CUT_PATIENCE, ..drain })
+        Ok(self.cut(drain.exit))
     }
 
-    fn tell_all(&self, command: Command) {
-        for worker in 0..self.cells.len() {
-            if !self.workers.tell(worker, command) && self.workers.state(worker) == WorkerState::Running {
-                tracing::error!("worker {worker} does not take {command:?}: its inbox is full");
-            }
-        }
+    fn running(&self) -> Vec<usize> {
+        (0..self.cells.len()).filter(|worker| self.workers.state(*worker) == WorkerState::Running).collect()
+    }
+
+    fn connections_cut(&self) -> u64 {
+        let cut = |worker| match self.workers.state(worker) {
+            WorkerState::Ended { cut } => cut,
+            WorkerState::Running | WorkerState::Died { .. } => 0,
+        };
+        (0..self.cells.len()).map(cut).sum()
+    }
+
+    /// Tells these workers; which of them still run and could not be told.
+    fn tell(&self, workers: Vec<usize>, command: Command) -> Vec<usize> {
+        let refused = |worker: &usize| {
+            !self.workers.tell(*worker, command) && self.workers.state(*worker) == WorkerState::Running
+        };
+        workers.into_iter().filter(refused).collect()
     }
 
     fn write_records(&self) {

@@ -61,7 +61,8 @@ pub fn begin(log: &Log) -> Sink {
     // A second subscriber (in tests) is refused; the first one stays.
     let _ = match log.format {
         LogFormat::Text => registry.with(layer).try_init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        // Not flattened: an access line's own `target` would stand beside the stream's, and parsers keep one.
+        LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     std::panic::set_hook(Box::new(log_panic));
     Sink { lines, dropped, current: None }
@@ -87,14 +88,19 @@ pub fn access(end: &SessionEnd) {
         address = end.address.map(tracing::field::display),
         sent = end.sent_bytes,
         received = end.received_bytes,
-        duration_ms = end.duration.as_millis() as u64,
-        connect_ms = end.connect.map(|connect| connect.as_millis() as u64),
+        duration_ms = milliseconds(end.duration),
+        connect_ms = end.connect.map(milliseconds),
         reply = end.reply,
-        reason = end.reason.label(),
+        reason = %end.reason.label(),
         hint = end.hint.as_deref(),
         worker = end.worker,
         "closed"
     );
+}
+
+/// To the microsecond: most connects take less than a millisecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
 }
 
 /// Logs a panic, unless there were many of them in this second.
@@ -205,5 +211,67 @@ impl io::Write for Queue {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringway_shared::reason::Reason;
+    use ringway_shared::session::{Host, Target};
+
+    fn queue() -> (Queue, Sink) {
+        let (sender, lines) = channel(QUEUE_LINES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        (Queue { lines: sender, dropped: dropped.clone() }, Sink { lines, dropped, current: None })
+    }
+
+    fn refused() -> SessionEnd {
+        SessionEnd {
+            worker: 1,
+            accepted_at_ms: 0,
+            client: ([127, 0, 0, 1], 40_000).into(),
+            user: Some("al\nice".into()),
+            target: Some(Target { host: Host::Name("example.org".into()), port: 80 }),
+            address: Some(([169, 254, 169, 254], 80).into()),
+            reply: Some(2),
+            reason: Reason::DeniedTarget,
+            hint: Some("name metadata in socks5.allow_targets".into()),
+            sent_bytes: 1,
+            received_bytes: 2,
+            connect: None,
+            duration: Duration::from_micros(1_234_567),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts() {
+        let (mut queue, sink) = queue();
+        for _ in 0..QUEUE_LINES_MAX + 3 {
+            io::Write::write_all(&mut queue, b"line\n").unwrap();
+        }
+        assert_eq!(sink.dropped.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn a_json_access_line_names_the_target_beside_its_stream() {
+        let (queue, mut sink) = queue();
+        let log = tracing_subscriber::fmt().json().with_writer(queue).finish();
+        tracing::subscriber::with_default(log, || access(&refused()));
+        let line: serde_json::Value = serde_json::from_slice(&sink.lines.try_recv().unwrap()).unwrap();
+        assert_eq!(line["target"], ACCESS);
+        assert_eq!(line["fields"]["target"], "example.org:80");
+        assert_eq!(line["fields"]["duration_ms"], 1_234.567);
+        assert!(line["fields"].get("connect_ms").is_none());
+    }
+
+    #[test]
+    fn a_text_access_line_stays_one_line_whatever_the_user_is_called() {
+        let (queue, mut sink) = queue();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(queue).finish();
+        tracing::subscriber::with_default(log, || access(&refused()));
+        let line = String::from_utf8(sink.lines.try_recv().unwrap().into()).unwrap();
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(line.contains("reason=denied_target"), "{line}");
     }
 }

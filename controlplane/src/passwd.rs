@@ -1,7 +1,8 @@
 //! `ringway passwd`: a password's hash, for the users file.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-use std::io::BufRead;
+use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
+use std::io::{self, BufRead, Write};
 
 /// RFC 1929 gives a password one byte for its length.
 const PASSWORD_BYTES_MAX: usize = 255;
@@ -9,6 +10,25 @@ const PASSWORD_BYTES_MAX: usize = 255;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// The hash of what comes by standard input. At a terminal the password is asked for and not shown.
+pub fn from_stdin() -> Result<String, String> {
+    let stdin = io::stdin();
+    if !isatty(&stdin) {
+        return hash_of_input(stdin.lock());
+    }
+    let fault = |error| format!("cannot hide what is typed: {error}");
+    let shown = tcgetattr(&stdin).map_err(fault)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // The prompt goes where the hash does not; a terminal that shows neither still takes the password.
+    let _ = write!(io::stderr(), "Password: ");
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden).map_err(fault)?;
+    let hash = hash_of_input(stdin.lock());
+    tcsetattr(&stdin, OptionalActions::Flush, &shown).map_err(fault)?;
+    let _ = writeln!(io::stderr());
+    hash
+}
 
 /// Reads one line, without its newline, and gives the argon2id PHC string of it.
 pub fn hash_of_input(input: impl BufRead) -> Result<String, String> {

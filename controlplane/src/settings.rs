@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// Loads the configuration whole. The error lists every fault, ready to print.
 pub fn load(arguments: &SettingsArguments) -> Result<Loaded, String> {
-    let path = arguments.config.clone().or_else(|| std::env::var_os("CONFIG_FILE").map(PathBuf::from));
+    // Set but empty, as compose files do, is not set.
+    let named = || std::env::var_os("CONFIG_FILE").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let path = arguments.config.clone().or_else(named);
     let file = path.map(|path| source_file(&path)).transpose()?;
     let sources = Sources {
         file,

@@ -47,7 +47,6 @@ impl PipePool {
             return None;
         };
         self.cells.pipes_in_use.add(1);
-        self.cells.splice_starts.add(1);
         Some(Loan { pool: self.clone(), pipe: Some(pipe), held: 0, capacity: self.pipe_bytes })
     }
 

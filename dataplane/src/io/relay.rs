@@ -1,258 +1,324 @@
 //! Moves bytes between a client and its target until both directions have ended.
 //!
 //! A direction copies through the core's one scratch buffer; one that fills it several times in a row
-//! changes to splice(2) through a pooled pipe, and back when its reads get small. What the other side
-//! does not take at once is owned by the direction, which then stops reading: that is the back-pressure.
+//! changes to splice(2) through a pooled pipe, and back when its reads get small. What the receiver does
+//! not take at once is held by the direction, which then stops reading: that is the back-pressure. While it
+//! waits for its sender a direction holds nothing, neither buffer nor pipe.
 
 use crate::core::Core;
 use crate::io::pipes::Loan;
 use crate::io::sessions::{Phase, Session};
 use crate::rt::Ready;
 use futures_util::future::join;
-use ringway_shared::metrics::Cell;
+use ringway_shared::metrics::UserCells;
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
-use std::cell::Cell as StdCell;
+use std::cell::Cell;
 
-/// Bytes of the core's scratch buffer: the most a direction holds for a slow receiver.
+/// Bytes of the core's scratch buffer: the most that a copying direction holds for a slow receiver.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
 /// Full reads in a row after which a direction splices.
-const FULL_READS_TO_SPLICE: u32 = 8;
+const FULL_READS_TO_SPLICE: u8 = 8;
 /// Short splices in a row after which it copies again, and what is short.
-const SHORT_SPLICES_TO_COPY: u32 = 16;
+const SHORT_SPLICES_TO_COPY: u8 = 16;
 const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 
 /// Relays until both directions have ended, or one broke, or the session was cut. `payload` is what the
 /// client sent behind its request.
 pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
-    let broken = StdCell::new(None);
-    let one_ended = StdCell::new(false);
     let user = session.facts.borrow().user.and_then(|index| core.cells.users.get(index));
-    let up = Direction {
-        from: &session.client,
-        to: target,
-        from_broke: Reason::ClientReset,
-        to_broke: Reason::TargetReset,
-        session_bytes: &session.sent_bytes,
-        core_bytes: &core.cells.sent_bytes,
-        user_bytes: user.map(|user| &user.sent_bytes),
-        core,
-        session,
-        broken: &broken,
-        one_ended: &one_ended,
-    };
-    let down = Direction {
-        from: target,
-        to: &session.client,
-        from_broke: Reason::TargetReset,
-        to_broke: Reason::ClientReset,
-        session_bytes: &session.received_bytes,
-        core_bytes: &core.cells.received_bytes,
-        user_bytes: user.map(|user| &user.received_bytes),
-        ..up
-    };
+    let relay = Relay { core, session, target, user, broken: Cell::new(None), one_ended: Cell::new(false) };
+    let up = Direction { relay: &relay, upward: true };
+    let down = Direction { relay: &relay, upward: false };
     join(up.run(payload), down.run(Vec::new())).await;
-    session.cut_reason().or(broken.get()).unwrap_or(Reason::Finished)
+    session.cut_reason().or(relay.broken.get()).unwrap_or(Reason::Finished)
 }
 
-/// Bytes from one socket to the other.
-#[derive(Clone, Copy)]
-struct Direction<'a> {
-    from: &'a Ready,
-    to: &'a Ready,
-    /// Why the connection ends if this side fails.
-    from_broke: Reason,
-    to_broke: Reason,
-    session_bytes: &'a StdCell<u64>,
-    core_bytes: &'a Cell,
-    user_bytes: Option<&'a Cell>,
+/// What both directions share.
+struct Relay<'a> {
     core: &'a Core,
     session: &'a Session,
-    /// Shared by both directions: the first failure.
-    broken: &'a StdCell<Option<Reason>>,
-    /// Shared by both directions: one of them has reached its end.
-    one_ended: &'a StdCell<bool>,
+    target: &'a Ready,
+    user: Option<&'a UserCells>,
+    /// The first failure.
+    broken: Cell<Option<Reason>>,
+    /// One direction has reached its end.
+    one_ended: Cell<bool>,
 }
 
-/// How one mode of a direction ended.
-enum Next {
+/// Bytes from one socket to the other: upward from the client to the target.
+#[derive(Clone, Copy)]
+struct Direction<'a> {
+    relay: &'a Relay<'a>,
+    upward: bool,
+}
+
+/// What a direction has read and its receiver has not taken.
+enum Held {
+    Nothing,
+    Bytes { bytes: Vec<u8>, sent: usize },
+    Pipe(Loan),
+}
+
+/// What a direction needs next.
+enum Step {
+    AwaitSender,
+    AwaitReceiver,
     EndOfStream,
-    Splice,
-    Copy,
 }
 
-impl Direction<'_> {
+/// What one read brought.
+enum Filled {
+    Nothing,
+    EndOfStream,
+    /// There may be more.
+    Full,
+    /// The sender's socket was emptied: asking again would only say EAGAIN.
+    Emptied,
+}
+
+impl<'a> Direction<'a> {
     async fn run(self, payload: Vec<u8>) {
+        let Relay { core, session, .. } = self.relay;
         match self.until_the_end(payload).await {
-            Ok(()) if self.session.cut_reason().is_some() => {}
+            Ok(()) if session.cut_reason().is_some() => {}
             // The second end of two: closing, which follows at once, says it as well.
-            Ok(()) if self.one_ended.replace(true) => {}
+            Ok(()) if self.relay.one_ended.replace(true) => {}
             Ok(()) => {
-                self.to.shutdown_write();
-                self.core.sessions.enter(self.session, Phase::HalfClosed);
+                self.receiver().shutdown_write();
+                core.sessions.enter(session, Phase::HalfClosed);
             }
             Err(reason) => {
                 // Pass a failure on as a reset, so that a cut transfer never looks complete; the abort also
                 // wakes the other direction.
-                if self.broken.get().is_none() {
-                    self.broken.set(Some(reason));
-                }
-                self.from.abort();
-                self.to.abort();
+                self.relay.broken.set(self.relay.broken.get().or(Some(reason)));
+                self.sender().abort();
+                self.receiver().abort();
             }
         }
     }
 
-    async fn until_the_end(&self, payload: Vec<u8>) -> Result<(), Reason> {
+    /// Waits by the ring between steps, which gives the neighbours their turn.
+    async fn until_the_end(self, payload: Vec<u8>) -> Result<(), Reason> {
+        let mut pace = Pace::default();
+        let mut held = Held::Nothing;
+        let mut step = Step::AwaitSender;
         if !payload.is_empty() {
             self.count(payload.len());
-            self.deliver(&payload).await?;
-            drop(payload);
+            held = Held::Bytes { bytes: payload, sent: 0 };
+            step = self.advance(&mut held, &mut pace)?;
         }
-        let mut next = self.copy().await?;
         loop {
-            next = match next {
-                Next::EndOfStream => return Ok(()),
-                Next::Copy => self.copy().await?,
-                Next::Splice => match self.core.pipes.lend() {
-                    Some(loan) => self.splice(loan).await?,
-                    None => self.copy().await?,
-                },
+            match step {
+                Step::AwaitSender => self.sender().readable().await.map_err(|_| self.sender_broke())?,
+                Step::AwaitReceiver => self.receiver().writable().await.map_err(|_| self.receiver_broke())?,
+                Step::EndOfStream => return Ok(()),
             }
+            step = self.advance(&mut held, &mut pace)?;
         }
     }
 
-    async fn copy(&self) -> Result<Next, Reason> {
-        let mut full_reads = 0;
-        loop {
-            self.wait_readable().await?;
-            for _ in 0..ROUNDS_PER_WAKE {
-                let (count, unsent) = match self.copy_once()? {
-                    Copied::Nothing => break,
-                    Copied::EndOfStream => return Ok(Next::EndOfStream),
-                    Copied::Bytes { count, unsent } => (count, unsent),
-                };
-                if let Some(unsent) = unsent {
-                    self.deliver(&unsent).await?;
-                }
-                if count < SCRATCH_BYTES {
-                    // The socket was emptied: asking again would only say EAGAIN.
-                    full_reads = 0;
-                    break;
-                }
-                full_reads += 1;
+    /// Moves bytes until something must be waited for. With bytes in hand that is the receiver, never the
+    /// sender: a full pipe and an empty socket both say EAGAIN, and waiting for the wrong one is for ever.
+    fn advance(self, held: &mut Held, pace: &mut Pace) -> Result<Step, Reason> {
+        if !self.flush(held)? {
+            return Ok(Step::AwaitReceiver);
+        }
+        for _ in 0..ROUNDS_PER_WAKE {
+            let filled = self.fill(held, pace)?;
+            if !self.flush(held)? {
+                return Ok(Step::AwaitReceiver);
             }
-            if full_reads >= FULL_READS_TO_SPLICE {
-                return Ok(Next::Splice);
+            match filled {
+                Filled::Full => {}
+                Filled::Nothing | Filled::Emptied => break,
+                Filled::EndOfStream => return Ok(Step::EndOfStream),
             }
+        }
+        *held = Held::Nothing;
+        Ok(Step::AwaitSender)
+    }
+
+    /// One read: into a pipe if this direction moves bulk and a pipe is to be had, else through the scratch.
+    fn fill(self, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
+        if pace.bulk && !matches!(held, Held::Pipe(_)) {
+            *held = self.relay.core.pipes.lend().map_or(Held::Nothing, Held::Pipe);
+        }
+        match held {
+            Held::Pipe(loan) if pace.bulk => self.splice_in(loan, pace),
+            _ => self.copy(held, pace),
         }
     }
 
-    /// One read and one write, with no wait between, through the scratch that all connections share.
-    fn copy_once(&self) -> Result<Copied, Reason> {
-        let mut scratch = self.core.scratch.borrow_mut();
-        let count = match self.from.receive(&mut scratch) {
-            Ok(0) => return Ok(Copied::EndOfStream),
+    fn copy(self, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
+        let mut scratch = self.relay.core.scratch.borrow_mut();
+        let count = match self.sender().receive(&mut scratch) {
+            Ok(0) => return Ok(Filled::EndOfStream),
             Ok(count) => count,
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(Copied::Nothing),
-            Err(_) => return Err(self.from_broke),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(Filled::Nothing),
+            Err(_) => return Err(self.sender_broke()),
         };
         self.count(count);
-        let sent = self.to.send(&scratch[..count]).map_err(|_| self.to_broke)?;
-        let unsent = (sent < count).then(|| scratch[sent..count].to_vec());
-        Ok(Copied::Bytes { count, unsent })
-    }
-
-    async fn deliver(&self, bytes: &[u8]) -> Result<(), Reason> {
-        let mut rest = bytes;
-        loop {
-            let sent = self.to.send(rest).map_err(|_| self.to_broke)?;
-            rest = &rest[sent..];
-            if rest.is_empty() {
-                return Ok(());
-            }
-            self.session.touch(self.core.sessions.now_tick());
-            self.wait_writable().await?;
+        let sent = self.receiver().send(&scratch[..count]).map_err(|_| self.receiver_broke())?;
+        *held = Held::Nothing;
+        if sent < count {
+            *held = Held::Bytes { bytes: scratch[sent..count].to_vec(), sent: 0 };
         }
-    }
-
-    async fn splice(&self, mut loan: Loan) -> Result<Next, Reason> {
-        let mut short_splices = 0;
-        loop {
-            self.wait_readable().await?;
-            for _ in 0..ROUNDS_PER_WAKE {
-                let Some(count) = self.fill(&mut loan)? else { break };
-                if count == 0 {
-                    return Ok(Next::EndOfStream);
-                }
-                self.count(count);
-                self.flush(&mut loan).await?;
-                if count < SHORT_SPLICE_BYTES {
-                    short_splices += 1;
-                    break;
-                }
-                short_splices = 0;
-            }
-            if short_splices >= SHORT_SPLICES_TO_COPY {
-                return Ok(Next::Copy);
-            }
+        if pace.copied(count) {
+            self.relay.core.cells.splice_starts.add(1);
         }
+        Ok(if count < SCRATCH_BYTES { Filled::Emptied } else { Filled::Full })
     }
 
-    /// Splices from the socket into the empty pipe. `None`: nothing there; `Some(0)`: end of stream.
-    fn fill(&self, loan: &mut Loan) -> Result<Option<usize>, Reason> {
-        let Some(pipe) = loan.pipe() else { return Ok(None) };
-        match splice(self.from, None, &pipe.write_end, None, loan.capacity, FLAGS) {
+    fn splice_in(self, loan: &mut Loan, pace: &mut Pace) -> Result<Filled, Reason> {
+        let Some(pipe) = loan.pipe() else { return Ok(Filled::Nothing) };
+        match splice(self.sender(), None, &pipe.write_end, None, loan.capacity, SPLICE) {
+            Ok(0) => Ok(Filled::EndOfStream),
             Ok(count) => {
                 loan.held = count;
-                Ok(Some(count))
+                self.count(count);
+                pace.spliced(count);
+                Ok(if count < SHORT_SPLICE_BYTES { Filled::Emptied } else { Filled::Full })
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(_) => Err(self.from_broke),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Filled::Nothing),
+            Err(_) => Err(self.sender_broke()),
         }
     }
 
-    /// Empties the pipe into the socket. A pipe with bytes in it waits for the receiver only.
-    async fn flush(&self, loan: &mut Loan) -> Result<(), Reason> {
+    /// Gives the receiver what is held. False: it does not take all of it now.
+    fn flush(self, held: &mut Held) -> Result<bool, Reason> {
+        match held {
+            Held::Nothing => Ok(true),
+            Held::Bytes { bytes, sent } => {
+                *sent += self.receiver().send(&bytes[*sent..]).map_err(|_| self.receiver_broke())?;
+                self.touch();
+                let all = *sent == bytes.len();
+                if all {
+                    *held = Held::Nothing;
+                }
+                Ok(all)
+            }
+            Held::Pipe(loan) => self.splice_out(loan),
+        }
+    }
+
+    fn splice_out(self, loan: &mut Loan) -> Result<bool, Reason> {
         while loan.held > 0 {
-            let Some(pipe) = loan.pipe() else { return Ok(()) };
-            match splice(&pipe.read_end, None, self.to, None, loan.held, FLAGS) {
+            let Some(pipe) = loan.pipe() else { return Ok(true) };
+            match splice(&pipe.read_end, None, self.receiver(), None, loan.held, SPLICE) {
                 Ok(count) => loan.held -= count,
-                Err(Errno::AGAIN) => self.wait_writable().await?,
+                Err(Errno::AGAIN) => return Ok(false),
                 Err(Errno::INTR) => {}
-                Err(_) => return Err(self.to_broke),
+                Err(_) => return Err(self.receiver_broke()),
             }
-            self.session.touch(self.core.sessions.now_tick());
+            self.touch();
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn wait_readable(&self) -> Result<(), Reason> {
-        self.from.readable().await.map_err(|_| self.from_broke)
+    fn sender(self) -> &'a Ready {
+        if self.upward { &self.relay.session.client } else { self.relay.target }
     }
 
-    async fn wait_writable(&self) -> Result<(), Reason> {
-        self.to.writable().await.map_err(|_| self.to_broke)
+    fn receiver(self) -> &'a Ready {
+        if self.upward { self.relay.target } else { &self.relay.session.client }
     }
 
-    fn count(&self, bytes: usize) {
-        self.session_bytes.set(self.session_bytes.get() + bytes as u64);
-        self.core_bytes.add(bytes as u64);
-        if let Some(user_bytes) = self.user_bytes {
-            user_bytes.add(bytes as u64);
+    /// Why the connection ends if the sender fails.
+    fn sender_broke(self) -> Reason {
+        if self.upward { Reason::ClientReset } else { Reason::TargetReset }
+    }
+
+    fn receiver_broke(self) -> Reason {
+        if self.upward { Reason::TargetReset } else { Reason::ClientReset }
+    }
+
+    fn count(self, bytes: usize) {
+        let Relay { core, session, user, .. } = self.relay;
+        let (total, cell, of_user) = if self.upward {
+            (&session.sent_bytes, &core.cells.sent_bytes, user.map(|user| &user.sent_bytes))
+        } else {
+            (&session.received_bytes, &core.cells.received_bytes, user.map(|user| &user.received_bytes))
+        };
+        total.set(total.get() + bytes as u64);
+        cell.add(bytes as u64);
+        if let Some(of_user) = of_user {
+            of_user.add(bytes as u64);
         }
-        self.session.touch(self.core.sessions.now_tick());
+        self.touch();
+    }
+
+    fn touch(self) {
+        self.relay.session.touch(self.relay.core.sessions.now_tick());
     }
 }
 
-enum Copied {
-    Nothing,
-    EndOfStream,
-    Bytes { count: usize, unsent: Option<Vec<u8>> },
+const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+/// Whether a direction moves bulk, judged by its latest reads.
+#[derive(Default)]
+struct Pace {
+    bulk: bool,
+    /// Reads in a row that speak for a change.
+    run: u8,
 }
 
-const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+impl Pace {
+    /// Notes a copying read. True: from now on the direction splices.
+    fn copied(&mut self, count: usize) -> bool {
+        if self.bulk {
+            // No pipe was to be had; it stays bulk and asks again.
+            return false;
+        }
+        self.run = if count == SCRATCH_BYTES { self.run + 1 } else { 0 };
+        self.change(FULL_READS_TO_SPLICE)
+    }
+
+    /// Notes a splicing read. True: from now on the direction copies.
+    fn spliced(&mut self, count: usize) -> bool {
+        self.run = if count < SHORT_SPLICE_BYTES { self.run + 1 } else { 0 };
+        self.change(SHORT_SPLICES_TO_COPY)
+    }
+
+    fn change(&mut self, after: u8) -> bool {
+        let change = self.run >= after;
+        if change {
+            *self = Pace { bulk: !self.bulk, run: 0 };
+        }
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_reads_in_a_row_make_a_direction_bulk_and_short_splices_end_it() {
+        let mut pace = Pace::default();
+        for _ in 1..FULL_READS_TO_SPLICE {
+            assert!(!pace.copied(SCRATCH_BYTES));
+        }
+        assert!(pace.copied(SCRATCH_BYTES) && pace.bulk);
+        for _ in 1..SHORT_SPLICES_TO_COPY {
+            assert!(!pace.spliced(100));
+        }
+        assert!(pace.spliced(100) && !pace.bulk);
+    }
+
+    #[test]
+    fn one_read_of_the_other_kind_begins_the_count_anew() {
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            for _ in 1..FULL_READS_TO_SPLICE {
+                pace.copied(SCRATCH_BYTES);
+            }
+            pace.copied(SCRATCH_BYTES - 1);
+        }
+        assert!(!pace.bulk);
+    }
+}
