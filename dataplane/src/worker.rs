@@ -158,6 +158,16 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    /// A worker that dies leaves its tasks, and so its listeners, open for ever: the kernel would go on accepting
+    /// clients that nobody serves. After a drain there is none left.
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.shutdown();
+        }
+    }
+}
+
 /// Spawns a task whose panic is counted and ends only it.
 fn spawn(core: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
     let counting = core.clone();
