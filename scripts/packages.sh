@@ -38,7 +38,7 @@ install_needed() {
 }
 
 need_rust() {
-    has cargo || fail "cargo is missing: install a Rust toolchain from https://rustup.rs"
+    has cargo || fail "cargo is missing: install a Rust toolchain"
     # mimalloc is C.
     need cc gcc libc6-dev
 }

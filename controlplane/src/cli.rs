@@ -2,11 +2,11 @@
 
 use crate::catalogue_docs::metrics_markdown;
 use crate::exit::Exit;
-use crate::{passwd, settings};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::passwd;
+use crate::settings::{self, SettingsArguments};
+use clap::{Parser, Subcommand, ValueEnum};
 use ringway_shared::config::print;
 use std::io::Write;
-use std::path::PathBuf;
 
 /// A SOCKS5 proxy on io_uring, one thread per core. Without a command it runs.
 #[derive(Parser)]
@@ -16,17 +16,6 @@ pub struct Arguments {
     pub settings: SettingsArguments,
     #[command(subcommand)]
     pub task: Option<Task>,
-}
-
-/// Where the configuration comes from. Later ones win: file, RINGWAY_… environment, --set.
-#[derive(Args)]
-pub struct SettingsArguments {
-    /// The configuration file (also CONFIG_FILE in the environment); without one the built-in defaults run.
-    #[arg(short, long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-    /// Sets one key to a YAML value, e.g. --set 'socks5.allow_targets=[loopback]'. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
-    pub sets: Vec<String>,
 }
 
 #[derive(Subcommand)]

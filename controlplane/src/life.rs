@@ -1,12 +1,12 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
-use crate::cli::{SettingsArguments, say};
+use crate::cli::say;
 use crate::exit::Exit;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
 use crate::port;
 use crate::server;
-use crate::settings;
+use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
 use ringway_dataplane::{Plan, WorkerState, Workers};
 use ringway_shared::command::Command;

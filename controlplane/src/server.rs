@@ -6,6 +6,7 @@
 //! Must not be here: anything that waits for a worker. A page is a plain function over [`State`].
 
 mod answer;
+mod asked;
 mod drill;
 mod health;
 mod pages;

@@ -1,12 +1,23 @@
 //! From the command line, the environment and the files to a configuration.
 
-use crate::cli::SettingsArguments;
+use clap::Args;
 use ringway_shared::config::{
     FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, USERS_FILE_BYTES_MAX, load as load_sources,
 };
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+/// Where the configuration comes from. Later ones win: file, RINGWAY_… environment, --set.
+#[derive(Args)]
+pub struct SettingsArguments {
+    /// The configuration file (also CONFIG_FILE in the environment); without one the built-in defaults run.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Sets one key to a YAML value, e.g. --set 'socks5.allow_targets=[loopback]'. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub sets: Vec<String>,
+}
 
 /// Loads the configuration whole. The error lists every fault, ready to print.
 pub fn load(arguments: &SettingsArguments) -> Result<Loaded, String> {

@@ -1,12 +1,10 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
 use crate::io::inbox::{Outbox, ReturnAddress};
-use crate::io::listener::Own;
-use crate::io::login::Login;
+use crate::io::own::Own;
 use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
-use crate::io::relay::SCRATCH_BYTES;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::Sessions;
 use crate::io::verify::{Remembered, Verifier};
@@ -39,6 +37,17 @@ pub struct Wiring {
     /// Pipes this core may make.
     pub pipes_max: usize,
 }
+
+/// What one core needs to tell users apart.
+pub struct Login {
+    pub directory: Arc<Directory>,
+    pub verifier: Verifier,
+    /// Hashed passwords verified here not long ago.
+    pub remembered: RefCell<Remembered>,
+}
+
+/// Bytes of the scratch buffer: the most that a copying direction holds for a slow receiver.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// One core's state.
 pub struct Core {

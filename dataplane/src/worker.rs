@@ -3,7 +3,6 @@
 use crate::core::{Core, Wiring};
 use crate::io::inbox::{Inbox, Mail};
 use crate::io::listener;
-use crate::io::questions::Reply;
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
@@ -124,8 +123,7 @@ impl Worker {
     fn act_on(&mut self, mail: Mail) {
         match mail {
             Mail::Adopt { socket, peer } => listener::adopt(&self.core, socket, peer),
-            Mail::Resolved(ticket, answer) => self.core.questions.answer(ticket, Reply::Resolved(answer)),
-            Mail::Verified(ticket, accepted) => self.core.questions.answer(ticket, Reply::Verified(accepted)),
+            Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {
                 self.drain();

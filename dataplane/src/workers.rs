@@ -2,7 +2,8 @@
 
 use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
-use crate::io::listener::{self, Own};
+use crate::io::listener;
+use crate::io::own::Own;
 use crate::io::records::{self, Recorder, Records};
 use crate::io::{resolve, verify};
 use crate::policy::auth::Directory;

@@ -7,7 +7,8 @@ use dns_server::{DnsServer, Reply};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 use ringway_dataplane::io::Busy;
-use ringway_dataplane::io::inbox::{CAPACITY, Inbox, Mail, Outbox, ReturnAddress, Ticket, inbox};
+use ringway_dataplane::io::inbox::{CAPACITY, Inbox, Mail, Outbox, ReturnAddress, inbox};
+use ringway_dataplane::io::questions::{self, Ticket};
 use ringway_dataplane::io::resolve::{self, ADDRESSES_MAX, Answer, LookupError, QUESTIONS_MAX, Resolver};
 use ringway_shared::config::Dns;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -45,7 +46,7 @@ impl Desk {
         loop {
             self.inbox.silence();
             match self.inbox.take() {
-                Some(Mail::Resolved(ticket, answer)) => {
+                Some(Mail::Answer(ticket, questions::Reply::Resolved(answer))) => {
                     assert_eq!(ticket.generation, 7);
                     return (ticket.slot, answer);
                 }
@@ -378,7 +379,7 @@ fn the_thread_has_a_name_and_ends_with_the_last_resolver() {
     drop(resolver);
     thread.join().unwrap();
     assert!(
-        matches!(inbox.take(), Some(Mail::Resolved(_, Err(LookupError::Failed)))),
+        matches!(inbox.take(), Some(Mail::Answer(_, questions::Reply::Resolved(Err(LookupError::Failed))))),
         "nobody is left waiting"
     );
 }

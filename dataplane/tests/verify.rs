@@ -3,7 +3,8 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use ringway_dataplane::io::Busy;
-use ringway_dataplane::io::inbox::{Inbox, Mail, Outbox, ReturnAddress, Ticket, inbox};
+use ringway_dataplane::io::inbox::{Inbox, Mail, Outbox, ReturnAddress, inbox};
+use ringway_dataplane::io::questions::{Reply, Ticket};
 use ringway_dataplane::io::verify::{self, JOBS_MAX, Job, THREADS, Verifier};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::thread::JoinHandle;
@@ -40,7 +41,7 @@ impl Desk {
         loop {
             self.inbox.silence();
             match self.inbox.take() {
-                Some(Mail::Verified(ticket, verdict)) => {
+                Some(Mail::Answer(ticket, Reply::Verified(verdict))) => {
                     assert_eq!(ticket.generation, 7);
                     return (ticket.slot, verdict);
                 }

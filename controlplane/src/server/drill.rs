@@ -1,7 +1,7 @@
 //! `POST /api/v1/drill`: faults on purpose, to see that ringway stands them.
 
 use super::answer::Answer;
-use super::routes::Asked;
+use super::asked::Asked;
 use super::state::State;
 use ringway_shared::command::{Command, Drill};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Is it alive, is it ready: what probes ask.
 
 use super::answer::Answer;
-use super::routes::Asked;
+use super::asked::Asked;
 use super::state::State;
 use crate::observe::WorkerRow;
 use ringway_dataplane::WorkerState;

@@ -1,17 +1,10 @@
-//! The pages that only show: the index, the metrics, the configuration.
+//! The pages that only show: the metrics, the configuration.
 
-use super::answer::{Answer, JSON, TEXT};
-use super::routes::{self, Asked};
+use super::answer::{Answer, JSON};
+use super::asked::Asked;
 use super::state::State;
 use crate::export::Format;
 use hyper::HeaderMap;
-
-/// `GET /`
-pub fn index(state: &State, _: &Asked) -> Answer {
-    let line = |route: &routes::Route| format!("{:<5} {:<15} {}\n", route.method, route.path, route.summary);
-    let lines: String = routes::served(state).map(line).collect();
-    Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
-}
 
 /// `GET /metrics`
 pub fn metrics(state: &State, asked: &Asked) -> Answer {

@@ -1,11 +1,12 @@
 //! THE ROUTES, once: the router, 405 with Allow, and the index at `/` all read this table.
 
-use super::answer::Answer;
+use super::answer::{Answer, TEXT};
+use super::asked::Asked;
 use super::state::State;
 use super::{drill, health, pages, stats};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{HeaderMap, Request, Response};
+use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -27,13 +28,6 @@ pub struct Route {
     answer: fn(&State, &Asked) -> Answer,
 }
 
-/// A request whose body has been read.
-pub struct Asked {
-    /// `a=1&b=2`, as it came.
-    pub query: String,
-    pub headers: HeaderMap,
-}
-
 const fn get(path: &'static str, answer: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
     Route { method: "GET", path, summary, test_only: false, answer }
 }
@@ -44,7 +38,7 @@ const fn post_test(path: &'static str, answer: fn(&State, &Asked) -> Answer, sum
 
 /// Every route. HEAD is served wherever GET is.
 pub const ROUTES: &[Route] = &[
-    get("/", pages::index, "This list."),
+    get("/", index, "This list."),
     get("/metrics", pages::metrics, "All metrics, for Prometheus; OpenMetrics if Accept prefers it."),
     get("/livez", health::livez, "Whether every worker lives; 503 names those that do not."),
     get("/readyz", health::readyz, "Whether new connections are welcome; 503 while draining."),
@@ -53,6 +47,13 @@ pub const ROUTES: &[Route] = &[
     get("/config", pages::config, "The configuration in force, secrets redacted, with who set each key."),
     post_test("/api/v1/drill", drill::drill, drill::SUMMARY),
 ];
+
+/// `GET /`
+fn index(state: &State, _: &Asked) -> Answer {
+    let line = |route: &Route| format!("{:<5} {:<15} {}\n", route.method, route.path, route.summary);
+    let lines: String = served(state).map(line).collect();
+    Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
+}
 
 /// Methods that metrics name; others count as `other`, so that clients cannot make labels.
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];

@@ -1,8 +1,8 @@
 //! `GET /stats`: the numbers a person or a small script asks for, as JSON.
 
 use super::answer::Answer;
+use super::asked::Asked;
 use super::health::condition;
-use super::routes::Asked;
 use super::state::State;
 use crate::observe::{Merged, Snapshot};
 use serde_json::{Value as Json, json};

@@ -3,7 +3,7 @@
 //! A sender pays an eventfd write only when the worker has not been notified already, so bursts
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
-use crate::io::resolve::Answer;
+use crate::io::questions::{Reply, Ticket};
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
 use rustix::event::{EventfdFlags, eventfd};
@@ -16,13 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Messages one inbox holds. A full inbox refuses: the sender counts and decides.
 pub const CAPACITY: usize = 16_384;
 
-/// Which waiting task a reply belongs to: a slot and its generation, so that a late reply finds nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    pub slot: u32,
-    pub generation: u32,
-}
-
 /// What can lie in a worker's inbox.
 pub enum Mail {
     Command(Command),
@@ -31,10 +24,8 @@ pub enum Mail {
         socket: OwnedFd,
         peer: SocketAddr,
     },
-    /// The resolver's answer.
-    Resolved(Ticket, Answer),
-    /// A verifier's answer.
-    Verified(Ticket, bool),
+    /// The answer to a question of one of the worker's tasks.
+    Answer(Ticket, Reply),
 }
 
 /// The writing end. Clones may live on any thread.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -66,29 +66,6 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
 #[must_use]
 pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
     rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok())
-}
-
-/// ringway's own listeners, which are no targets unless the class `own` is named.
-pub struct Own(pub Vec<SocketAddr>);
-
-impl Own {
-    /// Whether connecting to `address` would reach one of ringway's listeners.
-    #[must_use]
-    pub fn contains(&self, address: SocketAddr) -> bool {
-        let reaches = |listener: &SocketAddr| {
-            let same = listener.ip() == address.ip();
-            // Linux takes the unspecified address for "this host".
-            let through_any = address.ip().is_unspecified()
-                && (listener.ip().is_loopback() || listener.ip().is_unspecified());
-            same || through_any || (listener.ip().is_unspecified() && is_local(address.ip()))
-        };
-        self.0.iter().filter(|listener| listener.port() == address.port()).any(reaches)
-    }
-}
-
-/// Whether this host has the address: only then can a socket be bound to it.
-fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 /// Accepts until the listener is shut down.
@@ -184,16 +161,5 @@ mod tests {
         assert_eq!(local_address(&first[1]).unwrap(), address);
         let fault = bind_for_all(address, 2, 16).unwrap_err();
         assert!(fault.contains("another process listens there"), "{fault}");
-    }
-
-    #[test]
-    fn own_listeners_are_recognised_by_every_address_that_reaches_them() {
-        let own = Own(vec!["127.0.0.1:1080".parse().unwrap(), "0.0.0.0:9003".parse().unwrap()]);
-        for reached in ["127.0.0.1:1080", "0.0.0.0:1080", "127.0.0.1:9003", "127.0.0.9:9003"] {
-            assert!(own.contains(reached.parse().unwrap()), "{reached}");
-        }
-        for other in ["127.0.0.1:80", "127.0.0.2:1080", "192.0.2.1:9003"] {
-            assert!(!own.contains(other.parse().unwrap()), "{other}");
-        }
     }
 }

@@ -1,23 +1,13 @@
 //! Who the client is: policy decides what it can, a verifier's thread checks hashed passwords.
 
-use crate::core::Core;
+use crate::core::{Core, Login};
 use crate::io::questions::Reply;
 use crate::io::sessions::{Phase, Session};
-use crate::io::verify::{Job, Remembered, Verifier};
-use crate::policy::auth::{Check, Directory};
+use crate::io::verify::Job;
+use crate::policy::auth::Check;
 use crate::proto::socks5::Credentials;
 use ringway_shared::reason::Reason;
-use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Instant;
-
-/// What one core needs to tell users apart.
-pub struct Login {
-    pub directory: Arc<Directory>,
-    pub verifier: Verifier,
-    /// Hashed passwords verified here not long ago.
-    pub remembered: RefCell<Remembered>,
-}
 
 /// Whether the credentials are a user's; if so the session is that user's from here on.
 pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Result<bool, Reason> {

@@ -8,6 +8,7 @@ pub mod dial;
 pub mod inbox;
 pub mod listener;
 pub mod login;
+pub mod own;
 pub mod pipes;
 pub mod questions;
 pub mod records;

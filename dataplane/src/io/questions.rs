@@ -3,13 +3,34 @@
 //! A question is a slot and a generation: an answer that comes after its asker has left finds nobody.
 //! A question can also be expired, by the deadline scan; the asker then gets `None`.
 
-use crate::io::inbox::Ticket;
-use crate::io::resolve::Answer;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+
+/// Which waiting task a reply belongs to: a slot and its generation, so that a late reply finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// Why a name gave no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// The name does not exist, or has no A or AAAA record, or is no name.
+    NotFound,
+    /// The name servers failed or answered nonsense, or there is none.
+    Failed,
+    /// No answer within `socks5.timeouts.name_lookup`.
+    Timeout,
+}
+
+/// The addresses of a name, at least one and at most [`ADDRESSES_MAX`], none twice, the families
+/// taking turns with IPv6 first (RFC 8305 section 4).
+pub type Answer = Result<Vec<IpAddr>, LookupError>;
 
 /// What another thread answers.
 pub enum Reply {

@@ -5,7 +5,7 @@
 //! not take at once is held by the direction, which then stops reading: that is the back-pressure. While it
 //! waits for its sender a direction holds nothing, neither buffer nor pipe.
 
-use crate::core::Core;
+use crate::core::{Core, SCRATCH_BYTES};
 use crate::io::pipes::Loan;
 use crate::io::sessions::{Phase, Session};
 use crate::rt::Ready;
@@ -16,8 +16,6 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 use std::cell::Cell;
 
-/// Bytes of the core's scratch buffer: the most that a copying direction holds for a slow receiver.
-pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
 /// Full reads in a row after which a direction splices.

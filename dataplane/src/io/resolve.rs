@@ -9,6 +9,7 @@ mod watched;
 
 use crate::io::Busy;
 use crate::io::inbox::{Mail, ReturnAddress};
+use crate::io::questions::Reply;
 use dns::Servers;
 use hosts::HostsFile;
 use ringway_shared::config;
@@ -33,20 +34,7 @@ pub const ADDRESSES_MAX: usize = 16;
 const POSTS_MAX: u32 = 5;
 const POST_PAUSE: Duration = Duration::from_millis(2);
 
-/// Why a name gave no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LookupError {
-    /// The name does not exist, or has no A or AAAA record, or is no name.
-    NotFound,
-    /// The name servers failed or answered nonsense, or there is none.
-    Failed,
-    /// No answer within `socks5.timeouts.name_lookup`.
-    Timeout,
-}
-
-/// The addresses of a name, at least one and at most [`ADDRESSES_MAX`], none twice, the families
-/// taking turns with IPv6 first (RFC 8305 section 4).
-pub type Answer = Result<Vec<IpAddr>, LookupError>;
+pub use crate::io::questions::{Answer, LookupError};
 
 /// The asking end. Clones may live on any thread; the resolver's thread ends with the last of them.
 #[derive(Clone)]
@@ -73,7 +61,7 @@ pub fn start(dns: &config::Dns, lookup_timeout: Duration) -> Result<(Resolver, J
 }
 
 impl Resolver {
-    /// Asks for the addresses of `name`; the answer comes to `back` as [`Mail::Resolved`]. Never blocks.
+    /// Asks for the addresses of `name`; the answer comes to `back` as [`Reply::Resolved`]. Never blocks.
     ///
     /// Every question accepted here is answered within the lookup timeout, however long the queue.
     /// `name` is 1 to 255 bytes without a NUL; an address written as a name gives that address.
@@ -95,7 +83,7 @@ struct Question {
 impl Question {
     /// False: the worker's inbox is full.
     fn post(&self, answer: Answer) -> bool {
-        self.back.outbox.post(Mail::Resolved(self.back.ticket, answer)).is_ok()
+        self.back.outbox.post(Mail::Answer(self.back.ticket, Reply::Resolved(answer))).is_ok()
     }
 }
 
@@ -204,7 +192,8 @@ impl Drop for Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::inbox::{Inbox, Outbox, Ticket, inbox};
+    use crate::io::inbox::{Inbox, Outbox, inbox};
+    use crate::io::questions::Ticket;
 
     fn question(outbox: &Outbox, slot: u32) -> Question {
         let places = Arc::new(Semaphore::new(1));
@@ -218,7 +207,7 @@ mod tests {
 
     fn answers(inbox: &Inbox) -> Vec<(u32, Answer)> {
         let resolved = |mail| match mail {
-            Mail::Resolved(ticket, answer) => (ticket.slot, answer),
+            Mail::Answer(ticket, Reply::Resolved(answer)) => (ticket.slot, answer),
             _ => panic!("not an answer"),
         };
         std::iter::from_fn(|| inbox.take()).map(resolved).collect()
@@ -249,7 +238,11 @@ mod tests {
     #[test]
     fn an_answer_waits_a_little_for_a_full_inbox() {
         let (outbox, inbox) = inbox().unwrap();
-        let fill = || while outbox.post(Mail::Verified(Ticket { slot: 0, generation: 0 }, true)).is_ok() {};
+        let fill = || {
+            while outbox.post(Mail::Answer(Ticket { slot: 0, generation: 0 }, Reply::Verified(true))).is_ok()
+            {
+            }
+        };
         fill();
         run(async {
             let delivery = tokio::spawn(deliver(vec![question(&outbox, 1)], Ok(vec![[127, 0, 0, 1].into()])));
@@ -258,12 +251,13 @@ mod tests {
             delivery.await.unwrap();
         });
         let last = std::iter::from_fn(|| inbox.take()).last();
-        assert!(matches!(last, Some(Mail::Resolved(..))));
+        assert!(matches!(last, Some(Mail::Answer(_, Reply::Resolved(_)))));
 
         fill();
         run(deliver(vec![question(&outbox, 1)], Err(LookupError::Failed)));
         assert!(
-            std::iter::from_fn(|| inbox.take()).all(|mail| matches!(mail, Mail::Verified(..))),
+            std::iter::from_fn(|| inbox.take())
+                .all(|mail| matches!(mail, Mail::Answer(_, Reply::Verified(_)))),
             "dropped"
         );
     }

@@ -3,8 +3,7 @@
 //! No connection owns a timer. Each notes the tick of its last activity; a scan of the table finds
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
-use crate::io::inbox::Ticket;
-use crate::io::questions::Questions;
+use crate::io::questions::{Questions, Ticket};
 use crate::rt::Ready;
 use ringway_shared::config::Timeouts;
 use ringway_shared::reason::Reason;

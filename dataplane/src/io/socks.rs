@@ -5,9 +5,8 @@
 use crate::core::Core;
 use crate::io::dial::{self, Dialled};
 use crate::io::login;
-use crate::io::questions;
+use crate::io::questions::{LookupError, Reply as Answer};
 use crate::io::relay;
-use crate::io::resolve::LookupError;
 use crate::io::sessions::{Phase, Session};
 use crate::policy::targets::{Facts, Permit, Verdict};
 use crate::proto::socks5::{Auth, Awaiting, Command, Event, Handshake, Reply, Request, UNBOUND};
@@ -235,10 +234,10 @@ async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result
     session.set_question(None);
     core.cells.dns.record(begun.elapsed().as_micros() as u64);
     match answer {
-        Some(questions::Reply::Resolved(Ok(addresses))) => Ok(addresses),
-        Some(questions::Reply::Resolved(Err(LookupError::NotFound))) => Err(Reason::NameNotFound),
-        Some(questions::Reply::Resolved(Err(LookupError::Failed))) => Err(Reason::NameLookupFailed),
-        Some(questions::Reply::Resolved(Err(LookupError::Timeout))) => Err(Reason::NameLookupTimeout),
+        Some(Answer::Resolved(Ok(addresses))) => Ok(addresses),
+        Some(Answer::Resolved(Err(LookupError::NotFound))) => Err(Reason::NameNotFound),
+        Some(Answer::Resolved(Err(LookupError::Failed))) => Err(Reason::NameLookupFailed),
+        Some(Answer::Resolved(Err(LookupError::Timeout))) => Err(Reason::NameLookupTimeout),
         _ => Err(session.cut_reason().unwrap_or(Reason::NameLookupTimeout)),
     }
 }

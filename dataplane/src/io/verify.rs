@@ -9,6 +9,7 @@ pub use remembered::{REMEMBERED_FOR, REMEMBERED_MAX, Remembered};
 
 use crate::io::Busy;
 use crate::io::inbox::{Mail, ReturnAddress};
+use crate::io::questions::Reply;
 use argon2::{Argon2, Params, PasswordHash, PasswordVerifier};
 use crossbeam_channel::{Receiver, Sender};
 use std::io;
@@ -69,7 +70,7 @@ pub fn start() -> io::Result<(Verifier, Vec<JoinHandle<()>>)> {
 }
 
 impl Verifier {
-    /// Queues a job; the verdict comes to its `back` as [`Mail::Verified`]. Never blocks.
+    /// Queues a job; the verdict comes to its `back` as [`Reply::Verified`]. Never blocks.
     pub fn ask(&self, job: Job) -> Result<(), Busy> {
         self.jobs.try_send(job).map_err(|_| Busy)
     }
@@ -97,7 +98,7 @@ fn serve(jobs: &Receiver<Job>) {
 
 fn post(back: &ReturnAddress, verdict: bool) {
     for _ in 0..POSTS_MAX {
-        if back.outbox.post(Mail::Verified(back.ticket, verdict)).is_ok() {
+        if back.outbox.post(Mail::Answer(back.ticket, Reply::Verified(verdict))).is_ok() {
             return;
         }
         #[expect(clippy::disallowed_methods, reason = "a verifier's thread, which no connection waits on")]

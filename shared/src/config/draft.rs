@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most worker threads.
+pub const WORKERS_MAX: usize = 1024;
+
 /// A [`Config`] in the making, and the keys that are no part of one.
 pub struct Draft {
     pub config: Config,
@@ -68,7 +71,7 @@ impl Draft {
     /// The worker threads wanted: as many as named, else one for each CPU named, else for each allowed.
     pub fn worker_count(&self, cpus_allowed: usize) -> usize {
         let pinned = self.config.workers.cpus.len();
-        let automatic = if pinned > 0 { pinned } else { cpus_allowed.clamp(1, super::keys::WORKERS_MAX) };
+        let automatic = if pinned > 0 { pinned } else { cpus_allowed.clamp(1, WORKERS_MAX) };
         self.workers_count.unwrap_or(automatic)
     }
 }

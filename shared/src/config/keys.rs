@@ -1,14 +1,12 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
 //! come from here.
 
-use super::draft::{Auth, Draft};
+use super::draft::{Auth, Draft, WORKERS_MAX};
 use super::kind::Kind;
 use super::{DriverChoice, LogFormat, LogLevel};
 use Reload::{Listener, Live, NewConnections, Restart};
 use std::time::Duration;
 
-/// The most worker threads.
-pub const WORKERS_MAX: usize = 1024;
 /// One descriptor each: the kernel's own ceiling.
 const CONNECTIONS_MAX: u64 = 1 << 30;
 const PIPE_SIZE_MIN: u64 = 64 << 10;

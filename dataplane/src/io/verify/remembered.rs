@@ -48,7 +48,7 @@ impl Remembered {
             .is_some_and(|found| found.second_half.ct_eq(&second_half).into() && now < found.until)
     }
 
-    /// Remembers a success. Call it for a `Mail::Verified(_, true)` and for nothing else.
+    /// Remembers a success. Call it for a `Reply::Verified(true)` and for nothing else.
     pub fn keep(&mut self, user: &str, hash: &str, password: &[u8], now: Instant) {
         self.forget_expired(now);
         let (first_half, second_half) = self.tag(user, hash, password);
