@@ -28,6 +28,8 @@ const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long control requests in flight may take to be answered at the end.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -79,9 +81,8 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let observer = Observer::new(Subject { config: config.clone(), cells: cells.clone(), epoch });
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
     let (stop_serving, stop) = watch::channel(false);
-    for listener in listeners {
-        tokio::task::spawn_local(server::serve(listener, state.clone(), stop.clone()));
-    }
+    let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
+    let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
     let life = Life { config, cells, epoch, workers, state };
     life.announce(&control_addresses);
     let exit = tokio::select! {
@@ -89,6 +90,12 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         () = sink.run() => Exit::Done,
     };
     let _ = stop_serving.send(true);
+    let answered = async {
+        for port in ports {
+            let _ = port.await;
+        }
+    };
+    let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
     Ok(exit)
 }
 

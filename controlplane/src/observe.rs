@@ -1,6 +1,6 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
-use crate::system::{Host, HostFacts};
+use crate::system::{Host, HostFacts, thread_cpu};
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::Config;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
@@ -9,8 +9,8 @@ use ringway_shared::reason::Reason;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Significant figures kept when histograms are merged; finer than the workers' 1/128.
-const FOLDED_FIGURES: u8 = 3;
+/// Significant figures kept when histograms are merged: two are 128 steps an octave, as the workers' own.
+const FOLDED_FIGURES: u8 = 2;
 
 /// What does not change while the process runs.
 pub struct Subject {
@@ -76,6 +76,8 @@ pub struct UserRow {
 pub struct Observer {
     subject: Subject,
     host: Host,
+    /// CPU time of each worker's thread when it was last seen: an ended one keeps what it had used.
+    busy: Vec<Duration>,
     previous: Option<Totals>,
     rates: Rates,
 }
@@ -94,7 +96,8 @@ struct Totals {
 impl Observer {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
-        Observer { subject, host: Host::default(), previous: None, rates: Rates::default() }
+        let busy = vec![Duration::ZERO; subject.cells.len()];
+        Observer { subject, host: Host::default(), busy, previous: None, rates: Rates::default() }
     }
 
     #[must_use]
@@ -114,6 +117,9 @@ impl Observer {
             opened: sum(|c| c.opened.get()),
         };
         self.take_rates(totals);
+        for (busy, cells) in self.busy.iter_mut().zip(&self.subject.cells) {
+            *busy = thread_cpu(cells.thread_id.get()).max(*busy);
+        }
         let cells = &self.subject.cells;
         Snapshot {
             at,
@@ -158,7 +164,7 @@ impl Observer {
             connections: cells.active(),
             heartbeat_age: heartbeat_age(cells, self.subject.epoch, now),
             driver: Driver::from_cell(cells.driver.get()),
-            busy: crate::system::thread_cpu(cells.thread_id.get()),
+            busy: self.busy[index],
             state: state(index),
         });
         rows.collect()

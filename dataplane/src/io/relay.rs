@@ -31,10 +31,18 @@ const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
     let user = session.facts.borrow().user.and_then(|index| core.cells.users.get(index));
-    let relay = Relay { core, session, target, user, broken: Cell::new(None), one_ended: Cell::new(false) };
+    let relay = Relay {
+        core,
+        session,
+        target,
+        user,
+        payload: Cell::new(payload),
+        broken: Cell::new(None),
+        one_ended: Cell::new(false),
+    };
     let up = Direction { relay: &relay, upward: true };
     let down = Direction { relay: &relay, upward: false };
-    join(up.run(payload), down.run(Vec::new())).await;
+    join(up.run(), down.run()).await;
     session.cut_reason().or(relay.broken.get()).unwrap_or(Reason::Finished)
 }
 
@@ -44,6 +52,8 @@ struct Relay<'a> {
     session: &'a Session,
     target: &'a Ready,
     user: Option<&'a UserCells>,
+    /// What the client sent behind its request, until the upward direction takes it.
+    payload: Cell<Vec<u8>>,
     /// The first failure.
     broken: Cell<Option<Reason>>,
     /// One direction has reached its end.
@@ -82,9 +92,9 @@ enum Filled {
 }
 
 impl<'a> Direction<'a> {
-    async fn run(self, payload: Vec<u8>) {
+    async fn run(self) {
         let Relay { core, session, .. } = self.relay;
-        match self.until_the_end(payload).await {
+        match self.until_the_end().await {
             Ok(()) if session.cut_reason().is_some() => {}
             // The second end of two: closing, which follows at once, says it as well.
             Ok(()) if self.relay.one_ended.replace(true) => {}
@@ -103,15 +113,10 @@ impl<'a> Direction<'a> {
     }
 
     /// Waits by the ring between steps, which gives the neighbours their turn.
-    async fn until_the_end(self, payload: Vec<u8>) -> Result<(), Reason> {
+    async fn until_the_end(self) -> Result<(), Reason> {
         let mut pace = Pace::default();
         let mut held = Held::Nothing;
-        let mut step = Step::AwaitSender;
-        if !payload.is_empty() {
-            self.count(payload.len());
-            held = Held::Bytes { bytes: payload, sent: 0 };
-            step = self.advance(&mut held, &mut pace)?;
-        }
+        let mut step = self.begin(&mut held);
         loop {
             match step {
                 Step::AwaitSender => self.sender().readable().await.map_err(|_| self.sender_broke())?,
@@ -120,6 +125,17 @@ impl<'a> Direction<'a> {
             }
             step = self.advance(&mut held, &mut pace)?;
         }
+    }
+
+    /// The client's first bytes may have come with its request: upward they go before all others.
+    fn begin(self, held: &mut Held) -> Step {
+        let payload = if self.upward { self.relay.payload.take() } else { Vec::new() };
+        if payload.is_empty() {
+            return Step::AwaitSender;
+        }
+        self.count(payload.len());
+        *held = Held::Bytes { bytes: payload, sent: 0 };
+        Step::AwaitReceiver
     }
 
     /// Moves bytes until something must be waited for. With bytes in hand that is the receiver, never the

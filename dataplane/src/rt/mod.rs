@@ -124,13 +124,14 @@ fn refusal(error: &io::Error) -> String {
 
 /// Spawns a task on this core. If it panics, it ends alone: its values are dropped, then `panicked` is called.
 pub fn spawn(panicked: impl FnOnce() + 'static, task: impl Future<Output = ()> + 'static) {
-    let guarded = AssertUnwindSafe(task).catch_unwind();
-    #[allow(clippy::disallowed_methods, reason = "the one guarded spawn")]
-    let _detached = monoio::spawn(async move {
-        if guarded.await.is_err() {
+    // A combinator, not an async block: that would hold the task twice, as captured and as awaited.
+    let guarded = AssertUnwindSafe(task).catch_unwind().map(|outcome| {
+        if outcome.is_err() {
             panicked();
         }
     });
+    #[allow(clippy::disallowed_methods, reason = "the one guarded spawn")]
+    let _detached = monoio::spawn(guarded);
 }
 
 /// Sleeps on this core's timer, millisecond resolution. 640 bytes each: for a few tasks, not one a connection.

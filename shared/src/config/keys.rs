@@ -326,7 +326,7 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "socks5.relay.pipes_per_worker",
-        "64",
+        "256",
         Restart,
         Kind::Integer(0..=1 << 16, |d, n| d.config.socks5.relay.pipes_per_worker = n as usize),
         "Pipes a worker may lend to directions that splice. `0`: copy only. `fs.pipe-user-pages-soft` \
