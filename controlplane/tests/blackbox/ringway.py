@@ -44,6 +44,12 @@ def yaml(value):
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def environment(more=None):
+    """Ours without what would configure ringway, and `more`."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RINGWAY_")}
+    return {**clean, **(more or {})}
+
+
 class Answer:
     """An answer of the control port."""
 
@@ -73,8 +79,6 @@ class Ringway:
         options = {**FREE_PORTS, "socks5.allow_targets": "[loopback]", **(options or {})}
         options = {key: value for key, value in options.items() if value is not None}
         command = [*launcher, binary(), *arguments, *set_arguments(options)]
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("RINGWAY_")}
-
         def limit_descriptors():
             if descriptors:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -86,7 +90,7 @@ class Ringway:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**clean, **(env or {})},
+            env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=self.log_file,
             stderr=self.log_file if stderr is None else stderr,
@@ -248,10 +252,9 @@ def address(text):
 
 def run(*arguments, env=None, cwd=None, seconds=20):
     """Runs ringway to its end, e.g. `run("check", "-c", file)`."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RINGWAY_")}
     return subprocess.run(
         [binary(), *map(str, arguments)],
-        env={**clean, **(env or {})},
+        env=environment(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -9,7 +9,7 @@ import socks as pysocks
 from python_socks.async_.asyncio import Proxy
 from python_socks.sync import Proxy as SyncProxy
 
-from ringway import REPOSITORY
+from ringway import REPOSITORY, environment
 from targets import PAGE, echo
 
 ALICE = {"alice": "correct horse"}
@@ -132,7 +132,7 @@ def test_openbsd_netcat_pipes_through(ringway, target, host):
 
 def test_the_smoke_script_fetches_health_through_the_proxy():
     answer = subprocess.run(
-        ["scripts/smoke.sh"], cwd=REPOSITORY, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110
+        ["scripts/smoke.sh"], cwd=REPOSITORY, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "served itself through itself" in answer.stdout

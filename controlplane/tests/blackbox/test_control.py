@@ -253,7 +253,7 @@ def test_the_text_access_line_tells_who_where_how_much_and_why(ringway, target, 
     assert connection.recv(5) == b"hello"
     where = "{}:{}".format(*connection.getsockname())
     connection.close()
-    line = proxy.eventually_logs('reason="finished"')
+    line = proxy.eventually_logs("reason=finished")
     for part in (where, "alice", "127.0.0.1:{}".format(server.address[1]), "sent=5", "received=5", "duration"):
         assert part in line
     assert "\x1b" not in line, "no colours in a file"

@@ -86,7 +86,7 @@ def test_the_deadline_cuts_what_is_left_with_a_reset_and_says_why(ringway, liste
     assert socks5.is_reset(client) and socks5.is_reset(accepted), "a cut transfer never looks complete"
     assert 0.8 < time.monotonic() - begun < 5
     assert proxy.exit_code() == 0
-    assert 'reason="drained"' in proxy.log()
+    assert "reason=drained" in proxy.log()
 
 
 def test_clients_that_have_not_said_what_they_want_do_not_hold_up_the_end(ringway):
