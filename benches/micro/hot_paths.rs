@@ -2,6 +2,7 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ringway_dataplane::io::inbox::{Mail, inbox};
+use ringway_dataplane::proto::socks5::{Auth, Event, Handshake, Reply, UNBOUND};
 use ringway_shared::command::Command;
 use ringway_shared::histogram::Histogram;
 use ringway_shared::metrics::Cells;
@@ -57,5 +58,24 @@ fn inbox_burst(bencher: Bencher, messages: u64) {
         while let Some(mail) = inbox.take() {
             black_box(mail);
         }
+    });
+}
+
+/// A whole handshake, as most clients send it: greeting, then request, then the reply (RFC 1928).
+#[divan::bench(args = ["ipv4", "name"])]
+fn handshake(bencher: Bencher, target: &str) {
+    let request: &[u8] = match target {
+        "ipv4" => &[5, 1, 0, 1, 192, 0, 2, 1, 0, 80],
+        _ => b"\x05\x01\x00\x03\x0bexample.com\x00\x50",
+    };
+    bencher.bench_local(|| {
+        let mut handshake = Handshake::new(Auth::None);
+        handshake.receive(&[5, 1, 0]);
+        assert!(handshake.poll().is_none());
+        black_box(handshake.take_output());
+        handshake.receive(black_box(request));
+        assert!(matches!(handshake.poll(), Some(Event::Request(_))));
+        handshake.reply(Reply::Succeeded, UNBOUND);
+        black_box(handshake.take_output())
     });
 }
