@@ -75,6 +75,8 @@ impl Own {
     /// Whether connecting to `address` would reach one of ringway's listeners.
     #[must_use]
     pub fn contains(&self, address: SocketAddr) -> bool {
+        // A name may have `::ffff:a.b.c.d`, which is dialled as the IPv4 address it stands for.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let reaches = |listener: &SocketAddr| {
             let same = listener.ip() == address.ip();
             // Linux takes the unspecified address for "this host".
@@ -189,10 +191,18 @@ mod tests {
     #[test]
     fn own_listeners_are_recognised_by_every_address_that_reaches_them() {
         let own = Own(vec!["127.0.0.1:1080".parse().unwrap(), "0.0.0.0:9003".parse().unwrap()]);
-        for reached in ["127.0.0.1:1080", "0.0.0.0:1080", "127.0.0.1:9003", "127.0.0.9:9003"] {
+        for reached in [
+            "127.0.0.1:1080",
+            "0.0.0.0:1080",
+            "127.0.0.1:9003",
+            "127.0.0.9:9003",
+            "[::ffff:127.0.0.1]:1080",
+            "[::ffff:0.0.0.0]:1080",
+            "[::ffff:127.0.0.9]:9003",
+        ] {
             assert!(own.contains(reached.parse().unwrap()), "{reached}");
         }
-        for other in ["127.0.0.1:80", "127.0.0.2:1080", "192.0.2.1:9003"] {
+        for other in ["127.0.0.1:80", "127.0.0.2:1080", "192.0.2.1:9003", "[::ffff:127.0.0.2]:1080"] {
             assert!(!own.contains(other.parse().unwrap()), "{other}");
         }
     }
