@@ -90,7 +90,16 @@ impl Own {
 
 /// Whether this host has the address: only then can a socket be bound to it.
 fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    ip.is_loopback() || may_be_local(UdpSocket::bind((ip, 0)))
+}
+
+/// Only the kernel's word counts for a no: without a descriptor or a port nothing is known, and a target is
+/// refused rather than taken for somebody else's. EINVAL: a link-local address without an interface.
+fn may_be_local(bound: io::Result<UdpSocket>) -> bool {
+    let no = |error: io::Error| {
+        matches!(Errno::from_io_error(&error), Some(Errno::ADDRNOTAVAIL | Errno::INVAL | Errno::AFNOSUPPORT))
+    };
+    !bound.is_err_and(no)
 }
 
 /// Accepts until the listener is shut down.
@@ -186,6 +195,18 @@ mod tests {
         assert_eq!(local_address(&first[1]).unwrap(), address);
         let fault = bind_for_all(address, 2, 16).unwrap_err();
         assert!(fault.contains("another process listens there"), "{fault}");
+    }
+
+    #[test]
+    fn an_address_is_foreign_only_if_the_kernel_says_so() {
+        for (errno, local) in [
+            (Errno::ADDRNOTAVAIL, false),
+            (Errno::INVAL, false),
+            (Errno::MFILE, true),
+            (Errno::ADDRINUSE, true),
+        ] {
+            assert_eq!(may_be_local(Err(errno.into())), local, "{errno}");
+        }
     }
 
     #[test]
