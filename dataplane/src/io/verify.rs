@@ -45,7 +45,7 @@ pub struct Job {
     pub password: Box<[u8]>,
     /// An unknown user: costs what `hash` costs, and the verdict is always no.
     pub decoy: bool,
-    /// After this nobody waits: a job still queued then is dropped, unanswered.
+    /// A job still queued then is dropped, unanswered. So early that a job begun just before is still waited for.
     pub deadline: Instant,
     pub back: ReturnAddress,
 }
