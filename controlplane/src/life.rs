@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 const ROUND: Duration = Duration::from_millis(100);
 /// How often everything is observed even if nobody asks, so that rates are those of the last second.
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
-/// Session records written in one round; the rest wait in their queue for the next.
+/// Session records written in one round, if the log has room; the rest wait in their queue for the next.
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state };
+    let life = Life { config, cells, epoch, workers, state, log_room: sink.room() };
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
@@ -96,6 +96,8 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         }
     };
     let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
+    // What ended last has its line too; the log's queue does not hold them all at once.
+    while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     Ok(exit)
 }
 
@@ -114,6 +116,7 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
+    log_room: logs::Room,
 }
 
 /// A drain under way.
@@ -170,10 +173,7 @@ impl Life {
                         }),
                         Some(drain) => match self.move_on(drain) {
                             Ok(drain) => Some(drain),
-                            Err(exit) => {
-                                self.write_records();
-                                return exit;
-                            }
+                            Err(exit) => return exit,
                         },
                     };
                 }
@@ -277,10 +277,14 @@ impl Life {
         workers.into_iter().filter(refused).collect()
     }
 
-    fn write_records(&self) {
+    /// Logs a round of ended connections; how many they were.
+    fn write_records(&self) -> usize {
         let mut records = Vec::new();
-        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND);
+        // Half of the log's queue is left to lines that cannot wait.
+        let room = self.log_room.lines() / 2;
+        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(room));
         records.iter().for_each(logs::access);
+        records.len()
     }
 }
 

@@ -35,9 +35,14 @@ struct Queue {
     dropped: Arc<AtomicU64>,
 }
 
+/// How many lines the queue takes now.
+#[derive(Clone)]
+pub struct Room(Sender<Box<[u8]>>);
+
 /// The queue's reading end: writes lines to standard error.
 pub struct Sink {
     lines: Receiver<Box<[u8]>>,
+    room: Room,
     dropped: Arc<AtomicU64>,
     /// The line being written, and how much of it is out.
     current: Option<(Box<[u8]>, usize)>,
@@ -48,6 +53,7 @@ pub struct Sink {
 pub fn begin(log: &Log) -> Sink {
     let (sender, lines) = channel(QUEUE_LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
+    let room = Room(sender.clone());
     let queue = Queue { lines: sender, dropped: dropped.clone() };
     let filter = Targets::new()
         .with_default(level(log.level))
@@ -65,7 +71,14 @@ pub fn begin(log: &Log) -> Sink {
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     std::panic::set_hook(Box::new(log_panic));
-    Sink { lines, dropped, current: None }
+    Sink { lines, room, dropped, current: None }
+}
+
+impl Room {
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.0.capacity()
+    }
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -130,6 +143,12 @@ impl Sink {
         self.dropped.clone()
     }
 
+    /// For those who can wait rather than lose lines.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.room.clone()
+    }
+
     /// Writes lines as they come and as standard error takes them. Never returns, never blocks.
     pub async fn run(&mut self) {
         loop {
@@ -145,19 +164,20 @@ impl Sink {
         }
     }
 
-    /// Writes everything that is queued, for at most `patience`: before the loop runs and after it.
-    pub fn flush(&mut self, patience: Duration) {
+    /// Writes everything that is queued, for at most `patience`: before the loop runs and after it. False: there
+    /// is a rest.
+    pub fn flush(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         loop {
             if self.current.is_none() {
                 match self.lines.try_recv() {
                     Ok(line) => self.current = Some((line, 0)),
-                    Err(_) => return,
+                    Err(_) => return true,
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if !self.write_ready(left) && left.is_zero() {
-                return;
+                return false;
             }
         }
     }
@@ -223,7 +243,8 @@ mod tests {
     fn queue() -> (Queue, Sink) {
         let (sender, lines) = channel(QUEUE_LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        (Queue { lines: sender, dropped: dropped.clone() }, Sink { lines, dropped, current: None })
+        let room = Room(sender.clone());
+        (Queue { lines: sender, dropped: dropped.clone() }, Sink { lines, room, dropped, current: None })
     }
 
     fn refused() -> SessionEnd {

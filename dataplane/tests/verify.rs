@@ -114,6 +114,20 @@ fn bcrypt_takes_72_bytes_and_refuses_more_instead_of_cutting() {
 }
 
 #[test]
+fn what_bcrypt_cannot_take_costs_as_much_as_any_wrong_password() {
+    let desk = Desk::open();
+    let empty = bcrypt::hash_with_salt(b"", 9, *b"a salt of 16 byt").unwrap().to_string();
+    let time = |password: &[u8]| {
+        let started = Instant::now();
+        assert!(!desk.accepts(&empty, password));
+        started.elapsed()
+    };
+    let wrong = time(b"wrong");
+    assert!(time(&[b'x'; 73]) > wrong / 5);
+    assert!(time(b"\0") > wrong / 5);
+}
+
+#[test]
 fn a_decoy_never_passes() {
     let desk = Desk::open();
     let hash = argon2id(b"secret", 64);

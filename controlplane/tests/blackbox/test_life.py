@@ -16,6 +16,8 @@ from waiting import eventually
 TRANSFER_BYTES = 24 << 20
 PIECE_BYTES = 1 << 16
 ENDED_AT_ONCE = 130
+MANY_CLIENTS = 16_000
+SOURCES = 4
 
 
 def refuses(where):
@@ -98,6 +100,16 @@ def test_clients_that_have_not_said_what_they_want_do_not_hold_up_the_end(ringwa
     assert proxy.exit_code() == 0
     assert time.monotonic() - begun < 5
     assert len(silent) == 20
+
+
+def test_each_of_many_connections_cut_at_the_end_has_its_access_line(ringway):
+    proxy = ringway({"socks5.limits.backlog": 4096, "socks5.limits.connections": MANY_CLIENTS})
+    sources = [f"127.0.0.{1 + number % SOURCES}" for number in range(MANY_CLIENTS)]
+    clients = [proxy.connect(source=(source, 0)) for source in sources]
+    eventually(lambda: proxy.active() == MANY_CLIENTS, 20)
+    proxy.signal(signal.SIGTERM)
+    assert proxy.exit_code() == 0
+    assert len(proxy.access_lines()) == len(clients)
 
 
 def test_a_second_sigterm_ends_at_once(ringway, target):

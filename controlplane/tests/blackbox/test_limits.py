@@ -4,6 +4,7 @@ import resource
 import selectors
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -253,3 +254,32 @@ def test_a_silent_control_client_does_not_hold_up_the_control_port(ringway, clos
         closing(socket.create_connection(proxy.control, 5)).sendall(b"GET /met")
     for _ in range(20):
         assert proxy.get("/metrics").status == 200
+
+
+# 0.15 s a check and more; nobody knows its password.
+COSTLY_HASH = "$2a$11$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+PATIENCE_SECONDS = 4
+FLOOD_SECONDS = 9
+FLOOD_PAUSE_SECONDS = 0.03
+
+
+def test_under_a_flood_of_logins_the_verifiers_work_for_those_who_still_wait(ringway, users_file):
+    timeouts = {"socks5.timeouts.authentication": f"{PATIENCE_SECONDS}s"}
+    proxy = ringway({**users_file([("alice", COSTLY_HASH)]), **timeouts})
+    answered_after = []
+
+    def log_in(after):
+        with proxy.connect() as connection:
+            connection.sendall(socks5.greeting(socks5.PASSWORD) + socks5.credentials("alice", "wrong"))
+            if socks5.receive_until_closed(connection)[2:]:
+                answered_after.append(after)
+
+    logins, begun = [], time.monotonic()
+    while (after := time.monotonic() - begun) < FLOOD_SECONDS:
+        logins.append(threading.Thread(target=log_in, args=(after,)))
+        logins[-1].start()
+        time.sleep(FLOOD_PAUSE_SECONDS)
+    for login in logins:
+        login.join()
+    late = [after for after in answered_after if after > PATIENCE_SECONDS]
+    assert late, f"{len(answered_after)} of {len(logins)} answered, none once the queue was long"

@@ -88,6 +88,12 @@ def test_its_own_listeners_are_no_targets(ringway, dns, host, listener_name):
     assert proxy.metrics()("socks5_proxy_connections_total") == before + 1, "it did not connect to itself"
 
 
+def test_its_own_listeners_are_no_targets_by_a_name_with_a_mapped_address(ringway, dns):
+    names = dns({"mapped.example": ["::ffff:127.0.0.1"]})
+    proxy = ringway({"socks5.allow_targets": "[loopback]", "socks5.dns.servers": f"[{names.text}]"})
+    refused_with_hint(proxy, "mapped.example", proxy.control[1], "own")
+
+
 def test_its_own_control_port_is_a_target_once_own_is_named(ringway):
     proxy = ringway({"socks5.allow_targets": "[loopback, own]"})
     connection = proxy.tunnel(proxy.control)

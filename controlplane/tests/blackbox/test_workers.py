@@ -148,6 +148,15 @@ def test_a_stalled_worker_is_named_while_the_other_serves_and_forgiven_after(rin
     assert talks(stuck), "a stall loses nothing"
 
 
+def test_nothing_is_handed_to_a_stalled_worker(ringway):
+    proxy = ringway({"workers.count": 2, **DRILLS})
+    drill(proxy, kind="stall", worker=0, ms=4000)
+    eventually(lambda: proxy.stats()["workers"][0]["heartbeat_age_ms"] > 1_000)
+    clients = [proxy.connect() for _ in range(200)]
+    eventually(lambda: proxy.stats()["workers"][1]["connections"] > 50)
+    assert proxy.metrics()("worker_connections_handed_over_total", worker="1") == 0, len(clients)
+
+
 def test_a_dead_worker_ends_the_process_with_its_name(ringway, target):
     server = target(echo)
     proxy = ringway({"workers.count": 2, "socks5.timeouts.drain": "1s", **DRILLS})

@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::io::inbox::Mail;
 use crate::io::socks;
 use crate::rt::{self, Ready};
+use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,6 +22,8 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const BATCHES_BEFORE_CLOSE: usize = 256;
 /// A worker hands a socket over when it holds more than 5/4 of the mean and this many on top.
 const IMBALANCE_MIN: u64 = 16;
+/// Nothing is handed to a worker whose heartbeat is so far behind: it stalls, and its load stays low for that.
+const SILENCE_MAX_MS: u64 = 500;
 
 /// Binds `address` once for each worker. Errors are for the operator: they name the remedy.
 pub fn bind_for_all(address: SocketAddr, workers: usize, backlog: u32) -> Result<Vec<OwnedFd>, String> {
@@ -134,12 +137,15 @@ fn less_loaded(core: &Core) -> Option<usize> {
     if workers == 1 || here < IMBALANCE_MIN || core.draining.get() {
         return None;
     }
-    let loads = core.wiring.cells.iter().map(|cells| cells.active());
-    let (total, least) = loads
-        .enumerate()
-        .fold((0, (u64::MAX, 0)), |(total, least), (worker, load)| (total + load, least.min((load, worker))));
-    (here * 4 * workers > total * 5 + IMBALANCE_MIN * 4 * workers && least.1 != core.wiring.index)
-        .then_some(least.1)
+    let total: u64 = core.wiring.cells.iter().map(|cells| cells.active()).sum();
+    if here * 4 * workers <= total * 5 + IMBALANCE_MIN * 4 * workers {
+        return None;
+    }
+    let now_ms = core.cells.heartbeat_ms.get();
+    let is_awake = |cells: &Cells| now_ms.saturating_sub(cells.heartbeat_ms.get()) < SILENCE_MAX_MS;
+    let awake = core.wiring.cells.iter().enumerate().filter(|(_, cells)| is_awake(cells));
+    let least = awake.min_by_key(|(_, cells)| cells.active()).map(|(worker, _)| worker);
+    least.filter(|worker| *worker != core.wiring.index)
 }
 
 /// Begins to serve a socket on this core.

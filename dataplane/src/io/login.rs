@@ -48,7 +48,8 @@ async fn verify(
         hash: hash.into(),
         password: password.clone(),
         decoy: user.is_none(),
-        deadline: Instant::now() + core.wiring.config.socks5.timeouts.authentication,
+        // Not the whole: under a flood each job would be begun just before its asker leaves, and none answered.
+        deadline: Instant::now() + core.wiring.config.socks5.timeouts.authentication / 2,
         back: core.return_address(&question),
     };
     login.verifier.ask(job).map_err(|_| Reason::VerifierBusy)?;

@@ -46,7 +46,7 @@ pub struct Job {
     pub password: Box<[u8]>,
     /// An unknown user: costs what `hash` costs, and the verdict is always no.
     pub decoy: bool,
-    /// After this nobody waits: a job still queued then is dropped, unanswered.
+    /// A job still queued then is dropped, unanswered. So early that a job begun just before is still waited for.
     pub deadline: Instant,
     pub back: ReturnAddress,
 }
@@ -137,11 +137,11 @@ fn bcrypt_matches(hash: &str, password: &[u8]) -> bool {
         warn_of_cost();
         return false;
     }
-    // bcrypt repeats password and NUL to 72 bytes: "a" and "a\0a" would be one password.
-    if password.len() > BCRYPT_BYTES_MAX || password.contains(&0) {
-        return false;
-    }
-    bcrypt::verify(password, hash).unwrap_or(false)
+    // bcrypt repeats password and NUL to 72 bytes: "a" and "a\0a" would be one password. Such a password is
+    // refused, but not sooner than any other: beside costlier hashes that would tell which names are known.
+    let is_whole = password.len() <= BCRYPT_BYTES_MAX && !password.contains(&0);
+    let shown = if is_whole { password } else { &[] };
+    bcrypt::verify(shown, hash).unwrap_or(false) && is_whole
 }
 
 fn warn_of_cost() {
