@@ -184,8 +184,12 @@ impl Life {
     /// Why the process cannot go on, if it cannot: a worker died, or has given no sign of life for too long.
     fn lost_worker(&self) -> Option<String> {
         (0..self.cells.len()).find_map(|worker| {
-            if let WorkerState::Died { cause } = self.workers.state(worker) {
-                return Some(format!("worker {worker} died: {cause}"));
+            match self.workers.state(worker) {
+                WorkerState::Running => {}
+                WorkerState::Ended { .. } => {
+                    return Some(format!("worker {worker} ended though nobody told it to"));
+                }
+                WorkerState::Died { cause } => return Some(format!("worker {worker} died: {cause}")),
             }
             let silent = self.wedged_for(worker)?;
             Some(format!("worker {worker} is wedged: no heartbeat for {} ms", silent.as_millis()))

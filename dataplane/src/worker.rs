@@ -108,11 +108,10 @@ impl Worker {
                 self.core.cells.inbox_messages.add(1);
                 self.act_on(mail);
             }
-            if self.core.draining.get() && self.core.sessions.is_empty() {
-                return self.cut;
-            }
             if !self.inbox.is_empty() {
                 self.core.ring_bell();
+            } else if self.core.draining.get() && self.core.sessions.is_empty() {
+                return self.cut;
             }
             if self.bell.readable().await.is_err() {
                 return self.cut;

@@ -144,8 +144,10 @@ fn wire(
         }
     };
     let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
-    let carried = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
-    let pipes_carried = plan.descriptors_max / PIPES_SHARE / 2 / plan.config.workers.count as u64;
+    let for_pipes = plan.descriptors_max / PIPES_SHARE;
+    let for_connections = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
+    let carried = for_connections / DESCRIPTORS_PER_CONNECTION;
+    let pipes_carried = for_pipes / 2 / plan.config.workers.count as u64;
     Ok(Wiring {
         index: 0,
         config: plan.config.clone(),

@@ -17,7 +17,8 @@ pub struct Pipe {
 pub struct PipePool {
     idle: RefCell<Vec<Pipe>>,
     made: Cell<usize>,
-    limit: usize,
+    /// Lowered once, to what the kernel grants (`fs.pipe-user-pages-soft`).
+    limit: Cell<usize>,
     pipe_bytes: usize,
     cells: Arc<Cells>,
 }
@@ -35,7 +36,13 @@ pub struct Loan {
 impl PipePool {
     #[must_use]
     pub fn new(limit: usize, pipe_bytes: usize, cells: Arc<Cells>) -> Rc<PipePool> {
-        Rc::new(PipePool { idle: RefCell::default(), made: Cell::new(0), limit, pipe_bytes, cells })
+        Rc::new(PipePool {
+            idle: RefCell::default(),
+            made: Cell::new(0),
+            limit: Cell::new(limit),
+            pipe_bytes,
+            cells,
+        })
     }
 
     /// A pipe, or `None` (counted) if the limit is reached or the kernel grants none of the wanted size
@@ -51,11 +58,14 @@ impl PipePool {
     }
 
     fn make(&self) -> Option<Pipe> {
-        if self.made.get() >= self.limit {
+        if self.made.get() >= self.limit.get() {
             return None;
         }
         let (read_end, write_end) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
-        fcntl_setpipe_size(&write_end, self.pipe_bytes).ok()?;
+        if fcntl_setpipe_size(&write_end, self.pipe_bytes).is_err() {
+            self.limit.set(self.made.get());
+            return None;
+        }
         self.made.set(self.made.get() + 1);
         Some(Pipe { read_end, write_end })
     }

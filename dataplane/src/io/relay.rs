@@ -97,6 +97,7 @@ impl<'a> Direction<'a> {
             // The second end of two: closing, which follows at once, says it as well.
             Ok(()) if self.relay.one_ended.replace(true) => {}
             Ok(()) => {
+                session.set_reading(false);
                 self.receiver().shutdown_write();
                 core.sessions.enter(session, Phase::HalfClosed);
             }
@@ -118,7 +119,12 @@ impl<'a> Direction<'a> {
         loop {
             match step {
                 Step::AwaitSender => self.sender().readable().await.map_err(|_| self.sender_broke())?,
-                Step::AwaitReceiver => self.receiver().writable().await.map_err(|_| self.receiver_broke())?,
+                Step::AwaitReceiver => {
+                    self.relay.session.set_reading(false);
+                    let writable = self.receiver().writable().await;
+                    self.relay.session.set_reading(true);
+                    writable.map_err(|_| self.receiver_broke())?;
+                }
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;

@@ -8,6 +8,7 @@ use crate::rt::Ready;
 use ringway_shared::config::Timeouts;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::Target;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -100,6 +101,8 @@ pub struct Session {
     since_tick: Cell<u32>,
     allowed_ticks: Cell<u32>,
     cut: Cell<Option<Reason>>,
+    /// Directions that do not read now: one has ended, or waits for a slow receiver.
+    not_reading: Cell<u8>,
 }
 
 impl Session {
@@ -112,6 +115,29 @@ impl Session {
     /// Notes that the connection lives. Called for each read of a relay, so it must cost nothing.
     pub fn touch(&self, now_tick: u32) {
         self.since_tick.set(now_tick);
+    }
+
+    /// Notes that one direction no longer reads its sender, or reads it again. Of a socket that nobody reads
+    /// the scan asks whether it has been reset.
+    pub fn set_reading(&self, reading: bool) {
+        let others = self.not_reading.get();
+        self.not_reading.set(if reading { others - 1 } else { others + 1 });
+    }
+
+    /// The side that has been reset while nobody was reading it, if one has.
+    fn reset_side(&self) -> Option<Reason> {
+        if self.not_reading.get() == 0 {
+            return None;
+        }
+        let target = self.target.borrow();
+        let target = target.as_ref()?;
+        // POLLERR is told unasked.
+        let mut sides =
+            [PollFd::new(&self.client, PollFlags::empty()), PollFd::new(&**target, PollFlags::empty())];
+        poll(&mut sides, Some(&Timespec::default())).ok()?;
+        let broke = |side: &PollFd| side.revents().contains(PollFlags::ERR);
+        let reasons = [Reason::ClientReset, Reason::TargetReset];
+        sides.iter().zip(reasons).find(|(side, _)| broke(side)).map(|(_, reason)| reason)
     }
 
     #[must_use]
@@ -206,6 +232,7 @@ impl Sessions {
             since_tick: Cell::new(self.tick.get()),
             allowed_ticks: Cell::new(ticks(self.timeouts.greeting)),
             cut: Cell::new(None),
+            not_reading: Cell::new(0),
         });
         (self.table.borrow_mut().insert(session.clone()), session)
     }
@@ -249,11 +276,17 @@ impl Sessions {
         self.scan_at.set((start + share).checked_rem(slots).unwrap_or(0));
     }
 
+    /// Why a connection must be cut now, if it must.
     fn overdue(&self, session: &Session) -> Option<Reason> {
         let now = self.tick.get();
         let phase = session.phase.get();
         if now.wrapping_sub(session.since_tick.get()) >= session.allowed_ticks.get() {
             return Some(phase.timeout_reason());
+        }
+        if matches!(phase, Phase::Relay | Phase::HalfClosed)
+            && let Some(reason) = session.reset_side()
+        {
+            return Some(reason);
         }
         let in_handshake = now.wrapping_sub(session.opened_tick) >= ticks(self.timeouts.handshake);
         (phase.is_handshake() && in_handshake).then_some(Reason::HandshakeTimeout)

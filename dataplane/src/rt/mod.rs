@@ -1,6 +1,7 @@
 //! The only door to monoio: building a core's runtime, spawning, sleeping, awaiting readiness.
 
 mod ready;
+mod turns;
 pub mod waits;
 
 pub use ready::Ready;
@@ -54,7 +55,10 @@ impl Runtime {
     pub fn run<F: Future>(&mut self, future: F) -> F::Output {
         match &mut self.kind {
             Kind::IoUring(runtime) => runtime.block_on(future),
-            Kind::Epoll(runtime) => runtime.block_on(future),
+            Kind::Epoll(runtime) => runtime.block_on(async {
+                spawn(|| (), async { drop(turns::call().await) });
+                future.await
+            }),
         }
     }
 }
@@ -190,6 +194,30 @@ mod tests {
                 let _ = ours.readable().await;
                 let error = std::io::Read::read(&mut &peer, &mut [0; 1]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            });
+        });
+    }
+
+    /// Two busy tasks, each always ready, and a third that waits for a timer: everybody gets on.
+    #[test]
+    fn a_task_that_is_always_ready_does_not_starve_its_neighbours() {
+        each_driver(|mut runtime| {
+            runtime.run(async {
+                for _ in 0..2 {
+                    let always = eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+                    let always = Ready::new(always).unwrap();
+                    spawn(|| (), async move {
+                        loop {
+                            always.readable().await.unwrap();
+                        }
+                    });
+                }
+                let bell = eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+                let bell = Ready::new(bell).unwrap();
+                for _ in 0..100 {
+                    bell.writable().await.unwrap();
+                }
+                sleep(Duration::from_millis(5)).await;
             });
         });
     }

@@ -1,6 +1,6 @@
 //! A descriptor the ring waits on, and the workspace's only unsafe line (docs/decisions/0001).
 
-use super::waits;
+use super::{turns, waits};
 use monoio::net::TcpStream;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
@@ -28,6 +28,9 @@ impl Ready {
         // `false`: the epoll driver must ask poll(2), or our own reads make it spin.
         let result = self.owner.readable(false).await;
         waits::completed();
+        if turns::needed() {
+            turns::take().await;
+        }
         result
     }
 
@@ -36,6 +39,9 @@ impl Ready {
         waits::submitted();
         let result = self.owner.writable(false).await;
         waits::completed();
+        if turns::needed() {
+            turns::take().await;
+        }
         result
     }
 
