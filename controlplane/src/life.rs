@@ -185,14 +185,14 @@ impl Life {
     fn lost_worker(&self) -> Option<String> {
         (0..self.cells.len()).find_map(|worker| {
             match self.workers.state(worker) {
-                WorkerState::Running => {}
-                WorkerState::Ended { .. } => {
-                    return Some(format!("worker {worker} ended though nobody told it to"));
-                }
-                WorkerState::Died { cause } => return Some(format!("worker {worker} died: {cause}")),
+                WorkerState::Died { cause } => Some(format!("worker {worker} died: {cause}")),
+                // Its inbox's bell broke; while draining it has done what it was told.
+                WorkerState::Ended { .. } => (!self.state.draining.get())
+                    .then(|| format!("worker {worker} ended though nobody told it to")),
+                WorkerState::Running => self.wedged_for(worker).map(|silent| {
+                    format!("worker {worker} is wedged: no heartbeat for {} ms", silent.as_millis())
+                }),
             }
-            let silent = self.wedged_for(worker)?;
-            Some(format!("worker {worker} is wedged: no heartbeat for {} ms", silent.as_millis()))
         })
     }
 

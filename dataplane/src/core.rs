@@ -6,10 +6,11 @@ use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
-use crate::io::sessions::Sessions;
+use crate::io::sessions::{Session, Sessions};
 use crate::io::verify::{Remembered, Verifier};
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
+use crate::rt::Ready;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
@@ -34,6 +35,9 @@ pub struct Wiring {
     pub recorder: Recorder,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
+    /// Sockets of clients and targets at once, over all workers: the descriptors that nothing else needs. Beyond
+    /// it clients would take the control port's.
+    pub sockets_max: u64,
     /// Pipes this core may make.
     pub pipes_max: usize,
 }
@@ -89,10 +93,28 @@ impl Core {
         ReturnAddress { outbox: self.wiring.outboxes[self.wiring.index].clone(), ticket: question.ticket() }
     }
 
-    /// Client connections open on all cores.
+    /// Whether this core may serve the client it has just counted.
     #[must_use]
-    pub fn connections_everywhere(&self) -> u64 {
-        self.wiring.cells.iter().map(|cells| cells.active()).sum()
+    pub fn has_room_for_client(&self) -> bool {
+        let connections: u64 = self.wiring.cells.iter().map(|cells| cells.clients_now.get()).sum();
+        connections <= self.wiring.connections_max && self.has_room_for_socket()
+    }
+
+    /// Whether the descriptor budget has room for the sockets counted now.
+    #[must_use]
+    pub fn has_room_for_socket(&self) -> bool {
+        let open = |cells: &Arc<Cells>| cells.clients_now.get() + cells.targets_now.get();
+        self.wiring.cells.iter().map(open).sum::<u64>() <= self.wiring.sockets_max
+    }
+
+    /// Gives a session the socket it dials or relays to, or takes it away, and keeps count.
+    pub fn set_target(&self, session: &Session, target: Option<Rc<Ready>>) {
+        let now = target.is_some();
+        match (session.set_target(target), now) {
+            (false, true) => self.cells.targets_now.add(1),
+            (true, false) => self.cells.targets_now.sub(1),
+            _ => {}
+        }
     }
 
     /// Rings this core's own bell, so that its main loop looks at the inbox and at the drain.

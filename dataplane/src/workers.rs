@@ -145,8 +145,8 @@ fn wire(
     };
     let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
-    let for_connections = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
-    let carried = for_connections / DESCRIPTORS_PER_CONNECTION;
+    let for_sockets = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
+    let carried = (for_sockets / DESCRIPTORS_PER_CONNECTION).max(1);
     let pipes_carried = for_pipes / 2 / plan.config.workers.count as u64;
     Ok(Wiring {
         index: 0,
@@ -158,7 +158,8 @@ fn wire(
         passwords,
         resolver,
         recorder,
-        connections_max: socks5.limits.connections.map_or(carried.max(1), |limit| limit as u64),
+        connections_max: socks5.limits.connections.map_or(carried, |limit| limit as u64),
+        sockets_max: for_sockets,
         pipes_max: socks5.relay.pipes_per_worker.min(pipes_carried as usize),
     })
 }

@@ -106,6 +106,10 @@ impl Driver {
 pub struct Cells {
     /// Connections accepted by, or handed over to, this worker.
     pub opened: Cell,
+    /// Client sockets open now, for the other workers to see at one glance.
+    pub clients_now: Cell,
+    /// Sockets towards targets open now.
+    pub targets_now: Cell,
     /// Connections ended, by reason. Read this before `opened`: then active is never negative.
     pub closed: ByReason,
     /// Handshakes that ended in a success reply.

@@ -233,10 +233,6 @@ def test_a_small_descriptor_limit_refuses_clients_but_not_the_control_port(ringw
     answers_now_and_serves_after(proxy, server, held)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a limit of connections beyond the limit of descriptors lets clients take the control port's too",
-)
 def test_when_descriptors_run_out_the_control_port_still_answers_and_clients_are_served_after(ringway, target, closing):
     server = target(echo)
     proxy = ringway({"socks5.limits.connections": 100_000}, descriptors=SMALL_DESCRIPTOR_LIMIT)

@@ -50,7 +50,7 @@ pub async fn dial(core: &Core, session: &Session, permits: &[Permit]) -> Result<
         }
         core.sessions.forgive(session);
     }
-    session.set_target(None);
+    core.set_target(session, None);
     note_duration(core, session, begun);
     Err(session.cut_reason().unwrap_or(failure))
 }
@@ -63,7 +63,10 @@ fn note_duration(core: &Core, session: &Session, begun: Instant) {
 
 async fn attempt(core: &Core, session: &Session, permit: &Permit) -> Result<Dialled, Reason> {
     let (target, connected) = begin(permit).map_err(|error| reason_of(&error))?;
-    session.set_target(Some(target.clone()));
+    core.set_target(session, Some(target.clone()));
+    if !core.has_room_for_socket() {
+        return Err(Reason::NoResources);
+    }
     if !connected {
         target.writable().await.map_err(|error| reason_of(&error))?;
     }

@@ -137,14 +137,14 @@ fn less_loaded(core: &Core) -> Option<usize> {
     if workers == 1 || here < IMBALANCE_MIN || core.draining.get() {
         return None;
     }
-    let total: u64 = core.wiring.cells.iter().map(|cells| cells.active()).sum();
+    let total: u64 = core.wiring.cells.iter().map(|cells| cells.clients_now.get()).sum();
     if here * 4 * workers <= total * 5 + IMBALANCE_MIN * 4 * workers {
         return None;
     }
     let now_ms = core.cells.heartbeat_ms.get();
     let is_awake = |cells: &Cells| now_ms.saturating_sub(cells.heartbeat_ms.get()) < SILENCE_MAX_MS;
     let awake = core.wiring.cells.iter().enumerate().filter(|(_, cells)| is_awake(cells));
-    let least = awake.min_by_key(|(_, cells)| cells.active()).map(|(worker, _)| worker);
+    let least = awake.min_by_key(|(_, cells)| cells.clients_now.get()).map(|(worker, _)| worker);
     least.filter(|worker| *worker != core.wiring.index)
 }
 

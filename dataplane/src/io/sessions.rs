@@ -145,9 +145,9 @@ impl Session {
         self.phase.get()
     }
 
-    /// The socket now being dialled or relayed to.
-    pub fn set_target(&self, target: Option<Rc<Ready>>) {
-        *self.target.borrow_mut() = target;
+    /// The socket now being dialled or relayed to. Tells whether there was one before.
+    pub fn set_target(&self, target: Option<Rc<Ready>>) -> bool {
+        self.target.replace(target).is_some()
     }
 
     /// The question now being waited on.

@@ -25,8 +25,9 @@ const FAREWELL_BYTES_MAX: usize = 64 * 1024;
 pub fn begin(core: &Rc<Core>, client: Ready, peer: SocketAddr) {
     let (key, session) = core.sessions.insert(client, peer);
     core.cells.opened.add(1);
+    core.cells.clients_now.add(1);
     let mut seat = Seat { core: core.clone(), session, key, reason: Reason::Panicked };
-    if core.connections_everywhere() > core.wiring.connections_max {
+    if !core.has_room_for_client() {
         seat.session.client.abort();
         seat.ends_for(Reason::LimitConnections);
         return;
@@ -56,7 +57,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let Seat { core, session, key, reason } = self;
         core.sessions.remove(*key);
+        core.set_target(session, None);
         let cells = &core.cells;
+        cells.clients_now.sub(1);
         cells.closed.of(*reason).add(1);
         cells.session.record(session.accepted.elapsed().as_micros() as u64);
         let user = session.facts.borrow().user;
