@@ -1,10 +1,12 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `session`, `reason`).
+//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`).
 //! Law: no thread, no socket, no clock and no async in here.
 
+pub mod account;
 pub mod command;
 pub mod config;
+pub mod datagram;
 pub mod histogram;
 pub mod metrics;
 pub mod reason;

@@ -3,8 +3,10 @@
 //! A worker counts by a relaxed store into its own [`Cells`]; it never locks and knows no registry.
 //! The control plane reads all cells without the workers' help and publishes what [`FAMILIES`] lists.
 
+use crate::datagram::Drop;
 use crate::histogram::Histogram;
 use crate::reason::Reason;
+use crate::session::{Command, Protocol};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number with one writer: the worker that owns it.
@@ -52,6 +54,33 @@ impl ByReason {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().map(Cell::get).sum()
+    }
+}
+
+/// A [`Cell`] for each [`Drop`].
+pub struct ByDrop([Cell; Drop::COUNT]);
+
+impl Default for ByDrop {
+    fn default() -> Self {
+        ByDrop(std::array::from_fn(|_| Cell::default()))
+    }
+}
+
+impl ByDrop {
+    #[must_use]
+    pub fn of(&self, drop: Drop) -> &Cell {
+        &self.0[drop as usize]
+    }
+}
+
+/// A [`Cell`] for each protocol and command.
+#[derive(Default)]
+pub struct Requests([[Cell; Command::ALL.len()]; Protocol::ALL.len()]);
+
+impl Requests {
+    #[must_use]
+    pub fn of(&self, protocol: Protocol, command: Command) -> &Cell {
+        &self.0[protocol as usize][command as usize - 1]
     }
 }
 
@@ -116,10 +145,25 @@ pub struct Cells {
     pub handshakes_succeeded: Cell,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: ByReason,
+    /// Whole requests, served or not.
+    pub requests: Requests,
+    /// Logins that were refused.
+    pub logins_failed: Cell,
+    /// Clients banned for failed logins.
+    pub clients_banned: Cell,
     /// Payload bytes from clients to targets.
     pub sent_bytes: Cell,
     /// Payload bytes from targets to clients.
     pub received_bytes: Cell,
+    /// UDP associations begun, and ended. Read `udp_closed` first.
+    pub udp_opened: Cell,
+    pub udp_closed: Cell,
+    /// Datagrams relayed from clients to peers.
+    pub udp_sent: Cell,
+    /// Datagrams relayed from peers to clients.
+    pub udp_received: Cell,
+    /// Datagrams dropped.
+    pub udp_dropped: ByDrop,
     /// Microseconds from the first connect(2) to an established connection or to giving up.
     pub connect: Histogram,
     /// Microseconds from a name's question to its answer.
@@ -155,18 +199,9 @@ pub struct Cells {
     pub splice_starts: Cell,
     /// Session records dropped because the control plane did not take them in time.
     pub session_records_dropped: Cell,
-
-    /// One for each configured user, in the users file's order.
-    pub users: Box<[UserCells]>,
 }
 
 impl Cells {
-    /// Cells for a worker that serves `users` configured users.
-    #[must_use]
-    pub fn for_users(users: usize) -> Self {
-        Cells { users: (0..users).map(|_| UserCells::default()).collect(), ..Cells::default() }
-    }
-
     /// Connections open now. Never negative: `closed` is read first.
     #[must_use]
     pub fn active(&self) -> u64 {

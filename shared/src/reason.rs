@@ -61,6 +61,18 @@ reasons! {
     RequestTimeout = "request_timeout", Client;
     /// `socks5.timeouts.handshake`, the total budget, ran out.
     HandshakeTimeout = "handshake_timeout", Client;
+    /// A password is demanded and none was shown (HTTP 407, SOCKS4 91).
+    AuthRequired = "auth_required", Client;
+    /// An HTTP method other than CONNECT (405).
+    MethodNotAllowed = "method_not_allowed", Client;
+    /// A header section beyond its limit (431).
+    HeaderTooLarge = "header_too_large", Client;
+    /// No valid PROXY protocol header from a network that must send one.
+    BadProxyHeader = "bad_proxy_header", Client;
+    /// `socks5.timeouts.proxy_header` ran out.
+    ProxyHeaderTimeout = "proxy_header_timeout", Client;
+    /// Too many failed logins from this address: it is banned for a while.
+    ClientBanned = "client_banned", Client;
 
     /// The target reset the connection while it was relayed.
     TargetReset = "target_reset", Upstream;
@@ -83,14 +95,41 @@ reasons! {
     /// Any other error of connect(2).
     ConnectFailed = "connect_failed", Upstream;
 
+    /// BIND: `socks5.timeouts.bind` ran out before the expected peer came.
+    BindTimeout = "bind_timeout", Upstream;
+    /// BIND: too many peers other than the expected one came.
+    BindPeerRefused = "bind_peer_refused", Upstream;
+    /// No upstream proxy of the group could be reached.
+    UpstreamUnreachable = "upstream_unreachable", Upstream;
+    /// The upstream proxy refused us: authentication, protocol, or its own fault.
+    UpstreamRefused = "upstream_refused", Upstream;
+
     /// The target's class or network is refused by `socks5.allow_targets` / `socks5.deny_targets`.
     DeniedTarget = "denied_target", Us;
+    /// A rule of `socks5.acl`, or of the user's own, refuses it.
+    DeniedAcl = "denied_acl", Us;
     /// `socks5.timeouts.idle` ran out.
     IdleTimeout = "idle_timeout", Us;
     /// `socks5.timeouts.half_closed` ran out.
     HalfClosedTimeout = "half_closed_timeout", Us;
     /// `socks5.limits.connections` is reached.
     LimitConnections = "limit_connections", Us;
+    /// `socks5.limits.connections_per_client` is reached.
+    LimitClientConnections = "limit_client_connections", Us;
+    /// The user's `connections`, or `socks5.limits.connections_per_user`, is reached.
+    LimitUserConnections = "limit_user_connections", Us;
+    /// `socks5.limits.new_connections_per_second` is exceeded.
+    LimitNewConnections = "limit_new_connections", Us;
+    /// `socks5.limits.new_connections_per_second_per_client` is exceeded.
+    LimitClientNewConnections = "limit_client_new_connections", Us;
+    /// `socks5.limits.udp_associations` is reached.
+    LimitUdpAssociations = "limit_udp_associations", Us;
+    /// The user's quota is used up.
+    QuotaExhausted = "quota_exhausted", Us;
+    /// `socks5.timeouts.udp_idle` ran out.
+    UdpIdleTimeout = "udp_idle_timeout", Us;
+    /// The user was removed from the users file.
+    UserRemoved = "user_removed", Us;
     /// No file descriptor or memory for the outgoing socket.
     NoResources = "no_resources", Us;
     /// The resolver's queue is full.

@@ -12,6 +12,49 @@ pub enum Host {
     Name(Box<str>),
 }
 
+/// What a client asks for (RFC 1928 section 4, CMD). SOCKS4 has the first two, HTTP the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Command {
+    Connect = 1,
+    Bind = 2,
+    UdpAssociate = 3,
+}
+
+impl Command {
+    pub const ALL: [Command; 3] = [Command::Connect, Command::Bind, Command::UdpAssociate];
+
+    /// The name used in the configuration, in metrics and in logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Command::Connect => "connect",
+            Command::Bind => "bind",
+            Command::UdpAssociate => "udp_associate",
+        }
+    }
+}
+
+/// What a client speaks on the SOCKS5 port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Protocol {
+    Socks5,
+    /// SOCKS4 and 4a.
+    Socks4,
+    HttpConnect,
+}
+
+impl Protocol {
+    pub const ALL: [Protocol; 3] = [Protocol::Socks5, Protocol::Socks4, Protocol::HttpConnect];
+
+    /// The name used in the configuration, in metrics and in logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["socks5", "socks4", "http_connect"][self as usize]
+    }
+}
+
 /// A requested target: host and port as the client sent them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -34,20 +77,41 @@ pub struct SessionEnd {
     pub worker: u16,
     /// When it was accepted, in milliseconds of the Unix epoch.
     pub accepted_at_ms: u64,
+    /// The client, as the PROXY protocol header says where one was sent.
     pub client: SocketAddr,
+    /// `None`: it never said a byte.
+    pub protocol: Option<Protocol>,
+    pub command: Option<Command>,
     pub user: Option<Arc<str>>,
+    /// The name a failed login claimed; whatever bytes the client sent, made printable.
+    pub claimed: Option<Box<str>>,
     pub target: Option<Target>,
     /// The address that was dialled (the last one tried).
     pub address: Option<SocketAddr>,
-    /// The SOCKS reply sent, if one was.
-    pub reply: Option<u8>,
+    /// The upstream proxy it went through.
+    pub upstream: Option<Arc<str>>,
+    /// The answer sent, if one was: SOCKS5 REP, SOCKS4 CD, or an HTTP status.
+    pub reply: Option<u16>,
+    /// The error of the last connect(2) that failed.
+    pub errno: Option<i32>,
     pub reason: Reason,
+    /// The ACL rule that decided, e.g. `socks5.acl[3]`.
+    pub rule: Option<Arc<str>>,
     /// What the operator can do about it, where there is something (e.g. the key that would allow a target).
     pub hint: Option<Box<str>>,
     /// Payload bytes from client to target.
     pub sent_bytes: u64,
     /// Payload bytes from target to client.
     pub received_bytes: u64,
-    pub connect: Option<Duration>,
+    pub phases: Phases,
     pub duration: Duration,
+}
+
+/// How long each phase took, where it was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// From accept to a whole request, authentication included.
+    pub handshake: Option<Duration>,
+    pub name_lookup: Option<Duration>,
+    pub connect: Option<Duration>,
 }

@@ -6,11 +6,12 @@
 //! payload and is kept, up to [`INPUT_MAX`], for `take_payload`.
 
 use self::message::Message;
-pub use self::message::{Command, Credentials, Request};
+pub use self::message::{Credentials, Request};
 pub use self::output::{OUTPUT_MAX, Output};
 pub use self::reply::{Reply, UNBOUND};
 use super::reader::Reader;
 use ringway_shared::reason::Reason;
+pub use ringway_shared::session::Command;
 use std::net::SocketAddr;
 
 mod message;

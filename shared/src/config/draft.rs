@@ -2,9 +2,11 @@
 
 use super::read::Target;
 use super::{
-    Config, Control, Denied, Dns, DriverChoice, Limits, Log, LogFormat, LogLevel, Relay, Socks5, TargetClass,
-    TargetClasses, Timeouts, Users, Workers,
+    AccessLog, Bind, Commands, Config, Control, Denied, Dns, DriverChoice, Egress, Fragments, Limits, Log,
+    LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass,
+    TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, Workers,
 };
+use crate::session::Protocol;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,36 +87,90 @@ fn blank_config() -> Config {
             stalled_after: Duration::ZERO,
             wedged_after: Duration::ZERO,
         },
-        socks5: Socks5 {
-            listen: Vec::new(),
-            users: None,
-            allow_targets: TargetClasses::default(),
-            deny_targets: Denied::default(),
-            limits: Limits { connections: None, backlog: 0 },
-            timeouts: blank_timeouts(),
-            dns: Dns {
-                servers: Vec::new(),
-                cache_entries: 0,
-                ttl_max: Duration::ZERO,
-                negative_ttl_max: Duration::ZERO,
-            },
-            relay: Relay { pipes_per_worker: 0, pipe_bytes: 0 },
-        },
+        socks5: blank_socks5(),
         control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
-        log: Log { level: LogLevel::Info, format: LogFormat::Text, access: false },
+        log: Log {
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            access: AccessLog::Off,
+            access_format: LogFormat::Text,
+        },
+    }
+}
+
+fn blank_socks5() -> Socks5 {
+    Socks5 {
+        listen: Vec::new(),
+        protocols: Protocol::ALL.into_iter().fold(Protocols::default(), Protocols::with),
+        commands: Commands::all(),
+        users: None,
+        allow_targets: TargetClasses::default(),
+        deny_targets: Denied::default(),
+        acl: Arc::new([]),
+        limits: Limits {
+            connections: None,
+            backlog: 0,
+            connections_per_client: None,
+            connections_per_user: None,
+            new_connections_per_second: None,
+            new_connections_per_second_per_client: None,
+            udp_associations: None,
+        },
+        logins: Logins {
+            delay: Duration::from_millis(200),
+            delay_max: Duration::from_secs(5),
+            failures_max: Some(10),
+            ban: Duration::from_secs(300),
+            forget_after: Duration::from_secs(900),
+        },
+        timeouts: blank_timeouts(),
+        dns: Dns {
+            servers: Vec::new(),
+            cache_entries: 0,
+            ttl_max: Duration::ZERO,
+            negative_ttl_max: Duration::ZERO,
+        },
+        relay: Relay { pipes_per_worker: 0, pipe_bytes: 0 },
+        udp: Udp {
+            filter: UdpFilter::FullCone,
+            fragments: Fragments::Reassemble,
+            advertise: Vec::new(),
+            ports: None,
+            honour_dst: true,
+        },
+        bind: Bind { advertise: Vec::new(), ports: None },
+        egress: Egress {
+            addresses: Vec::new(),
+            interface: None,
+            mark: 0,
+            prefer: Prefer::Ipv6,
+            fast_open: false,
+        },
+        upstream: Upstream {
+            proxies: Vec::new(),
+            default: None,
+            health_interval: Duration::from_secs(5),
+            failures_max: 3,
+        },
+        proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
+        quota_file: PathBuf::new(),
     }
 }
 
 fn blank_timeouts() -> Timeouts {
     Timeouts {
+        proxy_header: Duration::from_secs(5),
         handshake: Duration::ZERO,
         greeting: Duration::ZERO,
         authentication: Duration::ZERO,
         request: Duration::ZERO,
         name_lookup: Duration::ZERO,
         connect: Duration::ZERO,
+        bind: Duration::from_secs(60),
         idle: Duration::ZERO,
         half_closed: Duration::ZERO,
+        udp_idle: Duration::from_secs(300),
+        fragments: Duration::from_secs(10),
         drain: Duration::ZERO,
     }
 }

@@ -400,7 +400,9 @@ pub static KEYS: &[Key] = &[
         "log.access",
         "true",
         Live,
-        Kind::Bool(|d, yes| d.config.log.access = yes),
+        Kind::Bool(|d, yes| {
+            d.config.log.access = if yes { super::AccessLog::Stderr } else { super::AccessLog::Off }
+        }),
         "Writes one line for each connection at its end: who, to where, bytes each way, duration, reason.",
     ),
 ];

@@ -1,6 +1,6 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! This page holds the types, `socks5` those of the SOCKS5 service. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind` and `read`
 //! (what a value may be), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
@@ -18,6 +18,7 @@ mod overrides;
 mod place;
 pub mod print;
 mod read;
+mod socks5;
 mod suggest;
 mod units;
 mod users;
@@ -29,11 +30,12 @@ pub use fault::{Fault, Faults};
 pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
+pub use socks5::*;
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
 
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,20 +67,6 @@ pub enum DriverChoice {
     Auto,
     IoUring,
     Epoll,
-}
-
-#[derive(Clone, Debug)]
-pub struct Socks5 {
-    /// Empty: the service is off.
-    pub listen: Vec<SocketAddr>,
-    /// `None`: no authentication. `Some`: RFC 1929 against these users.
-    pub users: Option<Arc<Users>>,
-    pub allow_targets: TargetClasses,
-    pub deny_targets: Denied,
-    pub limits: Limits,
-    pub timeouts: Timeouts,
-    pub dns: Dns,
-    pub relay: Relay,
 }
 
 /// One class of target address. An address is of exactly one class, besides being `own` or not.
@@ -137,52 +125,6 @@ pub struct Denied {
 }
 
 #[derive(Clone, Debug)]
-pub struct Limits {
-    /// Client connections at once; `None`: as many as the descriptor limit carries.
-    pub connections: Option<usize>,
-    /// The listeners' backlog (the kernel caps it at `net.core.somaxconn`).
-    pub backlog: u32,
-}
-
-#[derive(Clone, Debug)]
-pub struct Timeouts {
-    /// Total for greeting, authentication and request.
-    pub handshake: Duration,
-    pub greeting: Duration,
-    pub authentication: Duration,
-    pub request: Duration,
-    pub name_lookup: Duration,
-    /// All attempts of one request together.
-    pub connect: Duration,
-    /// No byte either way.
-    pub idle: Duration,
-    /// No byte while one direction is closed.
-    pub half_closed: Duration,
-    /// From SIGTERM to cutting what is left.
-    pub drain: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct Dns {
-    /// Empty: as /etc/resolv.conf says.
-    pub servers: Vec<SocketAddr>,
-    /// Names held in the cache; 0: no cache.
-    pub cache_entries: u64,
-    /// A longer TTL is cut to this.
-    pub ttl_max: Duration,
-    /// How long at most "no such name" is believed.
-    pub negative_ttl_max: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct Relay {
-    /// Pipes a worker may lend to splicing directions; 0: copy only.
-    pub pipes_per_worker: usize,
-    /// Wanted size of a pipe in bytes, a power of two.
-    pub pipe_bytes: usize,
-}
-
-#[derive(Clone, Debug)]
 pub struct Control {
     /// Empty: the control port is off.
     pub listen: Vec<SocketAddr>,
@@ -195,8 +137,18 @@ pub struct Control {
 pub struct Log {
     pub level: LogLevel,
     pub format: LogFormat,
-    /// One line for each ended connection.
-    pub access: bool,
+    /// Where one line for each ended connection goes.
+    pub access: AccessLog,
+    pub access_format: LogFormat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    /// Among the other lines.
+    Stderr,
+    /// Appended to; opened anew at SIGUSR1.
+    File(std::path::PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,10 +166,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// The users file, parsed: `users: [{name, password}]`.
-#[derive(Debug, Default)]
+/// The users file, parsed: `users: [{name, password, …}]`.
+#[derive(Clone, Debug, Default)]
 pub struct Users {
-    pub entries: Vec<User>,
+    pub entries: Vec<Arc<User>>,
 }
 
 #[derive(Debug)]
@@ -225,6 +177,60 @@ pub struct User {
     /// 1 to 255 bytes (RFC 1929).
     pub name: Arc<str>,
     pub password: Password,
+    /// Connections at once, over all workers; `None`: as `socks5.limits.connections_per_user` says.
+    pub connections: Option<u32>,
+    /// Bytes per second from client to target; `None`: no limit.
+    pub rate_up: Option<u64>,
+    /// Bytes per second from target to client; `None`: no limit.
+    pub rate_down: Option<u64>,
+    pub quota: Option<Quota>,
+    /// Source addresses instead of `socks5.egress.addresses`; empty: those.
+    pub egress: Vec<IpAddr>,
+    pub udp: UserUdp,
+    /// Asked before `socks5.acl`.
+    pub acl: Arc<[Rule]>,
+}
+
+impl User {
+    /// A user without limits of its own.
+    #[must_use]
+    pub fn unlimited(name: Arc<str>, password: Password) -> User {
+        User {
+            name,
+            password,
+            connections: None,
+            rate_up: None,
+            rate_down: None,
+            quota: None,
+            egress: Vec::new(),
+            udp: UserUdp::AsConfigured,
+            acl: Arc::new([]),
+        }
+    }
+}
+
+/// Payload bytes a user may move, both directions together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub bytes: u64,
+    pub period: QuotaPeriod,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaPeriod {
+    /// A calendar month, UTC.
+    Month,
+    Total,
+}
+
+/// What a user's UDP associations are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserUdp {
+    /// As `socks5.udp.filter` says.
+    AsConfigured,
+    /// The user gets none.
+    Off,
+    Filter(UdpFilter),
 }
 
 /// How a password is kept. `Debug` never shows it.

@@ -6,6 +6,7 @@ use super::suggest;
 use super::yaml::{self, Data, Entry, Node, Wrong};
 use super::{Password, User, Users};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Bytes of a users file.
 pub const USERS_FILE_BYTES_MAX: usize = 16 << 20;
@@ -47,7 +48,7 @@ pub fn parse(text: &str, source: &Source, faults: &mut Faults) -> Option<Users> 
 struct Roll<'a> {
     source: &'a Source,
     faults: &'a mut Faults,
-    entries: Vec<User>,
+    entries: Vec<Arc<User>>,
     /// Where each name stands.
     lines: HashMap<String, usize>,
 }
@@ -98,7 +99,7 @@ impl Roll<'_> {
             );
         }
         if let Some((password, _)) = password {
-            self.entries.push(User { name: name.into(), password });
+            self.entries.push(Arc::new(User::unlimited(name.into(), password)));
         }
     }
 

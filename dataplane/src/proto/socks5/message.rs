@@ -6,7 +6,7 @@ use super::{AUTHENTICATION_VERSION, VERSION};
 use crate::proto::host;
 use crate::proto::reader::Reader;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::{Host, Target};
+use ringway_shared::session::{Command, Host, Target};
 use std::net::IpAddr;
 
 /// `None`: not whole yet.
@@ -20,14 +20,6 @@ pub(super) const ATYP_IPV4: u8 = 1;
 pub(super) const ATYP_NAME: u8 = 3;
 pub(super) const ATYP_IPV6: u8 = 4;
 
-/// RFC 1928 section 4, CMD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    Connect = 1,
-    Bind = 2,
-    UdpAssociate = 3,
-}
-
 /// What the client wants. Every command is delivered; whether it is served is the owner's matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -40,12 +32,6 @@ pub struct Request {
 pub struct Credentials {
     pub name: Box<[u8]>,
     pub password: Box<[u8]>,
-}
-
-impl Command {
-    fn of(byte: u8) -> Option<Command> {
-        [Command::Connect, Command::Bind, Command::UdpAssociate].into_iter().find(|c| *c as u8 == byte)
-    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -98,7 +84,8 @@ pub(super) fn request(input: &mut Reader) -> Message<Request> {
         return Some(Err(Reason::Malformed));
     }
     let [command, _reserved, address_type] = input.array()?;
-    let command = Command::of(command).ok_or(Reason::CommandNotSupported);
+    let known = Command::ALL.into_iter().find(|known| *known as u8 == command);
+    let command = known.ok_or(Reason::CommandNotSupported);
     let host = match address_type {
         ATYP_IPV4 => Ok(Host::Address(IpAddr::from(input.array::<4>()?))),
         ATYP_IPV6 => Ok(Host::Address(IpAddr::from(input.array::<16>()?))),

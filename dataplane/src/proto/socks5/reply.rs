@@ -28,10 +28,18 @@ impl Reply {
     #[must_use]
     pub fn of(reason: Reason) -> Option<Reply> {
         Some(match reason {
-            Reason::Malformed | Reason::ConnectFailed | Reason::NoResources | Reason::ResolverBusy => {
-                Reply::GeneralFailure
-            }
-            Reason::DeniedTarget | Reason::ConnectForbidden => Reply::NotAllowed,
+            Reason::Malformed
+            | Reason::ConnectFailed
+            | Reason::NoResources
+            | Reason::ResolverBusy
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamRefused
+            | Reason::LimitUdpAssociations => Reply::GeneralFailure,
+            Reason::DeniedTarget
+            | Reason::DeniedAcl
+            | Reason::QuotaExhausted
+            | Reason::BindPeerRefused
+            | Reason::ConnectForbidden => Reply::NotAllowed,
             Reason::NetworkUnreachable => Reply::NetworkUnreachable,
             Reason::HostUnreachable
             | Reason::BadName
@@ -39,7 +47,7 @@ impl Reply {
             | Reason::NameLookupFailed
             | Reason::NameLookupTimeout => Reply::HostUnreachable,
             Reason::ConnectRefused => Reply::ConnectionRefused,
-            Reason::ConnectTimeout => Reply::TtlExpired,
+            Reason::ConnectTimeout | Reason::BindTimeout => Reply::TtlExpired,
             Reason::CommandNotSupported => Reply::CommandNotSupported,
             Reason::AddressTypeNotSupported => Reply::AddressTypeNotSupported,
             // Before the request was whole: the methods and the status of RFC 1929 have answers of their own.
@@ -47,7 +55,17 @@ impl Reply {
             | Reason::NoAcceptableMethod
             | Reason::AuthFailed
             | Reason::VerifierBusy
+            | Reason::AuthRequired
+            | Reason::MethodNotAllowed
+            | Reason::HeaderTooLarge
+            | Reason::BadProxyHeader
+            | Reason::ProxyHeaderTimeout
+            | Reason::ClientBanned
             | Reason::LimitConnections
+            | Reason::LimitClientConnections
+            | Reason::LimitUserConnections
+            | Reason::LimitNewConnections
+            | Reason::LimitClientNewConnections
             | Reason::GreetingTimeout
             | Reason::AuthTimeout
             | Reason::RequestTimeout
@@ -59,6 +77,8 @@ impl Reply {
             | Reason::TargetReset
             | Reason::IdleTimeout
             | Reason::HalfClosedTimeout
+            | Reason::UdpIdleTimeout
+            | Reason::UserRemoved
             | Reason::Drained
             | Reason::Panicked => return None,
         })
