@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn directory(entries: impl IntoIterator<Item = (&'static str, Password)>) -> Directory {
-        let user = |(name, password): (&str, Password)| User { name: name.into(), password };
+        let user = |(name, password): (&str, Password)| Arc::new(User::unlimited(name.into(), password));
         Directory::new(Arc::new(Users { entries: entries.into_iter().map(user).collect() }))
     }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn names_and_passwords_of_255_bytes_work() {
         let (name, password) = ("n".repeat(255), "p".repeat(255));
-        let entry = User { name: name.as_str().into(), password: plain(&password) };
+        let entry = Arc::new(User::unlimited(name.as_str().into(), plain(&password)));
         let directory = Directory::new(Arc::new(Users { entries: vec![entry] }));
         assert_eq!(directory.check(name.as_bytes(), password.as_bytes()), Check::Accept(0));
         assert_eq!(directory.check(name.as_bytes(), &password.as_bytes()[1..]), Check::Refuse);
