@@ -26,7 +26,7 @@ pub struct Dialled {
 /// unreachable" never hides what another address said.
 pub async fn dial(core: &Core, session: &Session, permits: &[Permit]) -> Result<Dialled, Reason> {
     let begun = Instant::now();
-    let budget = core.wiring.config.socks5.timeouts.connect;
+    let budget = session.service.config.socks5.timeouts.connect;
     let mut failure = Reason::ConnectFailed;
     for (index, permit) in permits.iter().enumerate() {
         let left = budget.saturating_sub(begun.elapsed());
@@ -58,7 +58,7 @@ pub async fn dial(core: &Core, session: &Session, permits: &[Permit]) -> Result<
 fn note_duration(core: &Core, session: &Session, begun: Instant) {
     let taken = begun.elapsed();
     core.cells.connect.record(taken.as_micros() as u64);
-    session.facts.borrow_mut().connect = Some(taken);
+    session.facts.borrow_mut().phases.connect = Some(taken);
 }
 
 async fn attempt(core: &Core, session: &Session, permit: &Permit) -> Result<Dialled, Reason> {
