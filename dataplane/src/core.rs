@@ -1,5 +1,6 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
+use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
@@ -50,6 +51,8 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
+    /// Which of a name's addresses stood last.
+    pub winners: RefCell<Winners>,
     /// Hashed passwords verified here not long ago.
     pub remembered: RefCell<Remembered>,
     pub pipes: Rc<PipePool>,
@@ -66,6 +69,7 @@ impl Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
             sessions: Sessions::default(),
             questions: Questions::default(),
+            winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),

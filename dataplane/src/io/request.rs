@@ -4,7 +4,7 @@
 
 use crate::core::Core;
 use crate::io::conversation::{converse, farewell, note_reply};
-use crate::io::dial::{self, Dialled};
+use crate::io::dial::{self, Dialled, Order};
 use crate::io::questions::{LookupError, Reply as Answer};
 use crate::io::sessions::{Phase, Session};
 use crate::policy::targets::{Facts, Permit, Verdict};
@@ -56,7 +56,8 @@ async fn fulfil(core: &Core, session: &Session, request: &Request) -> Result<Dia
     }
     let addresses = addresses_of(core, session, &request.target).await?;
     let permits = permitted(core, session, &addresses, request.target.port)?;
-    dial::dial(core, session, &permits).await
+    let order = Order { target: &request.target, permits: &permits, payload: &[] };
+    dial::dial(core, session, order).await
 }
 
 async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result<Vec<IpAddr>, Reason> {
