@@ -46,10 +46,17 @@ pub struct LocalTime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
     /// `rule` is the label of the rule that decided; `None`: no rule matched.
-    Allow { via: Via, rule: Option<Arc<str>> },
-    Deny { rule: Arc<str> },
+    Allow {
+        via: Via,
+        rule: Option<Arc<str>>,
+    },
+    Deny {
+        rule: Arc<str>,
+    },
     /// It depends on what is not known yet: the name's address, or the target as a whole. `rule` asks for it.
-    Open { rule: Arc<str> },
+    Open {
+        rule: Arc<str>,
+    },
 }
 
 /// What comparing one rule with a case gave.
@@ -297,10 +304,7 @@ mod tests {
     #[test]
     fn nothing_said_is_allowed_and_goes_the_default_way() {
         let host = host("example.org");
-        assert_eq!(
-            acl([]).judge(&[], &case(&host)),
-            Ruling::Allow { via: Via::Direct, rule: None }
-        );
+        assert_eq!(acl([]).judge(&[], &case(&host)), Ruling::Allow { via: Via::Direct, rule: None });
         let exits = Acl::new(Arc::new([]), Some("exits".into()));
         let via = Via::Group("exits".into());
         assert_eq!(exits.judge(&[], &case(&host)), Ruling::Allow { via, rule: None });
@@ -309,7 +313,8 @@ mod tests {
     #[test]
     fn an_allowing_rule_may_say_the_way() {
         let group = |name: &str| Via::Group(name.into());
-        let ways = [(None, group("default")), (Some(Via::Direct), Via::Direct), (Some(group("a")), group("a"))];
+        let ways =
+            [(None, group("default")), (Some(Via::Direct), Via::Direct), (Some(group("a")), group("a"))];
         for (said, taken) in ways {
             let acl = Acl::new([rule("r", Action::Allow { via: said })].into(), Some("default".into()));
             let ruled = acl.judge(&[], &case(&host("example.org")));
@@ -324,7 +329,8 @@ mod tests {
         assert_eq!(ruling(&acl, case(&host)), "+first");
         let own = [deny("own")];
         assert_eq!(acl.judge(&own, &case(&host)), Ruling::Deny { rule: "own".into() });
-        let labels = acl.explain(&own, &case(&host)).map(|(rule, _)| rule.label.to_string()).collect::<Vec<_>>();
+        let labels =
+            acl.explain(&own, &case(&host)).map(|(rule, _)| rule.label.to_string()).collect::<Vec<_>>();
         assert_eq!(labels, ["own", "first", "second"]);
     }
 
@@ -365,7 +371,9 @@ mod tests {
         for name in ["example.org", "EXAMPLE.ORG", "example.org.", "www.example.org", "a.b.Example.Org."] {
             assert_eq!(ruling(&acl, case(&host(name))), "-r", "{name}");
         }
-        for name in ["badexample.org", "example.org.evil", "org", "xample.org", "example.or", "example-org", ""] {
+        for name in
+            ["badexample.org", "example.org.evil", "org", "xample.org", "example.or", "example-org", ""]
+        {
             assert_eq!(ruling(&acl, case(&Host::Name(name.into()))), "+", "{name}");
         }
     }
@@ -402,7 +410,8 @@ mod tests {
         let acl = acl([Rule { to: to(&["10.0.0.0/8", "2001:db8::/32"]), ..deny("r") }]);
         let name = host("example.org");
         let at = |text: &str| Case { address: Some(text.parse().unwrap()), ..case(&name) };
-        for address in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "2002:a01:203::1", "2001:db8::1"] {
+        for address in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "2002:a01:203::1", "2001:db8::1"]
+        {
             assert_eq!(ruling(&acl, at(address)), "-r", "{address}");
             assert_eq!(ruling(&acl, case(&host(address))), "-r", "{address} as the target itself");
         }
@@ -472,7 +481,8 @@ mod tests {
 
     /// Spellings of one name that any resolver takes for the same.
     fn spellings(name: &str, upper: u64) -> [String; 4] {
-        let flip = |(at, c): (usize, char)| if upper >> (at % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c };
+        let flip =
+            |(at, c): (usize, char)| if upper >> (at % 64) & 1 == 1 { c.to_ascii_uppercase() } else { c };
         let mixed: String = name.chars().enumerate().map(flip).collect();
         let wide = |c: char| match c {
             'a'..='z' => char::from_u32(c as u32 - 'a' as u32 + 'ａ' as u32).unwrap_or(c),
@@ -492,7 +502,9 @@ mod tests {
                 Destination::Network(ipnet::Ipv6Net::new(mapped, prefix).unwrap().into())
             }),
             (0..=96u8).prop_map(|prefix| {
-                Destination::Network(ipnet::Ipv6Net::new(std::net::Ipv6Addr::UNSPECIFIED, prefix).unwrap().into())
+                Destination::Network(
+                    ipnet::Ipv6Net::new(std::net::Ipv6Addr::UNSPECIFIED, prefix).unwrap().into(),
+                )
             }),
         ]
     }

@@ -66,32 +66,4 @@ mod tests {
         give_back(&used, 64);
         assert_eq!(used.into_inner(), 0);
     }
-
-    #[test]
-    fn many_threads_use_the_quota_to_the_byte_and_no_further() {
-        const LIMIT: u64 = 1_000_003;
-        let used = AtomicU64::new(0);
-        let moved: u64 = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..=8)
-                .map(|thread| scope.spawn({ let used = &used; move || draw_all(used, LIMIT, 37 * thread) }))
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!((moved, used.into_inner()), (LIMIT, LIMIT));
-    }
-
-    /// Reads that bring half of what was reserved, until nothing is granted. Whoever gives back asks again, so the
-    /// last to end leaves nothing.
-    fn draw_all(used: &AtomicU64, limit: u64, wanted: usize) -> u64 {
-        let mut moved = 0;
-        loop {
-            let granted = reserve(used, limit, wanted);
-            if granted == 0 {
-                return moved;
-            }
-            let read = granted.div_ceil(2);
-            give_back(used, granted - read);
-            moved += read as u64;
-        }
-    }
 }

@@ -153,17 +153,6 @@ mod tests {
         assert_eq!(slice(1, 0), 32);
     }
 
-    #[test]
-    fn threads_that_reserve_at_once_lose_no_byte() {
-        let due_ns = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|_| assert!(reserve(&due_ns, 1_000_000, 0, 100, 0) > 0)));
-            }
-        });
-        assert_eq!(due_ns.into_inner(), 4 * SECOND_NS);
-    }
-
     proptest! {
         #[test]
         fn no_numbers_break_it(rate: u64, bytes: u32, connections: u64, due in 0..u64::MAX / 4, now in 0..u64::MAX / 4) {
