@@ -5,3 +5,4 @@
 pub mod host;
 mod reader;
 pub mod socks5;
+pub mod udp;
