@@ -29,7 +29,7 @@ pub type Serving = Result<Option<String>, String>;
 /// Runs the worker on the calling thread until it has drained. `serving` is called once, when it serves or
 /// cannot. Returns how many connections were cut.
 pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
-    let config = post.wiring.config.clone();
+    let config = post.wiring.service.config.clone();
     if let Some(cpu) = config.workers.cpus.get(post.wiring.index)
         && let Err(fault) = pin(*cpu)
     {
@@ -122,6 +122,7 @@ impl Worker {
     fn act_on(&mut self, mail: Mail) {
         match mail {
             Mail::Adopt { socket, peer } => listener::adopt(&self.core, socket, peer),
+            Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {

@@ -1,17 +1,18 @@
 //! Who the client is: policy decides what it can, a verifier's thread checks hashed passwords.
 
-use crate::core::{Core, Login};
+use crate::core::Core;
 use crate::io::questions::Reply;
 use crate::io::sessions::{Phase, Session};
 use crate::io::verify::Job;
 use crate::policy::auth::Check;
 use crate::proto::socks5::Credentials;
+use crate::service::Login;
 use ringway_shared::reason::Reason;
 use std::time::Instant;
 
 /// Whether the credentials are a user's; if so the session is that user's from here on.
 pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Result<bool, Reason> {
-    let Some(login) = &core.login else { return Ok(false) };
+    let Some(login) = &session.service.login else { return Ok(false) };
     let user = match login.directory.check(&credentials.name, &credentials.password) {
         Check::Accept(user) => Some(user),
         Check::Refuse => None,
@@ -21,10 +22,9 @@ pub async fn authenticate(core: &Core, session: &Session, credentials: &Credenti
         }
     };
     let Some(user) = user else { return Ok(false) };
-    session.facts.borrow_mut().user = Some(user);
-    if let Some(cells) = core.cells.users.get(user) {
-        cells.opened.add(1);
-    }
+    let account = login.directory.account(user).clone();
+    account.usage.cells[core.wiring.index].opened.add(1);
+    session.facts.borrow_mut().account = Some(account);
     Ok(true)
 }
 
@@ -36,9 +36,9 @@ async fn verify(
     hash: &str,
     credentials: &Credentials,
 ) -> Result<bool, Reason> {
-    let name = user.map(|user| login.directory.name(user));
+    let name = user.map(|user| &login.directory.account(user).user.name);
     let password = &credentials.password;
-    if name.is_some_and(|name| login.remembered.borrow().holds(name, hash, password, Instant::now())) {
+    if name.is_some_and(|name| core.remembered.borrow().holds(name, hash, password, Instant::now())) {
         return Ok(true);
     }
     let question = core.questions.open();
@@ -49,7 +49,7 @@ async fn verify(
         password: password.clone(),
         decoy: user.is_none(),
         // Not the whole: under a flood each job would be begun just before its asker leaves, and none answered.
-        deadline: Instant::now() + core.wiring.config.socks5.timeouts.authentication / 2,
+        deadline: Instant::now() + session.service.config.socks5.timeouts.authentication / 2,
         back: core.return_address(&question),
     };
     login.verifier.ask(job).map_err(|_| Reason::VerifierBusy)?;
@@ -59,7 +59,7 @@ async fn verify(
         return Err(session.cut_reason().unwrap_or(Reason::VerifierBusy));
     };
     if let (true, Some(name)) = (accepted, name) {
-        login.remembered.borrow_mut().keep(name, hash, password, Instant::now());
+        core.remembered.borrow_mut().keep(name, hash, password, Instant::now());
     }
     Ok(accepted)
 }

@@ -5,14 +5,17 @@
 
 use crate::io::questions::{Questions, Ticket};
 use crate::rt::Ready;
+use crate::service::Service;
+use ringway_shared::account::Account;
 use ringway_shared::config::Timeouts;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::Target;
+use ringway_shared::session::{Command, Phases, Protocol, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The length of a tick. Deadlines are kept to a tick in small tables, to [`SCAN_TICKS`] in large ones.
@@ -77,18 +80,47 @@ impl Phase {
 /// Facts for the record of a connection, filled in as they become known.
 #[derive(Default)]
 pub struct Facts {
-    pub user: Option<usize>,
+    pub account: Option<Account>,
+    pub protocol: Option<Protocol>,
+    pub command: Option<Command>,
     pub target: Option<Target>,
     pub address: Option<SocketAddr>,
-    pub reply: Option<u8>,
+    pub reply: Option<u16>,
+    pub phases: Phases,
+    /// Boxed: most connections have none, and each idle one pays for the room.
+    notes: Option<Box<Notes>>,
+}
+
+/// Facts that few connections have.
+#[derive(Default)]
+pub struct Notes {
+    /// The name a failed login claimed.
+    pub claimed: Option<Box<str>>,
+    pub upstream: Option<Arc<str>>,
+    pub rule: Option<Arc<str>>,
     pub hint: Option<Box<str>>,
-    pub connect: Option<Duration>,
+    /// The error of the last connect(2) that failed.
+    pub errno: Option<i32>,
+}
+
+impl Facts {
+    pub fn notes(&mut self) -> &mut Notes {
+        self.notes.get_or_insert_default()
+    }
+
+    /// The notes there are, for the record.
+    pub fn take_notes(&mut self) -> Notes {
+        self.notes.take().map_or_else(Notes::default, |notes| *notes)
+    }
 }
 
 /// One connection, shared by its task and the table.
 pub struct Session {
     pub client: Ready,
-    pub peer: SocketAddr,
+    /// What it is served under, whatever is reloaded meanwhile.
+    pub service: Rc<Service>,
+    /// Who it is: the socket's peer, or whom the PROXY protocol header names.
+    peer: Cell<SocketAddr>,
     pub accepted: Instant,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,
@@ -110,6 +142,23 @@ impl Session {
     #[must_use]
     pub fn cut_reason(&self) -> Option<Reason> {
         self.cut.get()
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.get()
+    }
+
+    /// The client is whom the PROXY protocol header names.
+    pub fn set_peer(&self, peer: SocketAddr) {
+        self.peer.set(peer);
+    }
+
+    /// The account of the user it is, if it had to say so.
+    #[must_use]
+    pub fn account(&self) -> Option<Account> {
+        self.facts.borrow().account.clone()
     }
 
     /// Notes that the connection lives. Called for each read of a relay, so it must cost nothing.
@@ -187,19 +236,14 @@ impl Session {
 }
 
 /// All connections of one core.
+#[derive(Default)]
 pub struct Sessions {
     table: RefCell<Slab<Rc<Session>>>,
     tick: Cell<u32>,
     scan_at: Cell<usize>,
-    timeouts: Timeouts,
 }
 
 impl Sessions {
-    #[must_use]
-    pub fn new(timeouts: Timeouts) -> Self {
-        Sessions { table: RefCell::default(), tick: Cell::new(0), scan_at: Cell::new(0), timeouts }
-    }
-
     /// This core's coarse clock: ticks since its start.
     #[must_use]
     pub fn now_tick(&self) -> u32 {
@@ -217,10 +261,10 @@ impl Sessions {
     }
 
     /// Enters a new connection; its key is for [`Sessions::remove`].
-    pub fn insert(&self, client: Ready, peer: SocketAddr) -> (usize, Rc<Session>) {
+    pub fn insert(&self, client: Ready, peer: SocketAddr, service: Rc<Service>) -> (usize, Rc<Session>) {
         let session = Rc::new(Session {
             client,
-            peer,
+            peer: Cell::new(peer),
             accepted: Instant::now(),
             sent_bytes: Cell::new(0),
             received_bytes: Cell::new(0),
@@ -230,7 +274,8 @@ impl Sessions {
             phase: Cell::new(Phase::Greeting),
             opened_tick: self.tick.get(),
             since_tick: Cell::new(self.tick.get()),
-            allowed_ticks: Cell::new(ticks(self.timeouts.greeting)),
+            allowed_ticks: Cell::new(ticks(service.config.socks5.timeouts.greeting)),
+            service,
             cut: Cell::new(None),
             not_reading: Cell::new(0),
         });
@@ -243,7 +288,7 @@ impl Sessions {
 
     /// Begins a phase with its configured limit.
     pub fn enter(&self, session: &Session, phase: Phase) {
-        self.enter_for(session, phase, phase.limit(&self.timeouts));
+        self.enter_for(session, phase, phase.limit(&session.service.config.socks5.timeouts));
     }
 
     /// Begins a phase with a limit of its own, e.g. one connect attempt of several.
@@ -288,7 +333,8 @@ impl Sessions {
         {
             return Some(reason);
         }
-        let in_handshake = now.wrapping_sub(session.opened_tick) >= ticks(self.timeouts.handshake);
+        let in_handshake =
+            now.wrapping_sub(session.opened_tick) >= ticks(session.service.config.socks5.timeouts.handshake);
         (phase.is_handshake() && in_handshake).then_some(Reason::HandshakeTimeout)
     }
 
@@ -300,6 +346,13 @@ impl Sessions {
     /// Cuts every connection; returns how many there were.
     pub fn cut_all(&self, reason: Reason, questions: &Questions) -> u64 {
         self.cut_where(reason, questions, |_| true)
+    }
+
+    /// Cuts the connections of users that `service` does not know.
+    pub fn cut_strangers(&self, service: &Service, questions: &Questions) {
+        let is_stranger =
+            |session: &Session| session.account().is_some_and(|account| !service.knows(&account));
+        self.cut_where(Reason::UserRemoved, questions, is_stranger);
     }
 
     fn cut_where(&self, reason: Reason, questions: &Questions, wanted: impl Fn(&Session) -> bool) -> u64 {
