@@ -12,6 +12,7 @@ mod reader;
 mod request;
 mod socks4;
 mod socks5;
+pub mod udp;
 
 pub use credentials::Credentials;
 pub use request::Request;
