@@ -9,6 +9,8 @@ use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
 use crate::io::verify::Remembered;
+use crate::policy::acl::LocalTime;
+use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
@@ -17,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
@@ -29,6 +32,10 @@ pub struct Wiring {
     /// All workers' inboxes.
     pub outboxes: Arc<[Outbox]>,
     pub own: Arc<Own>,
+    /// What is known of client addresses, over all workers.
+    pub clients: Arc<Clients>,
+    /// The process's epoch, which heartbeats, rates and bans count from.
+    pub epoch: Instant,
     pub resolver: Resolver,
     pub recorder: Recorder,
     /// What the first connections are served under.
@@ -90,6 +97,12 @@ impl Core {
         let service = Rc::new(service);
         self.sessions.cut_strangers(&service, &self.questions);
         self.service.replace(service);
+    }
+
+    /// Nanoseconds since the process's epoch: the clock of rates and bans.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.wiring.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Where the answer to a question of this core goes.

@@ -20,6 +20,9 @@ const DESCRIPTORS_PER_ASSOCIATION: u64 = 4;
 pub struct Service {
     pub config: Arc<Config>,
     pub targets: Arc<Targets>,
+    pub acl: Arc<Acl>,
+    /// The operator's clock, as the rules read it.
+    pub clock: LocalClock,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
     /// Client connections at once, over all workers.

@@ -4,6 +4,7 @@
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
 use crate::io::questions::{Questions, Ticket};
+use crate::policy::clients::Admission;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::account::Account;
@@ -28,6 +29,8 @@ const SCAN_MIN: usize = 1024;
 /// What a connection is doing, which decides its deadline and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for the PROXY protocol header.
+    ProxyHeader,
     Greeting,
     Authentication,
     /// Waiting for a password verifier.
@@ -47,6 +50,7 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 impl Phase {
     fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
+            Phase::ProxyHeader => timeouts.proxy_header,
             Phase::Greeting => timeouts.greeting,
             Phase::Authentication | Phase::Verdict => timeouts.authentication,
             Phase::Request => timeouts.request,
@@ -60,6 +64,7 @@ impl Phase {
 
     fn timeout_reason(self) -> Reason {
         match self {
+            Phase::ProxyHeader => Reason::ProxyHeaderTimeout,
             Phase::Greeting => Reason::GreetingTimeout,
             Phase::Authentication => Reason::AuthTimeout,
             Phase::Verdict => Reason::VerifierBusy,
@@ -73,7 +78,7 @@ impl Phase {
 
     /// Whether the client still has to say something before ringway can act.
     fn is_handshake(self) -> bool {
-        matches!(self, Phase::Greeting | Phase::Authentication | Phase::Request)
+        matches!(self, Phase::ProxyHeader | Phase::Greeting | Phase::Authentication | Phase::Request)
     }
 }
 
@@ -96,6 +101,8 @@ pub struct Facts {
 pub struct Notes {
     /// The name a failed login claimed.
     pub claimed: Option<Box<str>>,
+    /// That failure began a ban.
+    pub banned: bool,
     pub upstream: Option<Arc<str>>,
     pub rule: Option<Arc<str>>,
     pub hint: Option<Box<str>>,
@@ -121,6 +128,10 @@ pub struct Session {
     pub service: Rc<Service>,
     /// Who it is: the socket's peer, or whom the PROXY protocol header names.
     peer: Cell<SocketAddr>,
+    /// Its place among its client's connections, once it has one.
+    pub admission: Cell<Option<Admission>>,
+    /// It is counted among its user's connections.
+    pub in_account: Cell<bool>,
     pub accepted: Instant,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,
@@ -211,7 +222,11 @@ impl Session {
         }
         self.cut.set(Some(reason));
         match self.phase.get() {
-            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => {
+            Phase::ProxyHeader
+            | Phase::Greeting
+            | Phase::Authentication
+            | Phase::Request
+            | Phase::Farewell => {
                 self.client.shutdown()
             }
             // The client is still owed a reply.
@@ -265,6 +280,8 @@ impl Sessions {
         let session = Rc::new(Session {
             client,
             peer: Cell::new(peer),
+            admission: Cell::new(None),
+            in_account: Cell::new(false),
             accepted: Instant::now(),
             sent_bytes: Cell::new(0),
             received_bytes: Cell::new(0),
