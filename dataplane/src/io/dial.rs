@@ -88,12 +88,7 @@ fn first_bytes<'a>(session: &Session, order: Order<'a>) -> &'a [u8] {
     if session.service.config.socks5.egress.fast_open { order.payload } else { &[] }
 }
 
-async fn straight(
-    core: &Core,
-    session: &Session,
-    permit: Permit,
-    first: &[u8],
-) -> Result<Stands, Failure> {
+async fn straight(core: &Core, session: &Session, permit: Permit, first: &[u8]) -> Result<Stands, Failure> {
     let attempt = Attempt::begin(session, permit, first)?;
     core.set_target(session, Some(attempt.socket.clone()));
     if !core.has_room_for_socket() {
