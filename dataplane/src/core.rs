@@ -1,5 +1,6 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
+use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
@@ -52,6 +53,8 @@ pub struct Core {
     pub questions: Questions,
     /// Hashed passwords verified here not long ago.
     pub remembered: RefCell<Remembered>,
+    /// Which address of a name answered last.
+    pub winners: RefCell<Winners>,
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
@@ -67,6 +70,7 @@ impl Core {
             sessions: Sessions::default(),
             questions: Questions::default(),
             remembered: RefCell::new(Remembered::new()?),
+            winners: RefCell::default(),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             draining: Cell::new(false),

@@ -1,6 +1,7 @@
 //! What a configuration means to the workers: policy made ready to be asked. A reload swaps it whole, and each
 //! connection keeps the one it was accepted under.
 
+use crate::io::dial::egress;
 use crate::io::verify::{self, Verifier};
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
@@ -61,6 +62,7 @@ impl Stock {
 
     /// Makes a configuration ready. Errors are for the operator.
     pub fn prepare(&mut self, config: &Arc<Config>) -> Result<Service, String> {
+        egress::try_out(config)?;
         let socks5 = &config.socks5;
         let carried = |descriptors: u64| (self.sockets_max / descriptors).max(1);
         let connections_max =

@@ -4,7 +4,7 @@
 
 use crate::core::Core;
 use crate::io::conversation::{converse, farewell, note_reply};
-use crate::io::dial::{self, Dialled};
+use crate::io::dial::{self, Dialled, Order};
 use crate::io::questions::{LookupError, Reply as Answer};
 use crate::io::sessions::{Phase, Session};
 use crate::policy::targets::{Facts, Permit, Verdict};
@@ -26,14 +26,14 @@ pub async fn establish(core: &Core, session: &Session) -> Result<(Dialled, Vec<u
             return Err(reason);
         }
     };
-    let outcome = fulfil(core, session, &request).await;
+    let payload = handshake.take_payload();
+    let outcome = fulfil(core, session, &request, &payload).await;
     let (reply, bound) = match &outcome {
         Ok(dialled) => (Reply::Succeeded, dialled.bound),
         Err(reason) => (Reply::of(*reason).unwrap_or(Reply::GeneralFailure), UNBOUND),
     };
     handshake.reply(reply, bound);
     note_reply(session, &handshake);
-    let payload = handshake.take_payload();
     let sent = session.client.send_all(&handshake.take_output()).await;
     match outcome {
         Ok(dialled) if sent.is_ok() => Ok((dialled, payload)),
@@ -49,14 +49,19 @@ pub async fn establish(core: &Core, session: &Session) -> Result<(Dialled, Vec<u
 }
 
 /// Does what the request asks, up to an established connection.
-async fn fulfil(core: &Core, session: &Session, request: &Request) -> Result<Dialled, Reason> {
+async fn fulfil(
+    core: &Core,
+    session: &Session,
+    request: &Request,
+    payload: &[u8],
+) -> Result<Dialled, Reason> {
     session.facts.borrow_mut().target = Some(request.target.clone());
     if request.command != Command::Connect {
         return Err(Reason::CommandNotSupported);
     }
     let addresses = addresses_of(core, session, &request.target).await?;
     let permits = permitted(core, session, &addresses, request.target.port)?;
-    dial::dial(core, session, &permits).await
+    dial::dial(core, session, Order { target: &request.target, permits: &permits, payload }).await
 }
 
 async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result<Vec<IpAddr>, Reason> {

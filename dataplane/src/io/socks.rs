@@ -1,7 +1,8 @@
 //! The life of one client connection, from its place in the table to its record.
 
 use crate::core::Core;
-use crate::io::relay;
+use crate::io::dial::Dialled;
+use crate::io::relay::{self, Opening};
 use crate::io::request;
 use crate::io::sessions::Session;
 use crate::rt::{self, Ready};
@@ -97,9 +98,9 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
 async fn serve(core: &Core, session: &Session) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
     match Box::pin(request::establish(core, session)).await {
-        Ok((dialled, payload)) => {
+        Ok((Dialled { target, sent, early, .. }, payload)) => {
             core.cells.handshakes_succeeded.add(1);
-            relay::relay(core, session, &dialled.target, payload).await
+            relay::relay(core, session, &target, Opening { payload, sent, early }).await
         }
         Err(reason) => {
             core.cells.handshakes_failed.of(reason).add(1);
