@@ -51,10 +51,10 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
+    /// Which of a name's addresses stood last.
+    pub winners: RefCell<Winners>,
     /// Hashed passwords verified here not long ago.
     pub remembered: RefCell<Remembered>,
-    /// Which address of a name answered last.
-    pub winners: RefCell<Winners>,
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
@@ -69,8 +69,8 @@ impl Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
             sessions: Sessions::default(),
             questions: Questions::default(),
-            remembered: RefCell::new(Remembered::new()?),
             winners: RefCell::default(),
+            remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             draining: Cell::new(false),

@@ -62,8 +62,8 @@ impl Stock {
 
     /// Makes a configuration ready. Errors are for the operator.
     pub fn prepare(&mut self, config: &Arc<Config>) -> Result<Service, String> {
-        egress::try_out(config)?;
         let socks5 = &config.socks5;
+        egress::try_out(config)?;
         let carried = |descriptors: u64| (self.sockets_max / descriptors).max(1);
         let connections_max =
             socks5.limits.connections.map_or(carried(DESCRIPTORS_PER_CONNECTION), |limit| limit as u64);

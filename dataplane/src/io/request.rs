@@ -29,7 +29,7 @@ pub async fn establish(core: &Core, session: &Session) -> Result<(Dialled, Vec<u
     let payload = handshake.take_payload();
     let outcome = fulfil(core, session, &request, &payload).await;
     let (reply, bound) = match &outcome {
-        Ok(dialled) => (Reply::Succeeded, dialled.bound),
+        Ok(dialled) => (Reply::Succeeded, dialled.told),
         Err(reason) => (Reply::of(*reason).unwrap_or(Reply::GeneralFailure), UNBOUND),
     };
     handshake.reply(reply, bound);
