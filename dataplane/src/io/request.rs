@@ -3,19 +3,21 @@
 use crate::core::Core;
 use crate::io::conversation::{answer, converse, farewell, handshake, note_reply};
 use crate::io::dial::{self, Dialled, Order};
+use crate::io::relay::Opening;
 use crate::io::route::{self, Route};
 use crate::io::sessions::Session;
 use crate::proto::handshake::{Handshake, Request};
+use crate::rt::Ready;
 use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::Command;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A connection that stands: what the client is served with.
 pub struct Tunnel {
-    pub dialled: Dialled,
-    /// What came from the client behind its request and has not gone yet.
-    pub payload: Vec<u8>,
+    pub target: Rc<Ready>,
+    pub opening: Opening,
 }
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
@@ -72,20 +74,17 @@ async fn connect(
 ) -> Result<Tunnel, Reason> {
     let target = &request.target;
     let route = route::route(core, session, request.command, target).await?;
-    let mut payload = handshake.take_payload();
-    let dialled = match &route {
+    let payload = handshake.take_payload();
+    let Dialled { target, told, sent, early } = match &route {
         Route::Direct(permits) => {
             dial::dial(core, session, Order { target, permits, payload: &payload }).await?
         }
         Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
     };
-    payload.drain(..dialled.sent);
-    // More of it may have come meanwhile.
-    payload.extend(handshake.take_payload());
-    match answer(session, handshake, Ok(dialled.bound)).await {
-        Ok(()) => Ok(Tunnel { dialled, payload }),
+    match answer(session, handshake, Ok(told)).await {
+        Ok(()) => Ok(Tunnel { target, opening: Opening { payload, sent, early } }),
         Err(reason) => {
-            dialled.target.abort();
+            target.abort();
             Err(reason)
         }
     }

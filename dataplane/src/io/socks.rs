@@ -120,9 +120,9 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
 async fn serve(core: &Core, session: &Session) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
     match Box::pin(request::establish(core, session)).await {
-        Ok(Tunnel { dialled, payload }) => {
+        Ok(Tunnel { target, opening }) => {
             core.cells.handshakes_succeeded.add(1);
-            relay::relay(core, session, &dialled.target, payload).await
+            relay::relay(core, session, &target, opening).await
         }
         Err(reason) => {
             core.cells.handshakes_failed.of(reason).add(1);
