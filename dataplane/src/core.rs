@@ -2,6 +2,7 @@
 
 use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
+use crate::io::local_time::LocalClock;
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
@@ -58,6 +59,8 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
+    /// The clock of rules with days or hours.
+    clock: LocalClock,
     /// Which of a name's addresses stood last.
     pub winners: RefCell<Winners>,
     /// Hashed passwords verified here not long ago.
@@ -76,6 +79,7 @@ impl Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
             sessions: Sessions::default(),
             questions: Questions::default(),
+            clock: LocalClock::system(),
             winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
@@ -97,6 +101,12 @@ impl Core {
         let service = Rc::new(service);
         self.sessions.cut_strangers(&service, &self.questions);
         self.service.replace(service);
+    }
+
+    /// What the operator's clock shows.
+    #[must_use]
+    pub fn local_time(&self) -> LocalTime {
+        self.clock.now()
     }
 
     /// Nanoseconds since the process's epoch: the clock of rates and bans.

@@ -7,7 +7,10 @@
 //!
 //! A user with limits reads in slices and pauses between them, by what `policy/allowance.rs` says.
 
+mod opening;
 mod pace;
+
+pub use opening::Opening;
 
 use crate::core::{Core, SCRATCH_BYTES};
 use crate::io::pipes::Loan;
@@ -27,9 +30,8 @@ use std::time::Duration;
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
 
-/// Relays until both directions have ended, or one broke, or the session was cut. `payload` is what the
-/// client sent behind its request.
-pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
+/// Relays until both directions have ended, or one broke, or the session was cut.
+pub async fn relay(core: &Core, session: &Session, target: &Ready, opening: Option<Box<Opening>>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
     let account = session.account();
     let allowance = account.as_ref().and_then(Allowance::of).map(Box::new);
@@ -39,7 +41,7 @@ pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<
         target,
         account,
         allowance,
-        payload: Cell::new(payload),
+        opening: Cell::new(opening),
         broken: Cell::new(None),
         one_ended: Cell::new(false),
     };
@@ -57,8 +59,8 @@ struct Relay<'a> {
     account: Option<Account>,
     /// `None`: nothing limits this user.
     allowance: Option<Box<Allowance>>,
-    /// What the client sent behind its request, until the upward direction takes it.
-    payload: Cell<Vec<u8>>,
+    /// Until the directions take it.
+    opening: Cell<Option<Box<Opening>>>,
     /// The first failure.
     broken: Cell<Option<Reason>>,
     /// One direction has reached its end.
@@ -142,19 +144,24 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// The client's first bytes may have come with its request: upward they go before all others.
+    /// A sender's first bytes may be in hand already: they go before all others.
     fn begin(self, held: &mut Held) -> Result<Step, Reason> {
-        let payload = if self.way == Way::Up { self.relay.payload.take() } else { Vec::new() };
-        if payload.is_empty() {
+        let Some(mut opening) = self.relay.opening.take() else { return Ok(Step::AwaitSender) };
+        let (bytes, sent) = match self.way {
+            Way::Up => (std::mem::take(&mut opening.payload), opening.sent),
+            Way::Down => (std::mem::take(&mut opening.early), 0),
+        };
+        self.relay.opening.set(Some(opening));
+        if bytes.is_empty() {
             return Ok(Step::AwaitSender);
         }
         if let Some(allowance) = &self.relay.allowance
-            && !allowance.charge(self.way, payload.len(), self.relay.core.now_ns())
+            && !allowance.charge(self.way, bytes.len(), self.relay.core.now_ns())
         {
             return Err(Reason::QuotaExhausted);
         }
-        self.count(payload.len());
-        *held = Held::Bytes { bytes: payload, sent: 0 };
+        self.count(bytes.len());
+        *held = Held::Bytes { bytes, sent };
         Ok(Step::AwaitReceiver)
     }
 

@@ -226,9 +226,7 @@ impl Session {
             | Phase::Greeting
             | Phase::Authentication
             | Phase::Request
-            | Phase::Farewell => {
-                self.client.shutdown()
-            }
+            | Phase::Farewell => self.client.shutdown(),
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {
                 if let Some(ticket) = self.question.get() {
