@@ -2,7 +2,8 @@
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
-//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through `pipes` where there are many, and `records` tells of its end.
+//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through
+//! `pipes` where there are many, `udp` its datagrams, and `records` tells of its end.
 
 pub mod conversation;
 pub mod dial;
@@ -18,6 +19,7 @@ pub mod request;
 pub mod resolve;
 pub mod sessions;
 pub mod socks;
+pub mod udp;
 pub mod verify;
 
 /// A helper thread's bounded queue is full. The asker counts it and answers its client at once.

@@ -37,6 +37,8 @@ pub enum Phase {
     Connect,
     Relay,
     HalfClosed,
+    /// Its UDP association lives as long as it does.
+    Associated,
     /// Told that it failed; waiting for its end of stream so that the reply is not lost to a reset.
     Farewell,
 }
@@ -54,6 +56,7 @@ impl Phase {
             Phase::Connect => timeouts.connect,
             Phase::Relay => timeouts.idle,
             Phase::HalfClosed => timeouts.half_closed,
+            Phase::Associated => timeouts.udp_idle,
             Phase::Farewell => FAREWELL_LIMIT,
         }
     }
@@ -68,6 +71,7 @@ impl Phase {
             Phase::Connect => Reason::ConnectTimeout,
             Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
             Phase::HalfClosed => Reason::HalfClosedTimeout,
+            Phase::Associated => Reason::UdpIdleTimeout,
         }
     }
 
@@ -211,7 +215,7 @@ impl Session {
         }
         self.cut.set(Some(reason));
         match self.phase.get() {
-            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => {
+            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Associated | Phase::Farewell => {
                 self.client.shutdown()
             }
             // The client is still owed a reply.
