@@ -255,6 +255,7 @@ mod tests {
             protocol: None,
             command: None,
             claimed: None,
+            banned: false,
             upstream: None,
             errno: None,
             rule: None,

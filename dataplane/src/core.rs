@@ -2,6 +2,7 @@
 
 use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
+use crate::io::local_time::LocalClock;
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
@@ -10,6 +11,8 @@ use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
 use crate::io::udp;
 use crate::io::verify::Remembered;
+use crate::policy::acl::LocalTime;
+use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
@@ -18,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
@@ -30,6 +34,10 @@ pub struct Wiring {
     /// All workers' inboxes.
     pub outboxes: Arc<[Outbox]>,
     pub own: Arc<Own>,
+    /// What is known of client addresses, over all workers.
+    pub clients: Arc<Clients>,
+    /// The process's epoch, which heartbeats, rates and bans count from.
+    pub epoch: Instant,
     pub resolver: Resolver,
     pub recorder: Recorder,
     /// What the first connections are served under.
@@ -52,6 +60,8 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
+    /// The clock of rules with days or hours.
+    clock: LocalClock,
     /// Which of a name's addresses stood last.
     pub winners: RefCell<Winners>,
     /// Hashed passwords verified here not long ago.
@@ -72,6 +82,7 @@ impl Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
             sessions: Sessions::default(),
             questions: Questions::default(),
+            clock: LocalClock::system(),
             winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
@@ -94,6 +105,18 @@ impl Core {
         let service = Rc::new(service);
         self.sessions.cut_strangers(&service, &self.questions);
         self.service.replace(service);
+    }
+
+    /// What the operator's clock shows.
+    #[must_use]
+    pub fn local_time(&self) -> LocalTime {
+        self.clock.now()
+    }
+
+    /// Nanoseconds since the process's epoch: the clock of rates and bans.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.wiring.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Where the answer to a question of this core goes.

@@ -102,6 +102,8 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         cells: plan.cells.clone().into(),
         outboxes: outboxes.clone(),
         own: Arc::new(Own(own)),
+        clients: Arc::default(),
+        epoch: plan.epoch,
         resolver,
         recorder,
         service: service.clone(),
@@ -119,7 +121,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     };
     let (serving_sender, serving) = bounded(config.workers.count);
     for (index, (inbox, listeners)) in inboxes.into_iter().zip(listeners).enumerate() {
-        let post = Post { wiring: Wiring { index, ..wiring.clone() }, inbox, listeners, epoch: plan.epoch };
+        let post = Post { wiring: Wiring { index, ..wiring.clone() }, inbox, listeners };
         spawn(post, workers.states[index].clone(), serving_sender.clone())?;
     }
     drop(serving_sender);

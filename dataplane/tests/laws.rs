@@ -152,6 +152,8 @@ const DOORS: &[Door] = &[
         package: "hdrhistogram",
         files: &["shared/src/histogram.rs", "controlplane/src/observe.rs", "benches/"],
     },
+    Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
+    Door { package: "jiff", files: &["dataplane/src/io/local_time.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },

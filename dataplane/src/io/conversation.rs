@@ -4,15 +4,18 @@
 use crate::core::Core;
 use crate::io::login;
 use crate::io::sessions::{Phase, Session};
-use crate::proto::socks5::{Awaiting, Event, Handshake, Request};
+use crate::proto::handshake::{Auth, Awaiting, Demands, Event, Handshake, Outcome, Request};
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
 
 /// Bytes of a refused client's input that are read and dropped, so that its reply is not lost to a reset.
 const FAREWELL_BYTES_MAX: usize = 64 * 1024;
 
-pub fn note_reply(session: &Session, handshake: &Handshake) {
-    session.facts.borrow_mut().reply = handshake.replied().map(|reply| reply as u16);
+/// A handshake with this client, as its service demands.
+pub fn handshake(session: &Session) -> Handshake {
+    let socks5 = &session.service.config.socks5;
+    let auth = if session.service.login.is_some() { Auth::Password } else { Auth::None };
+    Handshake::new(Demands { auth, protocols: socks5.protocols, commands: socks5.commands })
 }
 
 /// Feeds the handshake from the socket until it yields a request.
@@ -26,8 +29,8 @@ pub async fn converse(core: &Core, session: &Session, handshake: &mut Handshake)
                 }
                 Event::Authenticate(credentials) => {
                     say(session, handshake).await?;
-                    let accepted = login::authenticate(core, session, &credentials).await?;
-                    handshake.verdict(accepted);
+                    let verdict = login::authenticate(core, session, &credentials).await;
+                    handshake.verdict(verdict);
                 }
                 Event::Failed(reason) => {
                     say(session, handshake).await?;
@@ -39,6 +42,19 @@ pub async fn converse(core: &Core, session: &Session, handshake: &mut Handshake)
         follow_phase(core, session, handshake.awaiting());
         read_into(core, session, handshake).await?;
     }
+}
+
+/// Says what became of the request. Errors: the client is gone, or the connection was cut.
+pub async fn answer(session: &Session, handshake: &mut Handshake, outcome: Outcome) -> Result<(), Reason> {
+    handshake.answer(outcome);
+    say(session, handshake).await
+}
+
+/// Keeps for the record what the client spoke and was told.
+pub fn note_reply(session: &Session, handshake: &Handshake) {
+    let mut facts = session.facts.borrow_mut();
+    facts.protocol = handshake.protocol();
+    facts.reply = handshake.replied();
 }
 
 /// A phase begins when its turn does, not with each of its bytes: nobody can stretch it.

@@ -14,7 +14,7 @@ use ringway_shared::metrics::UserCells;
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
@@ -24,9 +24,19 @@ const FULL_READS_TO_SPLICE: u8 = 8;
 const SHORT_SPLICES_TO_COPY: u8 = 16;
 const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 
-/// Relays until both directions have ended, or one broke, or the session was cut. `payload` is what the
-/// client sent behind its request.
-pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
+/// What is in hand before the first read.
+#[derive(Default)]
+pub struct Opening {
+    /// What the client sent behind its request.
+    pub payload: Vec<u8>,
+    /// So much of it has gone to the target already, along with the SYN.
+    pub sent: usize,
+    /// What the target sent behind an upstream proxy's answer.
+    pub early: Vec<u8>,
+}
+
+/// Relays until both directions have ended, or one broke, or the session was cut.
+pub async fn relay(core: &Core, session: &Session, target: &Ready, opening: Opening) -> Reason {
     core.sessions.enter(session, Phase::Relay);
     let account = session.account();
     let relay = Relay {
@@ -34,7 +44,7 @@ pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<
         session,
         target,
         user: account.as_ref().map(|account| &account.usage.cells[core.wiring.index]),
-        payload: Cell::new(payload),
+        opening: RefCell::new(opening),
         broken: Cell::new(None),
         one_ended: Cell::new(false),
     };
@@ -50,8 +60,8 @@ struct Relay<'a> {
     session: &'a Session,
     target: &'a Ready,
     user: Option<&'a UserCells>,
-    /// What the client sent behind its request, until the upward direction takes it.
-    payload: Cell<Vec<u8>>,
+    /// Until the directions take it.
+    opening: RefCell<Opening>,
     /// The first failure.
     broken: Cell<Option<Reason>>,
     /// One direction has reached its end.
@@ -131,14 +141,19 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// The client's first bytes may have come with its request: upward they go before all others.
+    /// A sender's first bytes may be in hand already: they go before all others.
     fn begin(self, held: &mut Held) -> Step {
-        let payload = if self.upward { self.relay.payload.take() } else { Vec::new() };
-        if payload.is_empty() {
+        let mut opening = self.relay.opening.borrow_mut();
+        let (bytes, sent) = if self.upward {
+            (std::mem::take(&mut opening.payload), opening.sent)
+        } else {
+            (std::mem::take(&mut opening.early), 0)
+        };
+        if bytes.is_empty() {
             return Step::AwaitSender;
         }
-        self.count(payload.len());
-        *held = Held::Bytes { bytes: payload, sent: 0 };
+        self.count(bytes.len());
+        *held = Held::Bytes { bytes, sent };
         Step::AwaitReceiver
     }
 

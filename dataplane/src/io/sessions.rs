@@ -4,6 +4,7 @@
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
 use crate::io::questions::{Questions, Ticket};
+use crate::policy::clients::Admission;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::account::Account;
@@ -28,6 +29,8 @@ const SCAN_MIN: usize = 1024;
 /// What a connection is doing, which decides its deadline and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for the PROXY protocol header.
+    ProxyHeader,
     Greeting,
     Authentication,
     /// Waiting for a password verifier.
@@ -49,6 +52,7 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 impl Phase {
     fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
+            Phase::ProxyHeader => timeouts.proxy_header,
             Phase::Greeting => timeouts.greeting,
             Phase::Authentication | Phase::Verdict => timeouts.authentication,
             Phase::Request => timeouts.request,
@@ -63,6 +67,7 @@ impl Phase {
 
     fn timeout_reason(self) -> Reason {
         match self {
+            Phase::ProxyHeader => Reason::ProxyHeaderTimeout,
             Phase::Greeting => Reason::GreetingTimeout,
             Phase::Authentication => Reason::AuthTimeout,
             Phase::Verdict => Reason::VerifierBusy,
@@ -77,7 +82,7 @@ impl Phase {
 
     /// Whether the client still has to say something before ringway can act.
     fn is_handshake(self) -> bool {
-        matches!(self, Phase::Greeting | Phase::Authentication | Phase::Request)
+        matches!(self, Phase::ProxyHeader | Phase::Greeting | Phase::Authentication | Phase::Request)
     }
 }
 
@@ -100,6 +105,8 @@ pub struct Facts {
 pub struct Notes {
     /// The name a failed login claimed.
     pub claimed: Option<Box<str>>,
+    /// That failure began a ban.
+    pub banned: bool,
     pub upstream: Option<Arc<str>>,
     pub rule: Option<Arc<str>>,
     pub hint: Option<Box<str>>,
@@ -125,6 +132,10 @@ pub struct Session {
     pub service: Rc<Service>,
     /// Who it is: the socket's peer, or whom the PROXY protocol header names.
     peer: Cell<SocketAddr>,
+    /// Its place among its client's connections, once it has one.
+    pub admission: Cell<Option<Admission>>,
+    /// It is counted among its user's connections.
+    pub in_account: Cell<bool>,
     pub accepted: Instant,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,
@@ -215,9 +226,12 @@ impl Session {
         }
         self.cut.set(Some(reason));
         match self.phase.get() {
-            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Associated | Phase::Farewell => {
-                self.client.shutdown()
-            }
+            Phase::ProxyHeader
+            | Phase::Greeting
+            | Phase::Authentication
+            | Phase::Request
+            | Phase::Associated
+            | Phase::Farewell => self.client.shutdown(),
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {
                 if let Some(ticket) = self.question.get() {
@@ -269,6 +283,8 @@ impl Sessions {
         let session = Rc::new(Session {
             client,
             peer: Cell::new(peer),
+            admission: Cell::new(None),
+            in_account: Cell::new(false),
             accepted: Instant::now(),
             sent_bytes: Cell::new(0),
             received_bytes: Cell::new(0),

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::io::relay;
-use crate::io::request;
+use crate::io::request::{self, Served};
 use crate::io::sessions::Session;
 use crate::rt::{self, Ready};
 use ringway_shared::config::AccessLog;
@@ -18,9 +18,9 @@ pub fn begin(core: &Rc<Core>, client: Ready, peer: SocketAddr) {
     core.cells.opened.add(1);
     core.cells.clients_now.add(1);
     let mut seat = Seat { core: core.clone(), session, key, reason: Reason::Panicked };
-    if !core.has_room_for_client() {
+    if let Err(reason) = received(core, &seat.session) {
         seat.session.client.abort();
-        seat.ends_for(Reason::LimitConnections);
+        seat.ends_for(reason);
         return;
     }
     let counting = core.clone();
@@ -28,6 +28,22 @@ pub fn begin(core: &Rc<Core>, client: Ready, peer: SocketAddr) {
         let reason = serve(&seat.core, &seat.session).await;
         seat.ends_for(reason);
     });
+}
+
+/// Whether the connection may stay. Who must first say whom it stands for is admitted when it has.
+fn received(core: &Core, session: &Session) -> Result<(), Reason> {
+    if !core.has_room_for_client() {
+        return Err(Reason::LimitConnections);
+    }
+    admit(core, session)
+}
+
+/// Counts the connection among its client's, if that may have one more now.
+fn admit(core: &Core, session: &Session) -> Result<(), Reason> {
+    let limits = &session.service.config.socks5.limits;
+    let admission = core.wiring.clients.admit(session.peer().ip(), limits, core.now_ns())?;
+    session.admission.set(Some(admission));
+    Ok(())
 }
 
 /// A connection's place in the table. Its drop is the one end of every connection, a panic's too.
@@ -52,9 +68,15 @@ impl Drop for Seat {
         let cells = &core.cells;
         cells.clients_now.sub(1);
         cells.closed.of(*reason).add(1);
+        if let Some(admission) = session.admission.take() {
+            core.wiring.clients.leave(session.peer().ip(), admission, core.now_ns());
+        }
         cells.session.record(session.accepted.elapsed().as_micros() as u64);
         if let Some(account) = session.account() {
             account.usage.cells[core.wiring.index].closed.add(1);
+            if session.in_account.get() {
+                account.usage.leave();
+            }
         }
         let wanted = session.service.config.log.access != AccessLog::Off || *reason == Reason::AuthFailed;
         if wanted && !core.wiring.recorder.put(record(core, session, *reason)) {
@@ -79,6 +101,7 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
         command: facts.command,
         user: facts.account.map(|account| account.user.name.clone()),
         claimed: notes.claimed,
+        banned: notes.banned,
         target: facts.target,
         address: facts.address,
         upstream: notes.upstream,
@@ -94,12 +117,15 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
     }
 }
 
-async fn serve(core: &Core, session: &Session) -> Reason {
+async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
     match Box::pin(request::establish(core, session)).await {
-        Ok((dialled, payload)) => {
+        Ok(served) => {
             core.cells.handshakes_succeeded.add(1);
-            relay::relay(core, session, &dialled.target, payload).await
+            match served {
+                Served::Tunnel { target, opening } => relay::relay(core, session, &target, opening).await,
+                Served::Association(association) => association.run().await,
+            }
         }
         Err(reason) => {
             core.cells.handshakes_failed.of(reason).add(1);

@@ -16,12 +16,13 @@ mod upward;
 use crate::core::Core;
 use crate::io::sessions::{Phase, Session};
 use crate::policy::datagrams::{Peers, Source};
+use crate::policy::{quota, rate};
 use crate::proto::udp::Reassembly;
 use crate::rt;
 use batch::{Batch, Tally};
 use destinations::Destinations;
 use ringway_shared::account::Account;
-use ringway_shared::config::UserUdp;
+use ringway_shared::config::{Quota, UserUdp};
 use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::Target;
@@ -60,8 +61,8 @@ struct Relay {
     peers: RefCell<Peers>,
     destinations: RefCell<Destinations>,
     reassembly: RefCell<Option<Box<Reassembly>>>,
-    /// A refusal's hint has been noted for the access log: the first is enough.
-    hinted: Cell<bool>,
+    /// A refusal has been noted for the access log: the first is enough.
+    noted: Cell<bool>,
     over: Cell<bool>,
 }
 
@@ -79,7 +80,10 @@ impl Association {
         let udp = &session.service.config.socks5.udp;
         let account = session.account();
         let filter = match account.as_ref().map_or(UserUdp::AsConfigured, |account| account.user.udp) {
-            UserUdp::Off => return Err(Reason::DeniedAcl),
+            UserUdp::Off => {
+                session.facts.borrow_mut().notes().hint = Some("the user's entry says udp: off".into());
+                return Err(Reason::DeniedAcl);
+            }
             UserUdp::AsConfigured => udp.filter,
             UserUdp::Filter(filter) => filter,
         };
@@ -102,7 +106,7 @@ impl Association {
                 peers: RefCell::new(Peers::new(filter)),
                 destinations: RefCell::default(),
                 reassembly: RefCell::default(),
-                hinted: Cell::new(false),
+                noted: Cell::new(false),
                 over: Cell::new(false),
             }),
         })
@@ -206,6 +210,22 @@ impl Relay {
         }
         self.settle(direction, &tally);
         outcome
+    }
+
+    /// Takes a datagram's bytes out of what the user may move.
+    fn admit(&self, direction: Direction, payload: &[u8]) -> Result<(), Dropped> {
+        let Some(Account { user, usage }) = &self.account else { return Ok(()) };
+        let (rate, due_ns) = match direction {
+            Direction::Up => (user.rate_up, &usage.up_due_ns),
+            Direction::Down => (user.rate_down, &usage.down_due_ns),
+        };
+        let in_time =
+            |rate| rate::try_take(due_ns, rate, rate::DATAGRAM_BURST_NS, payload.len(), self.core.now_ns());
+        if !rate.is_none_or(in_time) {
+            return Err(Dropped::RateLimited);
+        }
+        let is_left = |quota: Quota| quota::try_take(&usage.quota_used, quota.bytes, payload.len());
+        if user.quota.is_none_or(is_left) { Ok(()) } else { Err(Dropped::QuotaExhausted) }
     }
 
     /// Enters what was sent into the books.

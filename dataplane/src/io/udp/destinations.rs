@@ -3,13 +3,16 @@
 
 use super::Relay;
 use crate::io::dial::egress::local_address_towards;
-use crate::io::questions::{Questions, Reply as Answer, Ticket};
+use crate::io::questions::{Questions, Reply, Ticket};
+use crate::io::route::{self, Refusal};
 use crate::policy::preference;
 use crate::policy::recent::Recent;
-use crate::policy::targets::{Facts, Permit, Verdict};
+use crate::policy::targets::Permit;
 use crate::proto::udp;
+use ringway_shared::config::Via;
 use ringway_shared::datagram::Drop as Dropped;
-use ringway_shared::session::{Host, Target};
+use ringway_shared::reason::Reason;
+use ringway_shared::session::{Command, Host, Target};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
@@ -155,36 +158,47 @@ impl Relay {
         let answer = question.await;
         core.cells.dns.record(begun.elapsed().as_micros() as u64);
         match answer {
-            Some(Answer::Resolved(Ok(addresses))) => Ok(addresses),
+            Some(Reply::Resolved(Ok(addresses))) => Ok(addresses),
             _ => Err(Dropped::NameLookup),
         }
     }
 
     /// Judges a target's addresses, chooses among those permitted, and remembers the verdict.
     fn decide(&self, address: &[u8], target: &Target, addresses: &[IpAddr]) -> Result<SocketAddr, Dropped> {
-        let verdict = self.permitted(addresses, target.port).and_then(|permits| self.choose(&permits));
+        let verdict = self.permitted(target, addresses).and_then(|permits| self.choose(&permits));
         let remembered = Remembered { verdict, tick: self.core.sessions.now_tick() };
         self.destinations.borrow_mut().verdicts.put(address.into(), remembered);
         verdict
     }
 
-    /// Every address that may be sent to; refused if none may.
-    fn permitted(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<Permit>, Dropped> {
+    /// Every address that may be sent to; refused if none may. The first refusal is noted for the access log.
+    fn permitted(&self, target: &Target, addresses: &[IpAddr]) -> Result<Vec<Permit>, Dropped> {
         let mut permits = Vec::with_capacity(addresses.len());
         for ip in addresses {
-            let address = SocketAddr::new(ip.to_canonical(), port);
-            let own = self.core.wiring.own.contains(address);
-            match self.session.service.targets.judge(Facts { address, own }) {
-                Verdict::Allow(permit) => permits.push(permit),
-                Verdict::Deny(denial) if self.hinted.replace(true) => drop(denial),
-                Verdict::Deny(denial) => {
-                    let mut facts = self.session.facts.borrow_mut();
-                    facts.address = Some(address);
-                    facts.notes().hint = Some(denial.hint);
-                }
+            let address = SocketAddr::new(ip.to_canonical(), target.port);
+            match self.judge(&target.host, address) {
+                Ok(permit) => permits.push(permit),
+                Err(_) if self.noted.replace(true) => {}
+                Err(refusal) => drop(route::note(&self.session, Some(address), refusal)),
             }
         }
         if permits.is_empty() { Err(Dropped::DeniedTarget) } else { Ok(permits) }
+    }
+
+    fn judge(&self, host: &Host, address: SocketAddr) -> Result<Permit, Refusal> {
+        let judgement = route::judge(&self.core, &self.session, Command::UdpAssociate, host, address)?;
+        match judgement.via {
+            Via::Direct => Ok(judgement.permit),
+            // What must go through an upstream proxy must not go round it.
+            Via::Group(group) => Err(Refusal {
+                reason: Reason::DeniedAcl,
+                rule: judgement.rule,
+                hint: format!(
+                    "datagrams go direct only, not through {group}: give them a rule with via: direct"
+                )
+                .into(),
+            }),
+        }
     }
 
     /// The first address in the configured order that this host has a route to. Nothing on the way would tell that

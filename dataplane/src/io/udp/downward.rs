@@ -1,7 +1,7 @@
 //! From the peers back to the client.
 
-use super::Relay;
 use super::batch::{Incoming, Outgoing, Tally};
+use super::{Direction, Relay};
 use crate::proto::udp::Header;
 use ringway_shared::datagram::Drop as Dropped;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ impl Relay {
                 _ => self.judge_peer(from),
             };
             last = Some((from, judged));
-            match judged {
+            match judged.and_then(|way| self.admit(Direction::Down, payload).map(|()| way)) {
                 Ok((client, header)) => {
                     outgoing.push((&self.client_side, client), header.bytes(), payload, tally);
                 }

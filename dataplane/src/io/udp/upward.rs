@@ -105,6 +105,7 @@ impl Upward<'_, '_> {
 
     fn send(&mut self, destination: SocketAddr, payload: &[u8]) -> Result<(), Dropped> {
         let socket = self.relay.outside(destination.is_ipv6())?;
+        self.relay.admit(Direction::Up, payload)?;
         self.relay.peers.borrow_mut().note(destination);
         self.outgoing.push((socket, destination), &[], payload, self.tally);
         Ok(())
