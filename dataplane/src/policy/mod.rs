@@ -1,6 +1,12 @@
 //! Verdicts: facts in, a verdict out. Law: never acts.
 //!
-//! `targets` judges where a client may go, `auth` who it is.
+//! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
+//! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move.
 
+pub mod acl;
 pub mod auth;
+pub mod clients;
+pub mod preference;
+pub mod quota;
+pub mod rate;
 pub mod targets;

@@ -278,7 +278,7 @@ mod tests {
         for line in [
             "[0].name: means \"through no proxy\"",
             "[0].address: \"192.0.2.1\" has no port",
-            "[1]: unknown field; did you mean",
+            "may stand here; did you mean \"password_file\"?",
             "[1].name: \"a b\" may hold letters, digits",
             "[2].username: needs a password: add password_file or password_env",
             "[3].password_env: needs a username",

@@ -325,7 +325,7 @@ mod tests {
             "[1].action: \"dney\" is not one of allow, deny; did you mean \"deny\"?",
             "[1].ports[0]: \"9-1\" begins above its end: write 1-9",
             "[1].hours: \"8-9\" is not a span of hours",
-            "[2]: unknown field; did you mean \"users\"?",
+            "may stand here; did you mean \"users\"?",
             "[2].from: is an empty list: leave it out to match everything",
             "[2].via: leads nowhere in a rule that denies",
             "[3].commands[0]: \"ping\" is not one of",

@@ -1,0 +1,106 @@
+//! One request, from the client's first byte to the answer that says its connection stands.
+
+use crate::core::Core;
+use crate::io::conversation::{answer, converse, farewell, handshake, note_reply};
+use crate::io::dial::{self, Dialled, Order};
+use crate::io::route::{self, Route};
+use crate::io::sessions::Session;
+use crate::proto::handshake::{Handshake, Request};
+use ringway_shared::account::Account;
+use ringway_shared::reason::Reason;
+use ringway_shared::session::Command;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A connection that stands: what the client is served with.
+pub struct Tunnel {
+    pub dialled: Dialled,
+    /// What came from the client behind its request and has not gone yet.
+    pub payload: Vec<u8>,
+}
+
+/// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
+pub async fn establish(core: &Core, session: &Session) -> Result<Tunnel, Reason> {
+    let mut handshake = handshake(session);
+    let outcome = match converse(core, session, &mut handshake).await {
+        Ok(request) => {
+            note_request(core, session, &handshake, &request);
+            let fulfilled = fulfil(core, session, &mut handshake, &request).await;
+            if let Err(reason) = &fulfilled {
+                // Nobody is left to hear it if this fails too.
+                let _ = answer(session, &mut handshake, Err(*reason)).await;
+            }
+            fulfilled
+        }
+        Err(reason) => Err(reason),
+    };
+    note_reply(session, &handshake);
+    if let Err(reason) = &outcome {
+        farewell(core, session, *reason).await;
+    }
+    outcome
+}
+
+fn note_request(core: &Core, session: &Session, handshake: &Handshake, request: &Request) {
+    let mut facts = session.facts.borrow_mut();
+    facts.phases.handshake = Some(session.accepted.elapsed());
+    facts.command = Some(request.command);
+    facts.target = Some(request.target.clone());
+    if let Some(protocol) = handshake.protocol() {
+        core.cells.requests.of(protocol, request.command).add(1);
+    }
+}
+
+/// Does what the request asks and says so, up to the success reply.
+async fn fulfil(
+    core: &Core,
+    session: &Session,
+    handshake: &mut Handshake,
+    request: &Request,
+) -> Result<Tunnel, Reason> {
+    enter_account(session)?;
+    match request.command {
+        Command::Connect => connect(core, session, handshake, request).await,
+        Command::Bind | Command::UdpAssociate => Err(Reason::CommandNotSupported),
+    }
+}
+
+async fn connect(
+    core: &Core,
+    session: &Session,
+    handshake: &mut Handshake,
+    request: &Request,
+) -> Result<Tunnel, Reason> {
+    let target = &request.target;
+    let route = route::route(core, session, request.command, target).await?;
+    let mut payload = handshake.take_payload();
+    let dialled = match &route {
+        Route::Direct(permits) => {
+            dial::dial(core, session, Order { target, permits, payload: &payload }).await?
+        }
+        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+    };
+    payload.drain(..dialled.sent);
+    // More of it may have come meanwhile.
+    payload.extend(handshake.take_payload());
+    match answer(session, handshake, Ok(dialled.bound)).await {
+        Ok(()) => Ok(Tunnel { dialled, payload }),
+        Err(reason) => {
+            dialled.target.abort();
+            Err(reason)
+        }
+    }
+}
+
+/// Counts the connection among its user's, if the user may have one more and has quota left.
+fn enter_account(session: &Session) -> Result<(), Reason> {
+    let Some(Account { user, usage }) = session.account() else { return Ok(()) };
+    if user.quota.is_some_and(|quota| usage.quota_used.load(Relaxed) >= quota.bytes) {
+        return Err(Reason::QuotaExhausted);
+    }
+    let most = user.connections.or(session.service.config.socks5.limits.connections_per_user);
+    if !usage.enter(most.map_or(u64::MAX, u64::from)) {
+        return Err(Reason::LimitUserConnections);
+    }
+    session.in_account.set(true);
+    Ok(())
+}
