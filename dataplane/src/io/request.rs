@@ -18,11 +18,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// What the client is served with.
 pub enum Served {
     /// A connection that stands.
-    Tunnel {
-        target: Rc<Ready>,
-        opening: Opening,
-    },
-    Association(Association),
+    Tunnel { target: Rc<Ready>, opening: Option<Box<Opening>> },
+    /// Boxed, so that a tunnel does not carry its room.
+    Association(Box<Association>),
 }
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
@@ -70,7 +68,7 @@ async fn fulfil(
         Command::UdpAssociate => {
             let association = Association::open(core, session, &request.target)?;
             answer(session, handshake, Ok(association.advertised)).await?;
-            Ok(Served::Association(association))
+            Ok(Served::Association(Box::new(association)))
         }
         Command::Bind => Err(Reason::CommandNotSupported),
     }
@@ -92,7 +90,7 @@ async fn connect(
         Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
     };
     match answer(session, handshake, Ok(told)).await {
-        Ok(()) => Ok(Served::Tunnel { target, opening: Opening { payload, sent, early } }),
+        Ok(()) => Ok(Served::Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
             target.abort();
             Err(reason)

@@ -124,7 +124,8 @@ async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
             core.cells.handshakes_succeeded.add(1);
             match served {
                 Served::Tunnel { target, opening } => relay::relay(core, session, &target, opening).await,
-                Served::Association(association) => association.run().await,
+                // Boxed for the same reason.
+                Served::Association(association) => Box::pin(association.run()).await,
             }
         }
         Err(reason) => {

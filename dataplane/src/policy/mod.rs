@@ -2,9 +2,10 @@
 //!
 //! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
 //! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move,
-//! `datagrams` who may use its UDP association.
+//! `allowance` what both leave to one connection, `datagrams` who may use its UDP association.
 
 pub mod acl;
+pub mod allowance;
 pub mod auth;
 pub mod clients;
 pub mod datagrams;
