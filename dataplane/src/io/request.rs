@@ -1,6 +1,7 @@
 //! One request, from the client's first byte to the answer that says its connection stands.
 
 use crate::core::Core;
+use crate::io::bind::Listening;
 use crate::io::conversation::{answer, converse, farewell, handshake, note_reply};
 use crate::io::dial::{self, Dialled, Order};
 use crate::io::relay::Opening;
@@ -62,7 +63,8 @@ async fn fulfil(
     enter_account(session)?;
     match request.command {
         Command::Connect => connect(core, session, handshake, request).await,
-        Command::Bind | Command::UdpAssociate => Err(Reason::CommandNotSupported),
+        Command::Bind => bind(core, session, handshake, request).await,
+        Command::UdpAssociate => Err(Reason::CommandNotSupported),
     }
 }
 
@@ -83,6 +85,27 @@ async fn connect(
     };
     match answer(session, handshake, Ok(told)).await {
         Ok(()) => Ok(Tunnel { target, opening: Opening { payload, sent, early } }),
+        Err(reason) => {
+            target.abort();
+            Err(reason)
+        }
+    }
+}
+
+async fn bind(
+    core: &Core,
+    session: &Session,
+    handshake: &mut Handshake,
+    request: &Request,
+) -> Result<Tunnel, Reason> {
+    let listening = Listening::open(core, session, &request.target).await?;
+    answer(session, handshake, Ok(listening.address())).await?;
+    let Dialled { target, told, .. } = listening.accept(core, session).await?;
+    match answer(session, handshake, Ok(told)).await {
+        Ok(()) => {
+            let opening = Opening { payload: handshake.take_payload(), ..Opening::default() };
+            Ok(Tunnel { target, opening })
+        }
         Err(reason) => {
             target.abort();
             Err(reason)
