@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tells local time. It changes once a minute, and is worked out no more often than that.
+#[derive(Clone)]
 pub struct LocalClock {
     zone: TimeZone,
     /// The latest answer, and the minute of the Unix epoch it was for.

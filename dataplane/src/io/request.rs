@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A connection that stands: what the client is served with.
 pub struct Tunnel {
     pub target: Rc<Ready>,
-    pub opening: Opening,
+    pub opening: Option<Box<Opening>>,
 }
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
@@ -84,7 +84,7 @@ async fn connect(
         Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
     };
     match answer(session, handshake, Ok(told)).await {
-        Ok(()) => Ok(Tunnel { target, opening: Opening { payload, sent, early } }),
+        Ok(()) => Ok(Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
             target.abort();
             Err(reason)

@@ -1,9 +1,11 @@
 //! Verdicts: facts in, a verdict out. Law: never acts.
 //!
 //! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
-//! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move.
+//! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move,
+//! `allowance` what both leave to one connection.
 
 pub mod acl;
+pub mod allowance;
 pub mod auth;
 pub mod clients;
 pub mod preference;
