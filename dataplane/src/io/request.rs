@@ -11,7 +11,7 @@ use crate::proto::handshake::{Handshake, Request};
 use crate::rt::Ready;
 use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::Command;
+use ringway_shared::session::{Command, Target};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -61,28 +61,17 @@ async fn fulfil(
     request: &Request,
 ) -> Result<Tunnel, Reason> {
     enter_account(session)?;
-    match request.command {
-        Command::Connect => connect(core, session, handshake, request).await,
-        Command::Bind => bind(core, session, handshake, request).await,
-        Command::UdpAssociate => Err(Reason::CommandNotSupported),
-    }
-}
-
-async fn connect(
-    core: &Core,
-    session: &Session,
-    handshake: &mut Handshake,
-    request: &Request,
-) -> Result<Tunnel, Reason> {
-    let target = &request.target;
-    let route = route::route(core, session, request.command, target).await?;
     let payload = handshake.take_payload();
-    let Dialled { target, told, sent, early } = match &route {
-        Route::Direct(permits) => {
-            dial::dial(core, session, Order { target, permits, payload: &payload }).await?
+    let dialled = match request.command {
+        Command::Connect => connect(core, session, &request.target, &payload).await?,
+        Command::Bind => {
+            let listening = Listening::open(core, session, &request.target).await?;
+            answer(session, handshake, Ok(listening.address())).await?;
+            listening.accept(core, session).await?
         }
-        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+        Command::UdpAssociate => return Err(Reason::CommandNotSupported),
     };
+    let Dialled { target, told, sent, early } = dialled;
     match answer(session, handshake, Ok(told)).await {
         Ok(()) => Ok(Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
@@ -92,25 +81,13 @@ async fn connect(
     }
 }
 
-async fn bind(
-    core: &Core,
-    session: &Session,
-    handshake: &mut Handshake,
-    request: &Request,
-) -> Result<Tunnel, Reason> {
-    let listening = Listening::open(core, session, &request.target).await?;
-    answer(session, handshake, Ok(listening.address())).await?;
-    let Dialled { target, told, .. } = listening.accept(core, session).await?;
-    match answer(session, handshake, Ok(told)).await {
-        Ok(()) => {
-            let opening = Opening { payload: handshake.take_payload(), ..Opening::default() };
-            Ok(Tunnel { target, opening })
-        }
-        Err(reason) => {
-            target.abort();
-            Err(reason)
-        }
-    }
+async fn connect(core: &Core, session: &Session, target: &Target, payload: &[u8]) -> Result<Dialled, Reason> {
+    let route = route::route(core, session, Command::Connect, target).await?;
+    let permits = match &route {
+        Route::Direct(permits) => permits,
+        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+    };
+    dial::dial(core, session, Order { target, permits, payload }).await
 }
 
 /// Counts the connection among its user's, if the user may have one more and has quota left.
