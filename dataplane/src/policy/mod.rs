@@ -2,7 +2,7 @@
 //!
 //! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
 //! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move,
-//! `allowance` what both leave to one connection.
+//! `allowance` what both leave to one connection, `upstreams` which proxy it goes through.
 
 pub mod acl;
 pub mod allowance;
@@ -12,3 +12,4 @@ pub mod preference;
 pub mod quota;
 pub mod rate;
 pub mod targets;
+pub mod upstreams;
