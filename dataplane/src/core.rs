@@ -9,6 +9,7 @@ use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
+use crate::io::udp;
 use crate::io::verify::Remembered;
 use crate::policy::acl::LocalTime;
 use crate::policy::clients::Clients;
@@ -68,6 +69,8 @@ pub struct Core {
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
+    /// What the datagrams of UDP associations pass through.
+    pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
 }
 
@@ -84,6 +87,7 @@ impl Core {
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
             cells,
             wiring,

@@ -2,9 +2,9 @@
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
-//! asked on the way (through `questions` and `inbox`), `dial` connects, `bind` awaits a
-//! connection, `relay` moves its bytes, through
-//! `pipes` where there are many, and `records` tells of its end. `local_time` is the clock of rules with hours.
+//! asked on the way (through `questions` and `inbox`), `dial` connects, `bind` awaits a connection, `relay` moves
+//! its bytes, through `pipes` where there are many, `udp` its datagrams, and `records` tells of its end.
+//! `local_time` is the clock of rules with hours.
 
 pub mod bind;
 pub mod conversation;
@@ -24,6 +24,7 @@ pub mod resolve;
 pub mod route;
 pub mod sessions;
 pub mod socks;
+pub mod udp;
 pub mod verify;
 
 /// A helper thread's bounded queue is full. The asker counts it and answers its client at once.

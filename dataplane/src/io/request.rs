@@ -7,6 +7,7 @@ use crate::io::dial::{self, Dialled, Order};
 use crate::io::relay::Opening;
 use crate::io::route::{self, Route};
 use crate::io::sessions::Session;
+use crate::io::udp::Association;
 use crate::proto::handshake::{Handshake, Request};
 use crate::rt::Ready;
 use ringway_shared::account::Account;
@@ -15,14 +16,16 @@ use ringway_shared::session::{Command, Target};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A connection that stands: what the client is served with.
-pub struct Tunnel {
-    pub target: Rc<Ready>,
-    pub opening: Option<Box<Opening>>,
+/// What the client is served with.
+pub enum Served {
+    /// A connection that stands.
+    Tunnel { target: Rc<Ready>, opening: Option<Box<Opening>> },
+    /// Boxed, so that a tunnel does not carry its room.
+    Association(Box<Association>),
 }
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
-pub async fn establish(core: &Core, session: &Session) -> Result<Tunnel, Reason> {
+pub async fn establish(core: &Rc<Core>, session: &Rc<Session>) -> Result<Served, Reason> {
     let mut handshake = handshake(session);
     let outcome = match converse(core, session, &mut handshake).await {
         Ok(request) => {
@@ -55,11 +58,11 @@ fn note_request(core: &Core, session: &Session, handshake: &Handshake, request: 
 
 /// Does what the request asks and says so, up to the success reply.
 async fn fulfil(
-    core: &Core,
-    session: &Session,
+    core: &Rc<Core>,
+    session: &Rc<Session>,
     handshake: &mut Handshake,
     request: &Request,
-) -> Result<Tunnel, Reason> {
+) -> Result<Served, Reason> {
     enter_account(session)?;
     let payload = handshake.take_payload();
     let dialled = match request.command {
@@ -69,11 +72,15 @@ async fn fulfil(
             answer(session, handshake, Ok(listening.address())).await?;
             listening.accept(core, session).await?
         }
-        Command::UdpAssociate => return Err(Reason::CommandNotSupported),
+        Command::UdpAssociate => {
+            let association = Association::open(core, session, &request.target)?;
+            answer(session, handshake, Ok(association.advertised)).await?;
+            return Ok(Served::Association(Box::new(association)));
+        }
     };
     let Dialled { target, told, sent, early } = dialled;
     match answer(session, handshake, Ok(told)).await {
-        Ok(()) => Ok(Tunnel { target, opening: Opening::of(payload, sent, early) }),
+        Ok(()) => Ok(Served::Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
             target.abort();
             Err(reason)

@@ -42,6 +42,8 @@ pub enum Phase {
     AwaitPeer,
     Relay,
     HalfClosed,
+    /// Its UDP association lives as long as it does.
+    Associated,
     /// Told that it failed; waiting for its end of stream so that the reply is not lost to a reset.
     Farewell,
 }
@@ -61,6 +63,7 @@ impl Phase {
             Phase::AwaitPeer => timeouts.bind,
             Phase::Relay => timeouts.idle,
             Phase::HalfClosed => timeouts.half_closed,
+            Phase::Associated => timeouts.udp_idle,
             Phase::Farewell => FAREWELL_LIMIT,
         }
     }
@@ -77,6 +80,7 @@ impl Phase {
             Phase::AwaitPeer => Reason::BindTimeout,
             Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
             Phase::HalfClosed => Reason::HalfClosedTimeout,
+            Phase::Associated => Reason::UdpIdleTimeout,
         }
     }
 
@@ -230,6 +234,7 @@ impl Session {
             | Phase::Greeting
             | Phase::Authentication
             | Phase::Request
+            | Phase::Associated
             | Phase::Farewell => self.client.shutdown(),
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {

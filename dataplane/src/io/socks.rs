@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::io::relay;
-use crate::io::request::{self, Tunnel};
+use crate::io::request::{self, Served};
 use crate::io::sessions::Session;
 use crate::rt::{self, Ready};
 use ringway_shared::config::AccessLog;
@@ -117,12 +117,16 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
     }
 }
 
-async fn serve(core: &Core, session: &Session) -> Reason {
+async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
     match Box::pin(request::establish(core, session)).await {
-        Ok(Tunnel { target, opening }) => {
+        Ok(served) => {
             core.cells.handshakes_succeeded.add(1);
-            relay::relay(core, session, &target, opening).await
+            match served {
+                Served::Tunnel { target, opening } => relay::relay(core, session, &target, opening).await,
+                // Boxed for the same reason.
+                Served::Association(association) => Box::pin(association.run()).await,
+            }
         }
         Err(reason) => {
             core.cells.handshakes_failed.of(reason).add(1);

@@ -37,7 +37,8 @@ impl Upstreams {
     #[must_use]
     pub fn new(config: &config::Upstream, before: Option<&Upstreams>) -> Upstreams {
         let upstream = |proxy: &UpstreamProxy| {
-            let known = before.and_then(|before| before.proxies.iter().find(|old| old.proxy.name == proxy.name));
+            let known =
+                before.and_then(|before| before.proxies.iter().find(|old| old.proxy.name == proxy.name));
             let usage = known.map_or_else(Arc::default, |old| old.usage.clone());
             // Elsewhere it is another server, whose failures are none of this one's.
             if known.is_some_and(|old| (&old.proxy.host, old.proxy.port) != (&proxy.host, proxy.port)) {
