@@ -2,10 +2,12 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ringway_dataplane::io::inbox::{Mail, inbox};
-use ringway_dataplane::proto::socks5::{Auth, Event, Handshake, Reply, UNBOUND};
+use ringway_dataplane::proto::handshake::{Auth, Demands, Event, Handshake, UNBOUND};
 use ringway_shared::command::Command;
+use ringway_shared::config::{Commands, Protocols};
 use ringway_shared::histogram::Histogram;
 use ringway_shared::metrics::Cells;
+use ringway_shared::session::Protocol;
 
 /// Done per sample, so that reading the clock is lost in it.
 const OPERATIONS: u64 = 1_000;
@@ -68,14 +70,16 @@ fn handshake(bencher: Bencher, target: &str) {
         "ipv4" => &[5, 1, 0, 1, 192, 0, 2, 1, 0, 80],
         _ => b"\x05\x01\x00\x03\x0bexample.com\x00\x50",
     };
+    let protocols = Protocol::ALL.into_iter().fold(Protocols::default(), Protocols::with);
+    let demands = Demands { auth: Auth::None, protocols, commands: Commands::all() };
     bencher.bench_local(|| {
-        let mut handshake = Handshake::new(Auth::None);
+        let mut handshake = Handshake::new(demands);
         handshake.receive(&[5, 1, 0]);
         assert!(handshake.poll().is_none());
         black_box(handshake.take_output());
         handshake.receive(black_box(request));
         assert!(matches!(handshake.poll(), Some(Event::Request(_))));
-        handshake.reply(Reply::Succeeded, UNBOUND);
+        handshake.answer(Ok(UNBOUND));
         black_box(handshake.take_output())
     });
 }

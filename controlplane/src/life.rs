@@ -64,8 +64,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let listeners = server::bind(&config.control.listen)?;
     let control_addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
-    let users = config.socks5.users.as_ref().map_or(0, |users| users.entries.len());
-    let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::for_users(users))).collect();
+    let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
     let plan = Plan {
         config: config.clone(),
@@ -78,7 +77,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     for notice in workers.notices() {
         tracing::warn!("{notice}");
     }
-    let observer = Observer::new(Subject { config: config.clone(), cells: cells.clone(), epoch });
+    let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));

@@ -3,7 +3,7 @@
 //! Nobody ever waits for the log. A line goes into a bounded queue; the control plane writes to standard
 //! error only what it takes at once. A sink that stays blocked costs lines, which are counted, and nothing else.
 
-use ringway_shared::config::{Log, LogFormat, LogLevel};
+use ringway_shared::config::{AccessLog, Log, LogFormat, LogLevel};
 use ringway_shared::session::SessionEnd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
@@ -61,7 +61,7 @@ pub fn begin(log: &Log) -> Sink {
         .with_target("hickory_resolver", LevelFilter::ERROR)
         .with_target("hickory_net", LevelFilter::ERROR)
         .with_target("hickory_proto", LevelFilter::ERROR)
-        .with_target(ACCESS, if log.access { LevelFilter::INFO } else { LevelFilter::OFF });
+        .with_target(ACCESS, if log.access == AccessLog::Off { LevelFilter::OFF } else { LevelFilter::INFO });
     let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second subscriber (in tests) is refused; the first one stays.
@@ -102,7 +102,7 @@ pub fn access(end: &SessionEnd) {
         sent = end.sent_bytes,
         received = end.received_bytes,
         duration_ms = milliseconds(end.duration),
-        connect_ms = end.connect.map(milliseconds),
+        connect_ms = end.phases.connect.map(milliseconds),
         reply = end.reply,
         reason = %end.reason.label(),
         hint = end.hint.as_deref(),
@@ -238,7 +238,7 @@ impl io::Write for Queue {
 mod tests {
     use super::*;
     use ringway_shared::reason::Reason;
-    use ringway_shared::session::{Host, Target};
+    use ringway_shared::session::{Host, Phases, Target};
 
     fn queue() -> (Queue, Sink) {
         let (sender, lines) = channel(QUEUE_LINES_MAX);
@@ -252,6 +252,13 @@ mod tests {
             worker: 1,
             accepted_at_ms: 0,
             client: ([127, 0, 0, 1], 40_000).into(),
+            protocol: None,
+            command: None,
+            claimed: None,
+            banned: false,
+            upstream: None,
+            errno: None,
+            rule: None,
             user: Some("al\nice".into()),
             target: Some(Target { host: Host::Name("example.org".into()), port: 80 }),
             address: Some(([169, 254, 169, 254], 80).into()),
@@ -260,7 +267,7 @@ mod tests {
             hint: Some("name metadata in socks5.allow_targets".into()),
             sent_bytes: 1,
             received_bytes: 2,
-            connect: None,
+            phases: Phases::default(),
             duration: Duration::from_micros(1_234_567),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::system::{Host, HostFacts, thread_cpu};
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::Config;
+use ringway_shared::account::Account;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::reason::Reason;
@@ -14,7 +14,6 @@ const FOLDED_FIGURES: u8 = 2;
 
 /// What does not change while the process runs.
 pub struct Subject {
-    pub config: Arc<Config>,
     /// One for each worker.
     pub cells: Vec<Arc<Cells>>,
     /// Heartbeats count from here.
@@ -106,7 +105,7 @@ impl Observer {
     }
 
     /// Reads everything now. `state` tells how worker `i` is doing.
-    pub fn look(&mut self, state: impl Fn(usize) -> WorkerState) -> Snapshot {
+    pub fn look(&mut self, accounts: &[Account], state: impl Fn(usize) -> WorkerState) -> Snapshot {
         let at = Instant::now();
         let cells = &self.subject.cells;
         let sum = |value: fn(&Cells) -> u64| cells.iter().map(|cells| value(cells)).sum::<u64>();
@@ -136,7 +135,7 @@ impl Observer {
             dns: merge(cells, |c| &c.dns),
             session: merge(cells, |c| &c.session),
             loop_lag: merge(cells, |c| &c.loop_lag),
-            users: self.user_rows(),
+            users: accounts.iter().map(user_row).collect(),
             host: self.host.facts(at),
         }
     }
@@ -169,22 +168,17 @@ impl Observer {
         });
         rows.collect()
     }
+}
 
-    fn user_rows(&self) -> Vec<UserRow> {
-        let Some(users) = &self.subject.config.socks5.users else { return Vec::new() };
-        let rows = users.entries.iter().enumerate().map(|(index, user)| {
-            let cells = || self.subject.cells.iter().filter_map(move |cells| cells.users.get(index));
-            // As with all connections: `closed` first, so that active is never negative.
-            let closed: u64 = cells().map(|user| user.closed.get()).sum();
-            let opened: u64 = cells().map(|user| user.opened.get()).sum();
-            UserRow {
-                name: user.name.clone(),
-                active: opened.saturating_sub(closed),
-                sent_bytes: cells().map(|user| user.sent_bytes.get()).sum(),
-                received_bytes: cells().map(|user| user.received_bytes.get()).sum(),
-            }
-        });
-        rows.collect()
+fn user_row(account: &Account) -> UserRow {
+    let usage = &account.usage;
+    // As with all connections: `closed` first, so that active is never negative.
+    let closed = usage.sum(|cells| cells.closed.get());
+    UserRow {
+        name: account.user.name.clone(),
+        active: usage.sum(|cells| cells.opened.get()).saturating_sub(closed),
+        sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
+        received_bytes: usage.sum(|cells| cells.received_bytes.get()),
     }
 }
 

@@ -30,10 +30,11 @@ pub fn state(
         connections_max: config.control.connections_max,
         effective,
     };
-    let (asking, telling) = (workers.clone(), workers.clone());
+    let (asking, counting, telling) = (workers.clone(), workers.clone(), workers.clone());
     let staff = Staff {
         count: config.workers.count,
         state: Box::new(move |worker| asking.state(worker)),
+        accounts: Box::new(move || counting.accounts()),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
     };
     State::new(facts, staff, meter(log_lines_dropped), observer)

@@ -1,5 +1,6 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
+use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
@@ -7,47 +8,43 @@ use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
-use crate::io::verify::{Remembered, Verifier};
-use crate::policy::auth::Directory;
-use crate::policy::targets::Targets;
+use crate::io::verify::Remembered;
+use crate::policy::acl::LocalTime;
+use crate::policy::clients::Clients;
 use crate::rt::Ready;
-use ringway_shared::config::Config;
+use crate::service::Service;
+use ringway_shared::config;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
 pub struct Wiring {
     pub index: usize,
-    pub config: Arc<Config>,
+    /// How bytes are moved: read at the start alone.
+    pub relay: config::Relay,
     /// All workers' cells; `cells[index]` is this core's own.
     pub cells: Arc<[Arc<Cells>]>,
     /// All workers' inboxes.
     pub outboxes: Arc<[Outbox]>,
     pub own: Arc<Own>,
-    pub targets: Arc<Targets>,
-    /// With `socks5.auth: password`: the users, and who verifies their hashes.
-    pub passwords: Option<(Arc<Directory>, Verifier)>,
+    /// What is known of client addresses, over all workers.
+    pub clients: Arc<Clients>,
+    /// The process's epoch, which heartbeats, rates and bans count from.
+    pub epoch: Instant,
     pub resolver: Resolver,
     pub recorder: Recorder,
-    /// Client connections at once, over all workers.
-    pub connections_max: u64,
+    /// What the first connections are served under.
+    pub service: Service,
     /// Sockets of clients and targets at once, over all workers: the descriptors that nothing else needs. Beyond
     /// it clients would take the control port's.
     pub sockets_max: u64,
     /// Pipes this core may make.
     pub pipes_max: usize,
-}
-
-/// What one core needs to tell users apart.
-pub struct Login {
-    pub directory: Arc<Directory>,
-    pub verifier: Verifier,
-    /// Hashed passwords verified here not long ago.
-    pub remembered: RefCell<Remembered>,
 }
 
 /// Bytes of the scratch buffer: the most that a copying direction holds for a slow receiver.
@@ -56,11 +53,15 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// One core's state.
 pub struct Core {
     pub wiring: Wiring,
+    /// What new connections are served under.
+    service: RefCell<Rc<Service>>,
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
-    /// `None`: nobody has to say who they are.
-    pub login: Option<Login>,
+    /// Which of a name's addresses stood last.
+    pub winners: RefCell<Winners>,
+    /// Hashed passwords verified here not long ago.
+    pub remembered: RefCell<Remembered>,
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
@@ -70,21 +71,38 @@ pub struct Core {
 impl Core {
     /// Errors: the kernel gave no random bytes for the memory of verified passwords.
     pub fn new(wiring: Wiring) -> io::Result<Rc<Core>> {
-        let login = wiring.passwords.clone().map(|(directory, verifier)| {
-            Remembered::new().map(|memory| Login { directory, verifier, remembered: RefCell::new(memory) })
-        });
         let cells = wiring.cells[wiring.index].clone();
-        let socks5 = &wiring.config.socks5;
         Ok(Rc::new(Core {
-            sessions: Sessions::new(socks5.timeouts.clone()),
+            service: RefCell::new(Rc::new(wiring.service.clone())),
+            sessions: Sessions::default(),
             questions: Questions::default(),
-            login: login.transpose()?,
-            pipes: PipePool::new(wiring.pipes_max, socks5.relay.pipe_bytes, cells.clone()),
+            winners: RefCell::default(),
+            remembered: RefCell::new(Remembered::new()?),
+            pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             draining: Cell::new(false),
             cells,
             wiring,
         }))
+    }
+
+    /// What a connection accepted now is served under.
+    #[must_use]
+    pub fn service(&self) -> Rc<Service> {
+        self.service.borrow().clone()
+    }
+
+    /// From now on connections are served under `service`; those of users it does not know are cut.
+    pub fn serve_under(&self, service: Service) {
+        let service = Rc::new(service);
+        self.sessions.cut_strangers(&service, &self.questions);
+        self.service.replace(service);
+    }
+
+    /// Nanoseconds since the process's epoch: the clock of rates and bans.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.wiring.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Where the answer to a question of this core goes.
@@ -97,7 +115,7 @@ impl Core {
     #[must_use]
     pub fn has_room_for_client(&self) -> bool {
         let connections: u64 = self.wiring.cells.iter().map(|cells| cells.clients_now.get()).sum();
-        connections <= self.wiring.connections_max && self.has_room_for_socket()
+        connections <= self.service.borrow().connections_max && self.has_room_for_socket()
     }
 
     /// Whether the descriptor budget has room for the sockets counted now.

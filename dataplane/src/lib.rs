@@ -1,7 +1,7 @@
 //! The data plane: one thread per core, each with its own io_uring, listeners and connections.
 //!
 //! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
-//! of one core), `core` (what its connections share), `rt` (the runtime's door), `proto` (bytes to events),
+//! of one core), `core` (what its connections share), `service` (what a configuration means to them), `rt` (the runtime's door), `proto` (bytes to events),
 //! `policy` (facts to verdicts), `io` (sockets and clocks).
 
 mod core;
@@ -9,6 +9,7 @@ pub mod io;
 pub mod policy;
 pub mod proto;
 pub mod rt;
+pub mod service;
 mod worker;
 mod workers;
 

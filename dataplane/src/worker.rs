@@ -19,8 +19,6 @@ pub struct Post {
     pub wiring: Wiring,
     pub inbox: Inbox,
     pub listeners: Vec<OwnedFd>,
-    /// The process's epoch, which heartbeats count from.
-    pub epoch: Instant,
 }
 
 /// What is known once the worker serves: a notice for the operator, if there is one.
@@ -29,7 +27,7 @@ pub type Serving = Result<Option<String>, String>;
 /// Runs the worker on the calling thread until it has drained. `serving` is called once, when it serves or
 /// cannot. Returns how many connections were cut.
 pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
-    let config = post.wiring.config.clone();
+    let config = post.wiring.service.config.clone();
     if let Some(cpu) = config.workers.cpus.get(post.wiring.index)
         && let Err(fault) = pin(*cpu)
     {
@@ -54,7 +52,7 @@ pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
     core.cells.thread_id.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
     let notice = runtime.notice.take();
     runtime.run(async move {
-        let worker = match Worker::begin(core, post.inbox, post.listeners, post.epoch) {
+        let worker = match Worker::begin(core, post.inbox, post.listeners) {
             Ok(worker) => worker,
             Err(error) => {
                 serving(Err(format!("a worker cannot watch its descriptors: {error}")));
@@ -86,7 +84,6 @@ impl Worker {
         core: Rc<Core>,
         inbox: Inbox,
         listeners: Vec<OwnedFd>,
-        epoch: Instant,
     ) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
         let listeners: Vec<Rc<Ready>> =
@@ -94,8 +91,8 @@ impl Worker {
         for listener in &listeners {
             spawn(&core, listener::serve(core.clone(), listener.clone()));
         }
-        beat(&core, epoch);
-        spawn(&core, keep_time(core.clone(), epoch));
+        beat(&core);
+        spawn(&core, keep_time(core.clone()));
         Ok(Worker { core, inbox, bell, listeners, cut: 0 })
     }
 
@@ -122,6 +119,7 @@ impl Worker {
     fn act_on(&mut self, mail: Mail) {
         match mail {
             Mail::Adopt { socket, peer } => listener::adopt(&self.core, socket, peer),
+            Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {
@@ -172,19 +170,19 @@ fn spawn(core: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
 }
 
 /// Each tick: say that this core lives, measure how late the tick came, cut what is overdue.
-async fn keep_time(core: Rc<Core>, epoch: Instant) {
+async fn keep_time(core: Rc<Core>) {
     loop {
         let due = Instant::now() + TICK;
         rt::sleep(TICK).await;
         let late = Instant::now().saturating_duration_since(due);
         core.cells.loop_lag.record(late.as_micros() as u64);
-        beat(&core, epoch);
+        beat(&core);
         core.sessions.tick(&core.questions);
     }
 }
 
-fn beat(core: &Core, epoch: Instant) {
-    core.cells.heartbeat_ms.set(epoch.elapsed().as_millis() as u64);
+fn beat(core: &Core) {
+    core.cells.heartbeat_ms.set(core.wiring.epoch.elapsed().as_millis() as u64);
     let (submitted, completed) = waits::count();
     core.cells.submissions.set(submitted);
     core.cells.completions.set(completed);

@@ -4,16 +4,17 @@ use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener;
 use crate::io::own::Own;
-use crate::io::records::{self, Recorder, Records};
-use crate::io::{resolve, verify};
-use crate::policy::auth::Directory;
-use crate::policy::targets::Targets;
+use crate::io::records::{self, Records};
+use crate::io::resolve;
+use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::config::{Config, Socks5};
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::SessionEnd;
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +23,6 @@ use std::time::Instant;
 
 /// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
 const DESCRIPTORS_RESERVED: u64 = 128;
-/// A relayed connection's sockets.
-const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// At most one in so many descriptors is an end of a pipe.
 const PIPES_SHARE: u64 = 16;
 
@@ -77,7 +76,10 @@ pub struct Workers {
     records: Records,
     addresses: Vec<SocketAddr>,
     notices: Vec<String>,
-    connections_max: u64,
+    /// What the next service takes over.
+    stock: RefCell<Stock>,
+    /// What new connections are served under.
+    service: RefCell<Service>,
 }
 
 /// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker serves.
@@ -86,18 +88,40 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (listeners, addresses) = bind(&config.socks5, config.workers.count)?;
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(config.workers.count)?;
-    let wiring = wire(&plan, &addresses, outboxes.clone(), recorder)?;
+    let for_pipes = plan.descriptors_max / PIPES_SHARE;
+    let for_sockets = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
+    let mut stock = Stock::new(config.workers.count, for_sockets);
+    let service = stock.prepare(config)?;
+    let pipes_carried = for_pipes / 2 / config.workers.count as u64;
+    let (resolver, _ends_with_its_askers) =
+        resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
+    let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
+    let wiring = Wiring {
+        index: 0,
+        relay: config.socks5.relay.clone(),
+        cells: plan.cells.clone().into(),
+        outboxes: outboxes.clone(),
+        own: Arc::new(Own(own)),
+        clients: Arc::default(),
+        epoch: plan.epoch,
+        resolver,
+        recorder,
+        service: service.clone(),
+        sockets_max: for_sockets,
+        pipes_max: config.socks5.relay.pipes_per_worker.min(pipes_carried as usize),
+    };
     let mut workers = Workers {
         states: inboxes.iter().map(|_| Arc::default()).collect(),
         outboxes,
         records,
         addresses,
         notices: Vec::new(),
-        connections_max: wiring.connections_max,
+        stock: RefCell::new(stock),
+        service: RefCell::new(service),
     };
     let (serving_sender, serving) = bounded(config.workers.count);
     for (index, (inbox, listeners)) in inboxes.into_iter().zip(listeners).enumerate() {
-        let post = Post { wiring: Wiring { index, ..wiring.clone() }, inbox, listeners, epoch: plan.epoch };
+        let post = Post { wiring: Wiring { index, ..wiring.clone() }, inbox, listeners };
         spawn(post, workers.states[index].clone(), serving_sender.clone())?;
     }
     drop(serving_sender);
@@ -125,43 +149,6 @@ fn inboxes(workers: usize) -> Result<(Arc<[Outbox]>, Vec<Inbox>), StartError> {
         .map_err(|error| StartError(format!("cannot make a worker's inbox: {error}; raise `ulimit -n`")))?;
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     Ok((outboxes.into(), inboxes))
-}
-
-fn wire(
-    plan: &Plan,
-    addresses: &[SocketAddr],
-    outboxes: Arc<[Outbox]>,
-    recorder: Recorder,
-) -> Result<Wiring, StartError> {
-    let socks5 = &plan.config.socks5;
-    let (resolver, _ends_with_its_askers) = resolve::start(&socks5.dns, socks5.timeouts.name_lookup)?;
-    let passwords = match &socks5.users {
-        None => None,
-        Some(users) => {
-            let (verifier, _end_with_their_askers) = verify::start()
-                .map_err(|error| StartError(format!("cannot start the password verifiers: {error}")))?;
-            Some((Arc::new(Directory::new(users.clone())), verifier))
-        }
-    };
-    let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
-    let for_pipes = plan.descriptors_max / PIPES_SHARE;
-    let for_sockets = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
-    let carried = (for_sockets / DESCRIPTORS_PER_CONNECTION).max(1);
-    let pipes_carried = for_pipes / 2 / plan.config.workers.count as u64;
-    Ok(Wiring {
-        index: 0,
-        config: plan.config.clone(),
-        cells: plan.cells.clone().into(),
-        outboxes,
-        own: Arc::new(Own(own)),
-        targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
-        passwords,
-        resolver,
-        recorder,
-        connections_max: socks5.limits.connections.map_or(carried, |limit| limit as u64),
-        sockets_max: for_sockets,
-        pipes_max: socks5.relay.pipes_per_worker.min(pipes_carried as usize),
-    })
 }
 
 fn spawn(post: Post, state: Arc<OnceLock<WorkerState>>, serving: Sender<Serving>) -> Result<(), StartError> {
@@ -217,7 +204,27 @@ impl Workers {
     /// Client connections served at once, over all workers.
     #[must_use]
     pub fn connections_max(&self) -> u64 {
-        self.connections_max
+        self.service.borrow().connections_max
+    }
+
+    /// Serves new connections under `config` and cuts those of users it no longer has. What is read at the start
+    /// alone (listeners, workers, resolver) stays as it was. Errors change nothing; never blocks.
+    pub fn reconfigure(&self, config: &Arc<Config>) -> Result<(), String> {
+        let service = self.stock.borrow_mut().prepare(config)?;
+        for (worker, outbox) in self.outboxes.iter().enumerate() {
+            outbox
+                .post(Mail::Serve(Box::new(service.clone())))
+                .map_err(|_| format!("worker {worker} cannot be told: its inbox is full or it has ended"))?;
+        }
+        self.service.replace(service);
+        Ok(())
+    }
+
+    /// The accounts of the users there are now, in the users file's order.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Account> {
+        let service = self.service.borrow();
+        service.login.as_ref().map_or_else(Vec::new, |login| login.directory.accounts().to_vec())
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.

@@ -85,6 +85,8 @@ pub struct SessionEnd {
     pub user: Option<Arc<str>>,
     /// The name a failed login claimed; whatever bytes the client sent, made printable.
     pub claimed: Option<Box<str>>,
+    /// Its failed login began a ban of the client.
+    pub banned: bool,
     pub target: Option<Target>,
     /// The address that was dialled (the last one tried).
     pub address: Option<SocketAddr>,

@@ -3,26 +3,13 @@
 use super::*;
 use crate::observe::{Observer, Rates, Subject, UserRow};
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::{self, Config, HostFacts, Sources};
 use ringway_shared::metrics::{Driver, Kind};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BUILD: BuildFacts = BuildFacts { version: "0.1.0", commit: "abc1234" };
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export");
-
-/// A configuration without users; the snapshots below name their own.
-fn plain_config() -> Arc<Config> {
-    let sources = Sources {
-        file: None,
-        env: Vec::new(),
-        sets: Vec::new(),
-        host: HostFacts { cpus_allowed: vec![0, 1] },
-        users: &|_| Err(std::io::Error::from(ErrorKind::NotFound)),
-    };
-    Arc::new(config::load(&sources).unwrap_or_else(|faults| panic!("{faults}")).config)
-}
 
 /// What a scrape is told, owned.
 struct Scene {
@@ -34,9 +21,9 @@ struct Scene {
 impl Scene {
     /// Idle workers and two users, one of a name that needs escaping.
     fn idle(workers: usize) -> Scene {
-        let cells: Vec<_> = (0..workers).map(|_| Arc::new(Cells::for_users(0))).collect();
-        let subject = Subject { config: plain_config(), cells: cells.clone(), epoch: Instant::now() };
-        let mut snapshot = Observer::new(subject).look(|_| WorkerState::Running);
+        let cells: Vec<_> = (0..workers).map(|_| Arc::new(Cells::default())).collect();
+        let subject = Subject { cells: cells.clone(), epoch: Instant::now() };
+        let mut snapshot = Observer::new(subject).look(&[], |_| WorkerState::Running);
         // What the machine adds is taken out again: the texts below are exact.
         snapshot.host = crate::system::HostFacts::default();
         for row in &mut snapshot.workers {

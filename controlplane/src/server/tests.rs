@@ -182,7 +182,6 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         effective: effective.to_json(),
     };
     let subject = Subject {
-        config: Arc::new(config),
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
         epoch: Instant::now() - Duration::from_secs(10),
     };
@@ -190,6 +189,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
     let staff = Staff {
         count: 2,
         state: Box::new(move |index| [&WorkerState::Running, &second][index].clone()),
+        accounts: Box::new(Vec::new),
         tell: Box::new(move |worker, command| {
             told.send(format!("{worker}: {command:?}")).unwrap();
             !fake.inboxes_full

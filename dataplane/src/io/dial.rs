@@ -1,141 +1,141 @@
-//! Connects to targets: only to addresses that policy has permitted, each in turn, within one budget.
+//! Connects to targets: only to addresses that policy has permitted, within one budget.
+//!
+//! Here: the story, and the straight way to a single address. `race` is the way to several, `attempt` one connect,
+//! `egress` how its socket leaves this host, `winners` which address of a name answered last time.
+
+mod attempt;
+pub mod egress;
+mod race;
+pub mod winners;
 
 use crate::core::Core;
 use crate::io::sessions::{Phase, Session};
+use crate::policy::preference;
 use crate::policy::targets::Permit;
 use crate::rt::Ready;
+use attempt::{Attempt, Failure, Stands};
 use ringway_shared::reason::Reason;
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::io;
+use ringway_shared::session::{Host, Target};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// An attempt gets at least this, however many addresses share the budget.
-const ATTEMPT_MIN: Duration = Duration::from_millis(500);
+/// What a client wants to reach, and what may be dialled for it.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    pub target: &'a Target,
+    /// At least one.
+    pub permits: &'a [Permit],
+    /// The client's first bytes, where some came with its request.
+    pub payload: &'a [u8],
+}
 
 /// An established connection to a target.
 pub struct Dialled {
     pub target: Rc<Ready>,
     /// Our own address on it: BND.ADDR and BND.PORT (RFC 1928 section 6).
     pub bound: SocketAddr,
+    /// So many bytes of the payload have gone already, along with the SYN.
+    pub sent: usize,
 }
 
-/// Tries the addresses in order until one connects. The reason is the last failure's, but "network
-/// unreachable" never hides what another address said.
-pub async fn dial(core: &Core, session: &Session, permits: &[Permit]) -> Result<Dialled, Reason> {
+/// Connects to the order's target.
+pub async fn dial(core: &Core, session: &Session, order: Order<'_>) -> Result<Dialled, Reason> {
     let begun = Instant::now();
-    let budget = core.wiring.config.socks5.timeouts.connect;
-    let mut failure = Reason::ConnectFailed;
-    for (index, permit) in permits.iter().enumerate() {
-        let left = budget.saturating_sub(begun.elapsed());
-        if left.is_zero() {
-            failure = Reason::ConnectTimeout;
-            break;
-        }
-        let share = left / (permits.len() - index) as u32;
-        core.sessions.enter_for(session, Phase::Connect, share.max(ATTEMPT_MIN).min(left));
-        session.facts.borrow_mut().address = Some(permit.address());
-        match attempt(core, session, permit).await {
-            Ok(dialled) => {
-                note_duration(core, session, begun);
-                return Ok(dialled);
-            }
-            Err(Reason::NetworkUnreachable) if index > 0 => {}
-            Err(reason) => failure = reason,
-        }
-        if session.cut_reason().is_some_and(|reason| reason != Reason::ConnectTimeout) {
-            break;
-        }
-        core.sessions.forgive(session);
-    }
-    core.set_target(session, None);
-    note_duration(core, session, begun);
-    Err(session.cut_reason().unwrap_or(failure))
-}
-
-fn note_duration(core: &Core, session: &Session, begun: Instant) {
+    let outcome = connect(core, session, order, session.service.config.socks5.timeouts.connect).await;
     let taken = begun.elapsed();
     core.cells.connect.record(taken.as_micros() as u64);
-    session.facts.borrow_mut().connect = Some(taken);
-}
-
-async fn attempt(core: &Core, session: &Session, permit: &Permit) -> Result<Dialled, Reason> {
-    let (target, connected) = begin(permit).map_err(|error| reason_of(&error))?;
-    core.set_target(session, Some(target.clone()));
-    if !core.has_room_for_socket() {
-        return Err(Reason::NoResources);
-    }
-    if !connected {
-        target.writable().await.map_err(|error| reason_of(&error))?;
-    }
-    if let Some(reason) = session.cut_reason() {
-        return Err(reason);
-    }
-    if let Some(error) = SockRef::from(&*target).take_error().ok().flatten() {
-        return Err(reason_of(&error));
-    }
-    let bound = rustix::net::getsockname(&*target)
-        .ok()
-        .and_then(|any| SocketAddr::try_from(any).ok())
-        .ok_or(Reason::ConnectFailed)?;
-    if bound == permit.address() {
-        // TCP's simultaneous open: a closed port in the ephemeral range has met itself.
-        return Err(Reason::ConnectRefused);
-    }
-    core.sessions.enter(session, Phase::Relay);
-    Ok(Dialled { target, bound })
-}
-
-/// Starts a connect; true: it stands already.
-fn begin(permit: &Permit) -> io::Result<(Rc<Ready>, bool)> {
-    let address = permit.address();
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    let connected = match socket.connect(&address.into()) {
-        Ok(()) => true,
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => false,
-        Err(error) => return Err(error),
-    };
-    Ok((Rc::new(Ready::new(socket)?), connected))
-}
-
-/// The reason behind an error of socket(2) or connect(2).
-fn reason_of(error: &io::Error) -> Reason {
-    match Errno::from_io_error(error) {
-        Some(Errno::CONNREFUSED) => Reason::ConnectRefused,
-        Some(Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT) => Reason::NetworkUnreachable,
-        Some(Errno::HOSTUNREACH | Errno::HOSTDOWN) => Reason::HostUnreachable,
-        Some(Errno::TIMEDOUT) => Reason::ConnectTimeout,
-        Some(Errno::ACCESS | Errno::PERM) => Reason::ConnectForbidden,
-        // EADDRNOTAVAIL: every ephemeral port towards this target is taken.
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => {
-            Reason::NoResources
+    session.facts.borrow_mut().phases.connect = Some(taken);
+    match outcome {
+        Ok(Stands { socket, bound, sent }) => {
+            core.sessions.enter(session, Phase::Relay);
+            Ok(Dialled { target: socket, bound, sent })
         }
-        _ => Reason::ConnectFailed,
+        Err(failure) => Err(give_up(core, session, failure)),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Closes what was tried last and tells the reason of it all.
+fn give_up(core: &Core, session: &Session, failure: Failure) -> Reason {
+    core.set_target(session, None);
+    if let Some(errno) = failure.errno {
+        session.facts.borrow_mut().notes().errno = Some(errno.raw_os_error());
+    }
+    let cut = session.cut_reason().filter(|reason| *reason != Reason::ConnectTimeout);
+    cut.unwrap_or(failure.reason)
+}
 
-    #[test]
-    fn errors_of_connect_become_the_reasons_of_rfc_1928() {
-        let table = [
-            (Errno::CONNREFUSED, Reason::ConnectRefused),
-            (Errno::NETUNREACH, Reason::NetworkUnreachable),
-            (Errno::HOSTUNREACH, Reason::HostUnreachable),
-            (Errno::TIMEDOUT, Reason::ConnectTimeout),
-            (Errno::PERM, Reason::ConnectForbidden),
-            (Errno::ACCESS, Reason::ConnectForbidden),
-            (Errno::MFILE, Reason::NoResources),
-            (Errno::INVAL, Reason::ConnectFailed),
-        ];
-        for (errno, reason) in table {
-            assert_eq!(reason_of(&io::Error::from(errno)), reason, "{errno}");
+/// Connects to one of the permitted addresses, which becomes the session's target.
+async fn connect(
+    core: &Core,
+    session: &Session,
+    order: Order<'_>,
+    limit: Duration,
+) -> Result<Stands, Failure> {
+    core.sessions.enter_for(session, Phase::Connect, limit);
+    let prefer = session.service.config.socks5.egress.prefer;
+    match order.permits {
+        [only] if preference::serves(prefer, only.address().ip()) => {
+            straight(core, session, *only, first_bytes(session, order)).await
+        }
+        // Boxed: its room is not for those who need one address only.
+        _ => Box::pin(several(core, session, order, limit)).await,
+    }
+}
+
+/// What may go along with the SYN. To several addresses nothing: each of them might get it.
+fn first_bytes<'a>(session: &Session, order: Order<'a>) -> &'a [u8] {
+    if session.service.config.socks5.egress.fast_open { order.payload } else { &[] }
+}
+
+async fn straight(
+    core: &Core,
+    session: &Session,
+    permit: Permit,
+    first: &[u8],
+) -> Result<Stands, Failure> {
+    let attempt = Attempt::begin(session, permit, first)?;
+    core.set_target(session, Some(attempt.socket.clone()));
+    if !core.has_room_for_socket() {
+        return Err(Reason::NoResources.into());
+    }
+    let settled = attempt.settle().await;
+    if let Some(reason) = session.cut_reason() {
+        return Err(reason.into());
+    }
+    settled?;
+    attempt.outcome()
+}
+
+async fn several(
+    core: &Core,
+    session: &Session,
+    order: Order<'_>,
+    limit: Duration,
+) -> Result<Stands, Failure> {
+    let begun = Instant::now();
+    let prefer = session.service.config.socks5.egress.prefer;
+    let name = match &order.target.host {
+        Host::Name(name) => Some(name),
+        Host::Address(_) => None,
+    };
+    let winner = name.and_then(|name| core.winners.borrow().of(name, begun));
+    let permits = preference::arrange(order.permits, prefer, winner);
+    match permits[..] {
+        [] => {
+            session.facts.borrow_mut().notes().hint = Some(preference::hint(prefer).into());
+            // To the client it is as if the name had no other address.
+            Err(name.map_or(Reason::NetworkUnreachable, |_| Reason::NameNotFound).into())
+        }
+        [only] => straight(core, session, only, first_bytes(session, order)).await,
+        _ => {
+            let (stands, address) = race::race(core, session, &permits, begun + limit).await?;
+            core.set_target(session, Some(stands.socket.clone()));
+            session.facts.borrow_mut().address = Some(address);
+            if let Some(name) = name {
+                core.winners.borrow_mut().keep(name, address.ip(), Instant::now());
+            }
+            Ok(stands)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
 use crate::io::questions::{Reply, Ticket};
+use crate::service::Service;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
 use rustix::event::{EventfdFlags, eventfd};
@@ -19,6 +20,8 @@ pub const CAPACITY: usize = 16_384;
 /// What can lie in a worker's inbox.
 pub enum Mail {
     Command(Command),
+    /// What new connections are served under from now on. Boxed: most mail is small.
+    Serve(Box<Service>),
     /// A socket accepted by another worker, to be served by this one.
     Adopt {
         socket: OwnedFd,

@@ -1,33 +1,76 @@
 //! Who the client is: policy decides what it can, a verifier's thread checks hashed passwords.
+//!
+//! A failed login is answered late, ever later, and at last the client is banned: `policy/clients.rs` says so.
 
-use crate::core::{Core, Login};
+use crate::core::Core;
 use crate::io::questions::Reply;
 use crate::io::sessions::{Phase, Session};
 use crate::io::verify::Job;
 use crate::policy::auth::Check;
-use crate::proto::socks5::Credentials;
+use crate::proto::handshake::{Credentials, Verdict};
+use crate::rt;
+use crate::service::Login;
 use ringway_shared::reason::Reason;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How much longer than its delay an answer may take before the connection is cut.
+const DELAY_SLACK: Duration = Duration::from_secs(5);
 
 /// Whether the credentials are a user's; if so the session is that user's from here on.
-pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Result<bool, Reason> {
-    let Some(login) = &core.login else { return Ok(false) };
-    let user = match login.directory.check(&credentials.name, &credentials.password) {
+pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Verdict {
+    let Some(login) = &session.service.login else { return Err(Reason::AuthFailed) };
+    let client = session.peer().ip();
+    if core.wiring.clients.is_banned(client, core.now_ns()) {
+        return Err(Reason::ClientBanned);
+    }
+    let Some(user) = recognise(core, login, session, credentials).await? else {
+        return Err(refuse(core, session, credentials).await);
+    };
+    core.wiring.clients.login_succeeded(client);
+    let account = login.directory.account(user).clone();
+    account.usage.cells[core.wiring.index].opened.add(1);
+    session.facts.borrow_mut().account = Some(account);
+    Ok(())
+}
+
+/// Which user it is, if it is one.
+async fn recognise(
+    core: &Core,
+    login: &Login,
+    session: &Session,
+    credentials: &Credentials,
+) -> Result<Option<usize>, Reason> {
+    Ok(match login.directory.check(&credentials.name, &credentials.password) {
         Check::Accept(user) => Some(user),
         Check::Refuse => None,
         Check::Hash { user, phc } => {
             let accepted = verify(core, login, session, user, phc, credentials).await?;
             user.filter(|_| accepted)
         }
-    };
-    let Some(user) = user else { return Ok(false) };
-    session.facts.borrow_mut().user = Some(user);
-    if let Some(cells) = core.cells.users.get(user) {
-        cells.opened.add(1);
-    }
-    Ok(true)
+    })
 }
 
+/// Notes the failure and keeps the answer back for as long as policy says.
+async fn refuse(core: &Core, session: &Session, credentials: &Credentials) -> Reason {
+    let logins = &session.service.config.socks5.logins;
+    let failure = core.wiring.clients.login_failed(session.peer().ip(), logins, core.now_ns());
+    core.cells.logins_failed.add(1);
+    if failure.banned {
+        core.cells.clients_banned.add(1);
+    }
+    {
+        let mut facts = session.facts.borrow_mut();
+        let notes = facts.notes();
+        notes.claimed = Some(String::from_utf8_lossy(&credentials.name).into());
+        notes.banned = failure.banned;
+    }
+    core.sessions.enter_for(session, Phase::Verdict, failure.delay + DELAY_SLACK);
+    if !failure.delay.is_zero() {
+        // Boxed: a timer is large, and only those who failed need one.
+        Box::pin(rt::sleep(failure.delay)).await;
+    }
+    session.cut_reason().unwrap_or(Reason::AuthFailed)
+}
 async fn verify(
     core: &Core,
     login: &Login,
@@ -36,9 +79,9 @@ async fn verify(
     hash: &str,
     credentials: &Credentials,
 ) -> Result<bool, Reason> {
-    let name = user.map(|user| login.directory.name(user));
+    let name = user.map(|user| &login.directory.account(user).user.name);
     let password = &credentials.password;
-    if name.is_some_and(|name| login.remembered.borrow().holds(name, hash, password, Instant::now())) {
+    if name.is_some_and(|name| core.remembered.borrow().holds(name, hash, password, Instant::now())) {
         return Ok(true);
     }
     let question = core.questions.open();
@@ -49,7 +92,7 @@ async fn verify(
         password: password.clone(),
         decoy: user.is_none(),
         // Not the whole: under a flood each job would be begun just before its asker leaves, and none answered.
-        deadline: Instant::now() + core.wiring.config.socks5.timeouts.authentication / 2,
+        deadline: Instant::now() + session.service.config.socks5.timeouts.authentication / 2,
         back: core.return_address(&question),
     };
     login.verifier.ask(job).map_err(|_| Reason::VerifierBusy)?;
@@ -59,7 +102,7 @@ async fn verify(
         return Err(session.cut_reason().unwrap_or(Reason::VerifierBusy));
     };
     if let (true, Some(name)) = (accepted, name) {
-        login.remembered.borrow_mut().keep(name, hash, password, Instant::now());
+        core.remembered.borrow_mut().keep(name, hash, password, Instant::now());
     }
     Ok(accepted)
 }

@@ -1,19 +1,24 @@
 //! Sockets and clocks. Law: moves bytes, decides nothing.
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
-//! `login`, `verify` and `resolve` answer what it asks (through `questions` and `inbox`), `dial` connects,
-//! `relay` moves its bytes, through `pipes` where there are many, and `records` tells of its end.
+//! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
+//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through `pipes` where there are many, and `records` tells of its end.
 
+pub mod conversation;
 pub mod dial;
 pub mod inbox;
 pub mod listener;
 pub mod login;
+pub mod lookup;
 pub mod own;
 pub mod pipes;
+pub mod proxy_header;
 pub mod questions;
 pub mod records;
 pub mod relay;
+pub mod request;
 pub mod resolve;
+pub mod route;
 pub mod sessions;
 pub mod socks;
 pub mod verify;

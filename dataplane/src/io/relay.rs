@@ -28,12 +28,12 @@ const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 /// client sent behind its request.
 pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
-    let user = session.facts.borrow().user.and_then(|index| core.cells.users.get(index));
+    let account = session.account();
     let relay = Relay {
         core,
         session,
         target,
-        user,
+        user: account.as_ref().map(|account| &account.usage.cells[core.wiring.index]),
         payload: Cell::new(payload),
         broken: Cell::new(None),
         one_ended: Cell::new(false),

@@ -4,15 +4,19 @@
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
 use crate::io::questions::{Questions, Ticket};
+use crate::policy::clients::Admission;
 use crate::rt::Ready;
+use crate::service::Service;
+use ringway_shared::account::Account;
 use ringway_shared::config::Timeouts;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::Target;
+use ringway_shared::session::{Command, Phases, Protocol, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The length of a tick. Deadlines are kept to a tick in small tables, to [`SCAN_TICKS`] in large ones.
@@ -25,6 +29,8 @@ const SCAN_MIN: usize = 1024;
 /// What a connection is doing, which decides its deadline and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Waiting for the PROXY protocol header.
+    ProxyHeader,
     Greeting,
     Authentication,
     /// Waiting for a password verifier.
@@ -44,6 +50,7 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 impl Phase {
     fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
+            Phase::ProxyHeader => timeouts.proxy_header,
             Phase::Greeting => timeouts.greeting,
             Phase::Authentication | Phase::Verdict => timeouts.authentication,
             Phase::Request => timeouts.request,
@@ -57,6 +64,7 @@ impl Phase {
 
     fn timeout_reason(self) -> Reason {
         match self {
+            Phase::ProxyHeader => Reason::ProxyHeaderTimeout,
             Phase::Greeting => Reason::GreetingTimeout,
             Phase::Authentication => Reason::AuthTimeout,
             Phase::Verdict => Reason::VerifierBusy,
@@ -70,25 +78,60 @@ impl Phase {
 
     /// Whether the client still has to say something before ringway can act.
     fn is_handshake(self) -> bool {
-        matches!(self, Phase::Greeting | Phase::Authentication | Phase::Request)
+        matches!(self, Phase::ProxyHeader | Phase::Greeting | Phase::Authentication | Phase::Request)
     }
 }
 
 /// Facts for the record of a connection, filled in as they become known.
 #[derive(Default)]
 pub struct Facts {
-    pub user: Option<usize>,
+    pub account: Option<Account>,
+    pub protocol: Option<Protocol>,
+    pub command: Option<Command>,
     pub target: Option<Target>,
     pub address: Option<SocketAddr>,
-    pub reply: Option<u8>,
+    pub reply: Option<u16>,
+    pub phases: Phases,
+    /// Boxed: most connections have none, and each idle one pays for the room.
+    notes: Option<Box<Notes>>,
+}
+
+/// Facts that few connections have.
+#[derive(Default)]
+pub struct Notes {
+    /// The name a failed login claimed.
+    pub claimed: Option<Box<str>>,
+    /// That failure began a ban.
+    pub banned: bool,
+    pub upstream: Option<Arc<str>>,
+    pub rule: Option<Arc<str>>,
     pub hint: Option<Box<str>>,
-    pub connect: Option<Duration>,
+    /// The error of the last connect(2) that failed.
+    pub errno: Option<i32>,
+}
+
+impl Facts {
+    pub fn notes(&mut self) -> &mut Notes {
+        self.notes.get_or_insert_default()
+    }
+
+    /// The notes there are, for the record.
+    pub fn take_notes(&mut self) -> Notes {
+        self.notes.take().map_or_else(Notes::default, |notes| *notes)
+    }
 }
 
 /// One connection, shared by its task and the table.
 pub struct Session {
     pub client: Ready,
-    pub peer: SocketAddr,
+    /// What it is served under, whatever is reloaded meanwhile.
+    pub service: Rc<Service>,
+    /// Who it is: the socket's peer, or whom the PROXY protocol header names.
+    peer: Cell<SocketAddr>,
+    /// Its place among its client's connections, once it has one.
+    pub admission: Cell<Option<Admission>>,
+    /// It is counted among its user's connections.
+    pub in_account: Cell<bool>,
     pub accepted: Instant,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,
@@ -110,6 +153,23 @@ impl Session {
     #[must_use]
     pub fn cut_reason(&self) -> Option<Reason> {
         self.cut.get()
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.get()
+    }
+
+    /// The client is whom the PROXY protocol header names.
+    pub fn set_peer(&self, peer: SocketAddr) {
+        self.peer.set(peer);
+    }
+
+    /// The account of the user it is, if it had to say so.
+    #[must_use]
+    pub fn account(&self) -> Option<Account> {
+        self.facts.borrow().account.clone()
     }
 
     /// Notes that the connection lives. Called for each read of a relay, so it must cost nothing.
@@ -162,7 +222,11 @@ impl Session {
         }
         self.cut.set(Some(reason));
         match self.phase.get() {
-            Phase::Greeting | Phase::Authentication | Phase::Request | Phase::Farewell => {
+            Phase::ProxyHeader
+            | Phase::Greeting
+            | Phase::Authentication
+            | Phase::Request
+            | Phase::Farewell => {
                 self.client.shutdown()
             }
             // The client is still owed a reply.
@@ -187,19 +251,14 @@ impl Session {
 }
 
 /// All connections of one core.
+#[derive(Default)]
 pub struct Sessions {
     table: RefCell<Slab<Rc<Session>>>,
     tick: Cell<u32>,
     scan_at: Cell<usize>,
-    timeouts: Timeouts,
 }
 
 impl Sessions {
-    #[must_use]
-    pub fn new(timeouts: Timeouts) -> Self {
-        Sessions { table: RefCell::default(), tick: Cell::new(0), scan_at: Cell::new(0), timeouts }
-    }
-
     /// This core's coarse clock: ticks since its start.
     #[must_use]
     pub fn now_tick(&self) -> u32 {
@@ -217,10 +276,12 @@ impl Sessions {
     }
 
     /// Enters a new connection; its key is for [`Sessions::remove`].
-    pub fn insert(&self, client: Ready, peer: SocketAddr) -> (usize, Rc<Session>) {
+    pub fn insert(&self, client: Ready, peer: SocketAddr, service: Rc<Service>) -> (usize, Rc<Session>) {
         let session = Rc::new(Session {
             client,
-            peer,
+            peer: Cell::new(peer),
+            admission: Cell::new(None),
+            in_account: Cell::new(false),
             accepted: Instant::now(),
             sent_bytes: Cell::new(0),
             received_bytes: Cell::new(0),
@@ -230,7 +291,8 @@ impl Sessions {
             phase: Cell::new(Phase::Greeting),
             opened_tick: self.tick.get(),
             since_tick: Cell::new(self.tick.get()),
-            allowed_ticks: Cell::new(ticks(self.timeouts.greeting)),
+            allowed_ticks: Cell::new(ticks(service.config.socks5.timeouts.greeting)),
+            service,
             cut: Cell::new(None),
             not_reading: Cell::new(0),
         });
@@ -243,7 +305,7 @@ impl Sessions {
 
     /// Begins a phase with its configured limit.
     pub fn enter(&self, session: &Session, phase: Phase) {
-        self.enter_for(session, phase, phase.limit(&self.timeouts));
+        self.enter_for(session, phase, phase.limit(&session.service.config.socks5.timeouts));
     }
 
     /// Begins a phase with a limit of its own, e.g. one connect attempt of several.
@@ -288,7 +350,8 @@ impl Sessions {
         {
             return Some(reason);
         }
-        let in_handshake = now.wrapping_sub(session.opened_tick) >= ticks(self.timeouts.handshake);
+        let in_handshake =
+            now.wrapping_sub(session.opened_tick) >= ticks(session.service.config.socks5.timeouts.handshake);
         (phase.is_handshake() && in_handshake).then_some(Reason::HandshakeTimeout)
     }
 
@@ -300,6 +363,13 @@ impl Sessions {
     /// Cuts every connection; returns how many there were.
     pub fn cut_all(&self, reason: Reason, questions: &Questions) -> u64 {
         self.cut_where(reason, questions, |_| true)
+    }
+
+    /// Cuts the connections of users that `service` does not know.
+    pub fn cut_strangers(&self, service: &Service, questions: &Questions) {
+        let is_stranger =
+            |session: &Session| session.account().is_some_and(|account| !service.knows(&account));
+        self.cut_where(Reason::UserRemoved, questions, is_stranger);
     }
 
     fn cut_where(&self, reason: Reason, questions: &Questions, wanted: impl Fn(&Session) -> bool) -> u64 {

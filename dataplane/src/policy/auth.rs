@@ -3,7 +3,8 @@
 //! No password is hashed here: argon2 and bcrypt take tens of milliseconds and belong off the workers.
 //! What can be decided at once is decided; for the rest [`Directory::check`] says which hash to verify.
 
-use ringway_shared::config::{Password, Users};
+use ringway_shared::account::Account;
+use ringway_shared::config::Password;
 use std::collections::HashMap;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -27,7 +28,7 @@ pub enum Check<'a> {
 /// A wrong answer costs the same whether the name is known or not: where the file holds hashes, an unknown
 /// name (and a wrong plain password) is made to wait for the costliest of them.
 pub struct Directory {
-    users: Arc<Users>,
+    accounts: Box<[Account]>,
     by_name: HashMap<Arc<str>, usize>,
     /// For each user the digest of a plain password; zeros for the hashed ones.
     digests: Box<[Digest]>,
@@ -40,14 +41,14 @@ type Digest = [u8; blake3::OUT_LEN];
 
 impl Directory {
     #[must_use]
-    pub fn new(users: Arc<Users>) -> Self {
-        let entries = || users.entries.iter().enumerate();
+    pub fn new(accounts: Box<[Account]>) -> Self {
+        let entries = || accounts.iter().map(|account| &account.user).enumerate();
         // Reversed: should a name stand twice, its first entry counts.
         let by_name = entries().rev().map(|(index, user)| (user.name.clone(), index)).collect();
         let digests = entries().map(|(_, user)| digest_of(&user.password)).collect();
         let costliest = entries().max_by_key(|(_, user)| cost(&user.password)).map(|(index, _)| index);
-        let costliest = costliest.filter(|index| hash_of(&users.entries[*index].password).is_some());
-        Directory { by_name, digests, costliest, users }
+        let costliest = costliest.filter(|index| hash_of(&accounts[*index].user.password).is_some());
+        Directory { by_name, digests, costliest, accounts }
     }
 
     /// What to do about this name and password, as the client sent them.
@@ -57,7 +58,7 @@ impl Directory {
         // Digested and compared whoever it is, so that an unknown name takes as long as a known one.
         let expected = user.map_or(&[0; blake3::OUT_LEN], |index| &self.digests[index]);
         let equal = bool::from(blake3::hash(password).as_bytes().ct_eq(expected));
-        match user.map(|index| (index, &self.users.entries[index].password)) {
+        match user.map(|index| (index, &self.accounts[index].user.password)) {
             Some((index, Password::Plain(_))) if equal => Check::Accept(index),
             Some((index, Password::Argon2(phc))) => Check::Hash { user: Some(index), phc },
             // bcrypt ends a password at its first NUL and repeats it from the start: "pw" and "pw\0pw" hash alike.
@@ -68,14 +69,26 @@ impl Directory {
         }
     }
 
-    /// The name of the user at `index`, as the users file has it.
+    /// The account of the user at `index`, as [`Check`] counts them.
     #[must_use]
-    pub fn name(&self, index: usize) -> &Arc<str> {
-        &self.users.entries[index].name
+    pub fn account(&self, index: usize) -> &Account {
+        &self.accounts[index]
+    }
+
+    /// All accounts, in the users file's order.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Whether there is a user of this name.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     fn refuse(&self) -> Check<'_> {
-        match self.costliest.and_then(|index| hash_of(&self.users.entries[index].password)) {
+        match self.costliest.and_then(|index| hash_of(&self.accounts[index].user.password)) {
             Some(phc) => Check::Hash { user: None, phc },
             None => Check::Refuse,
         }
@@ -117,6 +130,7 @@ fn cost(password: &Password) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringway_shared::account::Usage;
     use ringway_shared::config::User;
 
     const ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA";
@@ -129,8 +143,11 @@ mod tests {
     }
 
     fn directory(entries: impl IntoIterator<Item = (&'static str, Password)>) -> Directory {
-        let user = |(name, password): (&str, Password)| User { name: name.into(), password };
-        Directory::new(Arc::new(Users { entries: entries.into_iter().map(user).collect() }))
+        let account = |(name, password): (&str, Password)| Account {
+            user: Arc::new(User::unlimited(name.into(), password)),
+            usage: Arc::new(Usage::for_workers(1)),
+        };
+        Directory::new(entries.into_iter().map(account).collect())
     }
 
     #[test]
@@ -140,7 +157,7 @@ mod tests {
         assert_eq!(directory.check(b"bob", b"two"), Check::Accept(1));
         assert_eq!(directory.check(b"bob", b"one"), Check::Refuse);
         assert_eq!(directory.check(b"carol", b"one"), Check::Refuse);
-        assert_eq!(&**directory.name(1), "bob");
+        assert_eq!(&*directory.account(1).user.name, "bob");
     }
 
     #[test]
@@ -158,8 +175,8 @@ mod tests {
     #[test]
     fn names_and_passwords_of_255_bytes_work() {
         let (name, password) = ("n".repeat(255), "p".repeat(255));
-        let entry = User { name: name.as_str().into(), password: plain(&password) };
-        let directory = Directory::new(Arc::new(Users { entries: vec![entry] }));
+        let user = Arc::new(User::unlimited(name.as_str().into(), plain(&password)));
+        let directory = Directory::new([Account { user, usage: Arc::new(Usage::for_workers(1)) }].into());
         assert_eq!(directory.check(name.as_bytes(), password.as_bytes()), Check::Accept(0));
         assert_eq!(directory.check(name.as_bytes(), &password.as_bytes()[1..]), Check::Refuse);
     }

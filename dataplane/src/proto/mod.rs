@@ -1,7 +1,18 @@
 //! Sans-IO protocols: bytes in; events and bytes out. Law: no socket, no clock, no log.
 //!
-//! Every protocol has three verbs: `receive(bytes)`, `poll() -> Option<Event>`, `take_output()`.
+//! Every conversation has three verbs: `receive(bytes)`, `poll()` and `take_output()`. In reading order: `handshake`
+//! is the server's side of a proxy handshake; what differs between its protocols is in `socks5`, `socks4` and
+//! `http_connect`, pure readers of messages and writers of answers.
 
+mod credentials;
+pub mod handshake;
 pub mod host;
+mod http_connect;
 mod reader;
-pub mod socks5;
+mod request;
+mod socks4;
+mod socks5;
+pub mod udp;
+
+pub use credentials::Credentials;
+pub use request::Request;

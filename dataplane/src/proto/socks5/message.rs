@@ -3,59 +3,25 @@
 //! Checks run in the order of the bytes, each as soon as its byte is there, so that chunking changes nothing.
 
 use super::{AUTHENTICATION_VERSION, VERSION};
+use crate::proto::credentials::Credentials;
 use crate::proto::host;
-use crate::proto::reader::Reader;
+use crate::proto::reader::{Message, Reader};
+use crate::proto::request::{self, Request};
+use ringway_shared::config::Commands;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::{Command, Host, Target};
+use ringway_shared::session::{Host, Target};
 use std::net::IpAddr;
 
-/// `None`: not whole yet.
-pub(super) type Message<T> = Option<Result<T, Reason>>;
-
 /// The longest message: VER, ULEN, 255 bytes, PLEN, 255 bytes.
-pub(super) const LENGTH_MAX: usize = 1 + 1 + 255 + 1 + 255;
+pub const LENGTH_MAX: usize = 1 + 1 + 255 + 1 + 255;
 
 /// RFC 1928 section 5.
-pub(super) const ATYP_IPV4: u8 = 1;
-pub(super) const ATYP_NAME: u8 = 3;
-pub(super) const ATYP_IPV6: u8 = 4;
-
-/// What the client wants. Every command is delivered; whether it is served is the owner's matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub command: Command,
-    pub target: Target,
-}
-
-/// What the client says it is. Wiped when dropped, and `Debug` never shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub name: Box<[u8]>,
-    pub password: Box<[u8]>,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(<redacted>)")
-    }
-}
-
-impl Drop for Credentials {
-    fn drop(&mut self) {
-        wipe(&mut self.name);
-        wipe(&mut self.password);
-    }
-}
-
-/// Overwrites bytes that may be a password. A best effort: what the allocator moved before is out of reach.
-pub(super) fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    // Or the compiler leaves out a write that nobody reads.
-    std::hint::black_box(bytes);
-}
+pub const ATYP_IPV4: u8 = 1;
+pub const ATYP_NAME: u8 = 3;
+pub const ATYP_IPV6: u8 = 4;
 
 /// VER NMETHODS METHODS (RFC 1928 section 3); `wanted` must be among the methods.
-pub(super) fn greeting(input: &mut Reader, wanted: u8) -> Message<()> {
+pub fn greeting(input: &mut Reader, wanted: u8) -> Message<()> {
     if input.byte()? != VERSION {
         return Some(Err(Reason::BadVersion));
     }
@@ -66,7 +32,7 @@ pub(super) fn greeting(input: &mut Reader, wanted: u8) -> Message<()> {
 
 /// VER ULEN UNAME PLEN PASSWD (RFC 1929 section 2). The RFC counts lengths from 1; clients send empty
 /// fields too, and whether those are right is for the users file to say.
-pub(super) fn credentials(input: &mut Reader) -> Message<Credentials> {
+pub fn credentials(input: &mut Reader) -> Message<Credentials> {
     if input.byte()? != AUTHENTICATION_VERSION {
         return Some(Err(Reason::Malformed));
     }
@@ -77,15 +43,14 @@ pub(super) fn credentials(input: &mut Reader) -> Message<Credentials> {
 /// VER CMD RSV ATYP DST.ADDR DST.PORT (RFC 1928 section 4).
 ///
 /// RSV "must be set to X'00'", but clients are known to leave rubbish there, it says nothing, and
-/// refusing it would protect nobody: it is ignored. An unknown command is refused only when the message
-/// is whole (or cannot be delimited), so that no rest of it meets a closed socket and resets our reply away.
-pub(super) fn request(input: &mut Reader) -> Message<Request> {
+/// refusing it would protect nobody: it is ignored. A command that is not served is refused only when the
+/// message is whole (or cannot be delimited), so that no rest of it meets a closed socket and resets our reply away.
+pub fn request(input: &mut Reader, served: Commands) -> Message<Request> {
     if input.byte()? != VERSION {
         return Some(Err(Reason::Malformed));
     }
     let [command, _reserved, address_type] = input.array()?;
-    let known = Command::ALL.into_iter().find(|known| *known as u8 == command);
-    let command = known.ok_or(Reason::CommandNotSupported);
+    let command = request::command(command, served);
     let host = match address_type {
         ATYP_IPV4 => Ok(Host::Address(IpAddr::from(input.array::<4>()?))),
         ATYP_IPV6 => Ok(Host::Address(IpAddr::from(input.array::<16>()?))),

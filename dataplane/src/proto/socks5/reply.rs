@@ -1,17 +1,14 @@
 //! The server's last word, RFC 1928 section 6, and the one way to it from a [`Reason`].
 
-use super::output::Output;
 use super::{VERSION, message};
+use crate::proto::handshake::{Outcome, UNBOUND};
 use ringway_shared::reason::Reason;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// BND.ADDR and BND.PORT of a reply that has none to tell.
-pub const UNBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+use std::net::{IpAddr, SocketAddr};
 
 /// RFC 1928 section 6, REP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[repr(u8)]
-pub enum Reply {
+enum Reply {
     Succeeded = 0,
     GeneralFailure = 1,
     NotAllowed = 2,
@@ -23,21 +20,37 @@ pub enum Reply {
     AddressTypeNotSupported = 8,
 }
 
+/// Answers a request; returns the REP that was said.
+pub fn answer(outcome: Outcome, output: &mut Vec<u8>) -> u16 {
+    let (reply, bound) = match outcome {
+        Ok(bound) => (Reply::Succeeded, bound),
+        Err(reason) => (Reply::of(reason), UNBOUND),
+    };
+    reply.write(bound, output);
+    reply as u16
+}
+
 impl Reply {
-    /// The one way from a reason to the wire. `None`: such an end comes before a request or after its reply.
-    #[must_use]
-    pub fn of(reason: Reason) -> Option<Reply> {
-        Some(match reason {
+    /// The one way from a reason to the wire.
+    fn of(reason: Reason) -> Reply {
+        match reason {
             Reason::Malformed
             | Reason::ConnectFailed
             | Reason::NoResources
             | Reason::ResolverBusy
             | Reason::UpstreamUnreachable
             | Reason::UpstreamRefused
+            | Reason::LimitConnections
+            | Reason::LimitNewConnections
             | Reason::LimitUdpAssociations => Reply::GeneralFailure,
             Reason::DeniedTarget
             | Reason::DeniedAcl
             | Reason::QuotaExhausted
+            | Reason::UserRemoved
+            | Reason::ClientBanned
+            | Reason::LimitClientConnections
+            | Reason::LimitClientNewConnections
+            | Reason::LimitUserConnections
             | Reason::BindPeerRefused
             | Reason::ConnectForbidden => Reply::NotAllowed,
             Reason::NetworkUnreachable => Reply::NetworkUnreachable,
@@ -54,49 +67,43 @@ impl Reply {
             Reason::BadVersion
             | Reason::NoAcceptableMethod
             | Reason::AuthFailed
-            | Reason::VerifierBusy
             | Reason::AuthRequired
-            | Reason::MethodNotAllowed
-            | Reason::HeaderTooLarge
+            | Reason::VerifierBusy
             | Reason::BadProxyHeader
             | Reason::ProxyHeaderTimeout
-            | Reason::ClientBanned
-            | Reason::LimitConnections
-            | Reason::LimitClientConnections
-            | Reason::LimitUserConnections
-            | Reason::LimitNewConnections
-            | Reason::LimitClientNewConnections
             | Reason::GreetingTimeout
             | Reason::AuthTimeout
             | Reason::RequestTimeout
-            | Reason::HandshakeTimeout => return None,
+            | Reason::HandshakeTimeout
+            // Another protocol's.
+            | Reason::MethodNotAllowed
+            | Reason::HeaderTooLarge
             // The client is gone, was answered, or is cut off by a reset.
-            Reason::Finished
+            | Reason::Finished
             | Reason::ClientGone
             | Reason::ClientReset
             | Reason::TargetReset
             | Reason::IdleTimeout
             | Reason::HalfClosedTimeout
             | Reason::UdpIdleTimeout
-            | Reason::UserRemoved
             | Reason::Drained
-            | Reason::Panicked => return None,
-        })
+            | Reason::Panicked => Reply::GeneralFailure,
+        }
     }
 
     /// VER REP RSV ATYP BND.ADDR BND.PORT, the address in its own family.
-    pub(super) fn write(self, bound: SocketAddr, output: &mut Output) {
-        output.push(&[VERSION, self as u8, 0]);
+    fn write(self, bound: SocketAddr, output: &mut Vec<u8>) {
+        output.extend([VERSION, self as u8, 0]);
         match bound.ip() {
             IpAddr::V4(ip) => {
-                output.push(&[message::ATYP_IPV4]);
-                output.push(&ip.octets());
+                output.push(message::ATYP_IPV4);
+                output.extend(ip.octets());
             }
             IpAddr::V6(ip) => {
-                output.push(&[message::ATYP_IPV6]);
-                output.push(&ip.octets());
+                output.push(message::ATYP_IPV6);
+                output.extend(ip.octets());
             }
         }
-        output.push(&bound.port().to_be_bytes());
+        output.extend(bound.port().to_be_bytes());
     }
 }

@@ -1,0 +1,71 @@
+//! A request's head: where it ends, and what in it is an error.
+
+use crate::proto::reader::{Message, Reader};
+use ringway_shared::reason::Reason;
+
+/// The request line and the header section together; nobody's tunnel needs more.
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
+const HEADERS_MAX: usize = 64;
+
+/// What of a head matters here.
+pub struct Head<'a> {
+    pub method: &'a str,
+    pub target: &'a str,
+    pub authorization: Option<&'a [u8]>,
+}
+
+/// Takes a head up to and with its empty line.
+///
+/// RFC 9112 section 2.2 lets a server read a bare LF as a line's end and a bare CR as a space: two readers who
+/// differ there can be played off against each other, so here both are errors, each as soon as it is seen.
+pub fn framed<'a>(input: &mut Reader<'a>) -> Message<&'a [u8]> {
+    let mut line_start = 0;
+    let bytes = input.rest();
+    for (at, byte) in bytes.iter().enumerate().take(HEAD_BYTES_MAX) {
+        let after_cr = at > 0 && bytes[at - 1] == b'\r';
+        match byte {
+            0 => return Some(Err(Reason::Malformed)),
+            b'\n' if !after_cr => return Some(Err(Reason::Malformed)),
+            b'\n' if at - 1 == line_start => return input.bytes(at + 1).map(Ok),
+            b'\n' => line_start = at + 1,
+            _ if after_cr => return Some(Err(Reason::Malformed)),
+            _ => {}
+        }
+    }
+    (bytes.len() >= HEAD_BYTES_MAX).then_some(Err(Reason::HeaderTooLarge))
+}
+
+/// Reads a whole head. `httparse` refuses folded lines, space before a colon and control characters.
+pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) => return Err(Reason::Malformed),
+        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HeaderTooLarge),
+        Err(httparse::Error::Version) if speaks_other_version(bytes) => return Err(Reason::BadVersion),
+        Err(_) => return Err(Reason::Malformed),
+    }
+    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Reason::Malformed) };
+    // RFC 9112 section 3.2 wants a missing Host refused as well; clients written by hand leave it out, and
+    // a CONNECT's target says all there is.
+    only(request.headers, "host")?;
+    let authorization = only(request.headers, "proxy-authorization")?;
+    Ok(Head { method, target, authorization })
+}
+
+/// The value of a field that may stand once at most: of two, another reader might believe the other.
+fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Reason> {
+    let mut values =
+        headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Reason::Malformed),
+    }
+}
+
+/// Whether a request line ends in a well-formed version (RFC 9112 section 2.3) that is not one of ours.
+fn speaks_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}

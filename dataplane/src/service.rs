@@ -1,0 +1,104 @@
+//! What a configuration means to the workers: policy made ready to be asked. A reload swaps it whole, and each
+//! connection keeps the one it was accepted under.
+
+use crate::io::dial::egress;
+use crate::io::verify::{self, Verifier};
+use crate::policy::auth::Directory;
+use crate::policy::targets::Targets;
+use ringway_shared::account::{Account, Usage};
+use ringway_shared::config::{Config, Users};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A relayed connection's sockets.
+const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// A UDP association's sockets: the control connection, the client's side, one for each family outside.
+const DESCRIPTORS_PER_ASSOCIATION: u64 = 4;
+
+/// One configuration at work.
+#[derive(Clone)]
+pub struct Service {
+    pub config: Arc<Config>,
+    pub targets: Arc<Targets>,
+    pub acl: Arc<Acl>,
+    /// The operator's clock, as the rules read it.
+    pub clock: LocalClock,
+    /// `None`: nobody has to say who they are.
+    pub login: Option<Login>,
+    /// Client connections at once, over all workers.
+    pub connections_max: u64,
+    /// UDP associations at once, over all workers.
+    pub associations_max: u64,
+}
+
+/// What it takes to tell users apart.
+#[derive(Clone)]
+pub struct Login {
+    pub directory: Arc<Directory>,
+    pub verifier: Verifier,
+}
+
+impl Service {
+    /// Whether the account's user is still one.
+    #[must_use]
+    pub fn knows(&self, account: &Account) -> bool {
+        self.login.as_ref().is_none_or(|login| login.directory.holds(&account.user.name))
+    }
+}
+
+/// What outlives a service: the next one takes it over.
+pub struct Stock {
+    workers: usize,
+    /// Descriptors that clients and targets may have.
+    sockets_max: u64,
+    /// Started when first needed.
+    verifier: Option<Verifier>,
+    /// By name, of every user there ever was: who is removed and comes back finds its quota as it was.
+    usages: HashMap<Arc<str>, Arc<Usage>>,
+}
+
+impl Stock {
+    #[must_use]
+    pub fn new(workers: usize, sockets_max: u64) -> Stock {
+        Stock { workers, sockets_max, verifier: None, usages: HashMap::new() }
+    }
+
+    /// Makes a configuration ready. Errors are for the operator.
+    pub fn prepare(&mut self, config: &Arc<Config>) -> Result<Service, String> {
+        let socks5 = &config.socks5;
+        egress::try_out(config)?;
+        let carried = |descriptors: u64| (self.sockets_max / descriptors).max(1);
+        let connections_max =
+            socks5.limits.connections.map_or(carried(DESCRIPTORS_PER_CONNECTION), |limit| limit as u64);
+        let associations_max =
+            socks5.limits.udp_associations.map_or(carried(DESCRIPTORS_PER_ASSOCIATION), |limit| limit as u64);
+        let login = match &socks5.users {
+            None => None,
+            Some(users) => Some(self.login(users)?),
+        };
+        Ok(Service {
+            config: config.clone(),
+            targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
+            login,
+            connections_max,
+            associations_max,
+        })
+    }
+
+    fn login(&mut self, users: &Users) -> Result<Login, String> {
+        let verifier = match &self.verifier {
+            Some(verifier) => verifier.clone(),
+            None => {
+                let (verifier, _end_with_their_askers) = verify::start()
+                    .map_err(|error| format!("cannot start the password verifiers: {error}"))?;
+                self.verifier.insert(verifier).clone()
+            }
+        };
+        let accounts = users.entries.iter().map(|user| {
+            let usage = self.usages.entry(user.name.clone());
+            let usage = usage.or_insert_with(|| Arc::new(Usage::for_workers(self.workers)));
+            Account { user: user.clone(), usage: usage.clone() }
+        });
+        Ok(Login { directory: Arc::new(Directory::new(accounts.collect())), verifier })
+    }
+}
