@@ -30,7 +30,7 @@ pub fn load(arguments: &SettingsArguments) -> Result<Loaded, String> {
         env: environment(),
         sets: arguments.sets.clone(),
         host: HostFacts { cpus_allowed: cpus_allowed() },
-        users: &|path| read_bounded(path, USERS_FILE_BYTES_MAX),
+        read_file: &|path| read_bounded(path, USERS_FILE_BYTES_MAX),
     };
     load_sources(&sources).map_err(|faults| faults.to_string())
 }

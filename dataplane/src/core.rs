@@ -2,12 +2,14 @@
 
 use crate::io::dial::winners::Winners;
 use crate::io::inbox::{Outbox, ReturnAddress};
+use crate::io::local_time::LocalClock;
 use crate::io::own::Own;
 use crate::io::pipes::PipePool;
 use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
+use crate::io::udp;
 use crate::io::verify::Remembered;
 use crate::policy::acl::LocalTime;
 use crate::policy::clients::Clients;
@@ -58,6 +60,8 @@ pub struct Core {
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
+    /// The clock of rules with days or hours.
+    clock: LocalClock,
     /// Which of a name's addresses stood last.
     pub winners: RefCell<Winners>,
     /// Hashed passwords verified here not long ago.
@@ -65,6 +69,8 @@ pub struct Core {
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
+    /// What the datagrams of UDP associations pass through.
+    pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
 }
 
@@ -76,10 +82,12 @@ impl Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
             sessions: Sessions::default(),
             questions: Questions::default(),
+            clock: LocalClock::system(),
             winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
             cells,
             wiring,
@@ -97,6 +105,12 @@ impl Core {
         let service = Rc::new(service);
         self.sessions.cut_strangers(&service, &self.questions);
         self.service.replace(service);
+    }
+
+    /// What the operator's clock shows.
+    #[must_use]
+    pub fn local_time(&self) -> LocalTime {
+        self.clock.now()
     }
 
     /// Nanoseconds since the process's epoch: the clock of rates and bans.

@@ -3,6 +3,7 @@
 
 use crate::io::dial::egress;
 use crate::io::verify::{self, Verifier};
+use crate::policy::acl::Acl;
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
 use ringway_shared::account::{Account, Usage};
@@ -21,8 +22,6 @@ pub struct Service {
     pub config: Arc<Config>,
     pub targets: Arc<Targets>,
     pub acl: Arc<Acl>,
-    /// The operator's clock, as the rules read it.
-    pub clock: LocalClock,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
     /// Client connections at once, over all workers.
@@ -79,6 +78,7 @@ impl Stock {
         Ok(Service {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
+            acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
             login,
             connections_max,
             associations_max,

@@ -80,11 +80,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn begin(
-        core: Rc<Core>,
-        inbox: Inbox,
-        listeners: Vec<OwnedFd>,
-    ) -> std::io::Result<Worker> {
+    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<OwnedFd>) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
         let listeners: Vec<Rc<Ready>> =
             listeners.into_iter().map(|socket| Ready::new(socket).map(Rc::new)).collect::<Result<_, _>>()?;

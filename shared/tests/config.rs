@@ -41,19 +41,23 @@ fn fixtures_give_exactly_these_results() {
             continue;
         }
         fixtures += 1;
-        let users = |asked: &Path| match asked {
-            asked if asked.ends_with("nowhere.yaml") => Err(io::Error::from(ErrorKind::NotFound)),
+        let files = |asked: &Path| match asked {
+            asked if asked.file_stem().unwrap() == "nowhere" => Err(io::Error::from(ErrorKind::NotFound)),
+            asked if asked.extension().unwrap() == "password" => {
+                std::fs::read_to_string(path.with_extension("password"))
+            }
             _ => std::fs::read_to_string(path.with_extension("users.yaml")),
         };
         let text = std::fs::read_to_string(&path).unwrap();
-        let (expected, result) = match load_with(Some(&text), &[], &[], &users) {
+        let env = [("B_PASSWORD", "hunter2")];
+        let (expected, result) = match load_with(Some(&text), &env, &[], &files) {
             Ok(loaded) => ("config", debug(&loaded.config)),
             Err(faults) => ("faults", format!("{faults}\n")),
         };
         assert!(!result.contains("hunter2"), "{name} tells a secret:\n{result}");
         hold_fresh(&path.with_extension(expected), &result);
     }
-    assert!(fixtures >= 8);
+    assert!(fixtures >= 12);
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn without_any_source_the_defaults_run() {
 fn the_printed_defaults_are_the_defaults() {
     let text = print::default_yaml();
     let loaded = load(Some(&text), &[], &[]).unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(debug(&loaded.config), debug(&config(&[])));
+    assert_eq!(debug(&loaded.config), debug(&load(Some(""), &[], &[]).unwrap().config));
     assert!(loaded.effective.settings.iter().all(|setting| !setting.is_default()), "a key is not printed");
 }
 
@@ -164,9 +168,24 @@ fn faults_of_overrides_name_the_override() {
             "environment RINGWAY_SOCKS5__LISTEN: socks5.listen: is empty: give a value, or [] for an empty list",
         ),
         (
+            vec![("RINGWAY_LOG__AUDIT", "x")],
+            vec![],
+            "environment RINGWAY_LOG__AUDIT: log.audit: is not in this build yet: remove it",
+        ),
+        (
             vec![("RINGWAY_SOCKS5__UDP", "x")],
             vec![],
-            "environment RINGWAY_SOCKS5__UDP: socks5.udp: is not in this build yet: remove it",
+            "environment RINGWAY_SOCKS5__UDP: socks5.udp: is a section: write keys with values below it",
+        ),
+        (
+            vec![("RINGWAY_SOCKS5__ACL", "deny")],
+            vec![],
+            r#"environment RINGWAY_SOCKS5__ACL: socks5.acl: must be a list: write ["deny"]"#,
+        ),
+        (
+            vec![],
+            vec!["socks5.acl=[{action: deny, to: [10.0.0.1/8]}]"],
+            r#"--set socks5.acl=…: socks5.acl[0].to[0]: "10.0.0.1/8" has bits beyond its mask: write 10.0.0.0/8"#,
         ),
         (
             vec![("LOG_LEVEL", "warning")],

@@ -170,7 +170,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         env: Vec::new(),
         sets: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
-        users: &nobody,
+        read_file: &nobody,
     };
     let Loaded { config, effective } = load(&sources).unwrap();
     let facts = Facts {

@@ -33,10 +33,12 @@ pub struct Order<'a> {
 /// An established connection to a target.
 pub struct Dialled {
     pub target: Rc<Ready>,
-    /// Our own address on it: BND.ADDR and BND.PORT (RFC 1928 section 6).
-    pub bound: SocketAddr,
+    /// What the client is told of it, BND.ADDR and BND.PORT (RFC 1928 section 6): our own address on it.
+    pub told: SocketAddr,
     /// So many bytes of the payload have gone already, along with the SYN.
     pub sent: usize,
+    /// What the target sent behind an upstream proxy's answer.
+    pub early: Vec<u8>,
 }
 
 /// Connects to the order's target.
@@ -49,7 +51,7 @@ pub async fn dial(core: &Core, session: &Session, order: Order<'_>) -> Result<Di
     match outcome {
         Ok(Stands { socket, bound, sent }) => {
             core.sessions.enter(session, Phase::Relay);
-            Ok(Dialled { target: socket, bound, sent })
+            Ok(Dialled { target: socket, told: bound, sent, early: Vec::new() })
         }
         Err(failure) => Err(give_up(core, session, failure)),
     }
@@ -88,12 +90,7 @@ fn first_bytes<'a>(session: &Session, order: Order<'a>) -> &'a [u8] {
     if session.service.config.socks5.egress.fast_open { order.payload } else { &[] }
 }
 
-async fn straight(
-    core: &Core,
-    session: &Session,
-    permit: Permit,
-    first: &[u8],
-) -> Result<Stands, Failure> {
+async fn straight(core: &Core, session: &Session, permit: Permit, first: &[u8]) -> Result<Stands, Failure> {
     let attempt = Attempt::begin(session, permit, first)?;
     core.set_target(session, Some(attempt.socket.clone()));
     if !core.has_room_for_socket() {

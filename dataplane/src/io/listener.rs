@@ -10,7 +10,7 @@ use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
 
 /// The address a bound socket has, its port resolved.
 #[must_use]
-pub fn local_address(socket: &OwnedFd) -> Option<SocketAddr> {
+pub fn local_address(socket: &impl AsFd) -> Option<SocketAddr> {
     rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok())
 }
 

@@ -2,17 +2,18 @@
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
-//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through `pipes` where there are many, and `records` tells of its end.
+//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through
+//! `pipes` where there are many, `udp` its datagrams, and `records` tells of its end. `local_time` is the clock of rules with hours.
 
 pub mod conversation;
 pub mod dial;
 pub mod inbox;
 pub mod listener;
+pub mod local_time;
 pub mod login;
 pub mod lookup;
 pub mod own;
 pub mod pipes;
-pub mod proxy_header;
 pub mod questions;
 pub mod records;
 pub mod relay;
@@ -21,6 +22,7 @@ pub mod resolve;
 pub mod route;
 pub mod sessions;
 pub mod socks;
+pub mod udp;
 pub mod verify;
 
 /// A helper thread's bounded queue is full. The asker counts it and answers its client at once.

@@ -57,6 +57,12 @@ impl PipePool {
         Some(Loan { pool: self.clone(), pipe: Some(pipe), held: 0, capacity: self.pipe_bytes })
     }
 
+    /// What each pipe takes at once.
+    #[must_use]
+    pub fn pipe_bytes(&self) -> usize {
+        self.pipe_bytes
+    }
+
     fn make(&self) -> Option<Pipe> {
         if self.made.get() >= self.limit.get() {
             return None;

@@ -4,42 +4,49 @@
 //! changes to splice(2) through a pooled pipe, and back when its reads get small. What the receiver does
 //! not take at once is held by the direction, which then stops reading: that is the back-pressure. While it
 //! waits for its sender a direction holds nothing, neither buffer nor pipe.
+//!
+//! A user with limits reads in slices and pauses between them, by what `policy/allowance.rs` says.
+
+mod opening;
+mod pace;
+
+pub use opening::Opening;
 
 use crate::core::{Core, SCRATCH_BYTES};
 use crate::io::pipes::Loan;
-use crate::io::sessions::{Phase, Session};
-use crate::rt::Ready;
+use crate::io::sessions::{Phase, Session, TICK};
+use crate::policy::allowance::{Allowance, Way};
+use crate::rt::{self, Ready};
 use futures_util::future::join;
-use ringway_shared::metrics::UserCells;
+use pace::{Pace, SHORT_SPLICE_BYTES};
+use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, splice};
 use std::cell::Cell;
+use std::time::Duration;
 
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
-/// Full reads in a row after which a direction splices.
-const FULL_READS_TO_SPLICE: u8 = 8;
-/// Short splices in a row after which it copies again, and what is short.
-const SHORT_SPLICES_TO_COPY: u8 = 16;
-const SHORT_SPLICE_BYTES: usize = 16 * 1024;
 
-/// Relays until both directions have ended, or one broke, or the session was cut. `payload` is what the
-/// client sent behind its request.
-pub async fn relay(core: &Core, session: &Session, target: &Ready, payload: Vec<u8>) -> Reason {
+/// Relays until both directions have ended, or one broke, or the session was cut.
+pub async fn relay(core: &Core, session: &Session, target: &Ready, opening: Option<Box<Opening>>) -> Reason {
     core.sessions.enter(session, Phase::Relay);
     let account = session.account();
+    let allowance = account.as_ref().and_then(Allowance::of).map(Box::new);
     let relay = Relay {
         core,
         session,
         target,
-        user: account.as_ref().map(|account| &account.usage.cells[core.wiring.index]),
-        payload: Cell::new(payload),
+        account,
+        allowance,
+        opening: Cell::new(opening),
         broken: Cell::new(None),
         one_ended: Cell::new(false),
     };
-    let up = Direction { relay: &relay, upward: true };
-    let down = Direction { relay: &relay, upward: false };
+    let up = Direction { relay: &relay, way: Way::Up };
+    let down = Direction { relay: &relay, way: Way::Down };
     join(up.run(), down.run()).await;
     session.cut_reason().or(relay.broken.get()).unwrap_or(Reason::Finished)
 }
@@ -49,20 +56,22 @@ struct Relay<'a> {
     core: &'a Core,
     session: &'a Session,
     target: &'a Ready,
-    user: Option<&'a UserCells>,
-    /// What the client sent behind its request, until the upward direction takes it.
-    payload: Cell<Vec<u8>>,
+    account: Option<Account>,
+    /// `None`: nothing limits this user.
+    allowance: Option<Box<Allowance>>,
+    /// Until the directions take it.
+    opening: Cell<Option<Box<Opening>>>,
     /// The first failure.
     broken: Cell<Option<Reason>>,
     /// One direction has reached its end.
     one_ended: Cell<bool>,
 }
 
-/// Bytes from one socket to the other: upward from the client to the target.
+/// Bytes from one socket to the other.
 #[derive(Clone, Copy)]
 struct Direction<'a> {
     relay: &'a Relay<'a>,
-    upward: bool,
+    way: Way,
 }
 
 /// What a direction has read and its receiver has not taken.
@@ -76,6 +85,8 @@ enum Held {
 enum Step {
     AwaitSender,
     AwaitReceiver,
+    /// The user's rate wants it to.
+    Pause,
     EndOfStream,
 }
 
@@ -115,7 +126,7 @@ impl<'a> Direction<'a> {
     async fn until_the_end(self) -> Result<(), Reason> {
         let mut pace = Pace::default();
         let mut held = Held::Nothing;
-        let mut step = self.begin(&mut held);
+        let mut step = self.begin(&mut held)?;
         loop {
             match step {
                 Step::AwaitSender => self.sender().readable().await.map_err(|_| self.sender_broke())?,
@@ -125,21 +136,54 @@ impl<'a> Direction<'a> {
                     self.relay.session.set_reading(true);
                     writable.map_err(|_| self.receiver_broke())?;
                 }
+                // Boxed: a timer is large, and few connections ever pause.
+                Step::Pause => Box::pin(self.pause()).await,
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;
         }
     }
 
-    /// The client's first bytes may have come with its request: upward they go before all others.
-    fn begin(self, held: &mut Held) -> Step {
-        let payload = if self.upward { self.relay.payload.take() } else { Vec::new() };
-        if payload.is_empty() {
-            return Step::AwaitSender;
+    /// A sender's first bytes may be in hand already: they go before all others.
+    fn begin(self, held: &mut Held) -> Result<Step, Reason> {
+        let Some(mut opening) = self.relay.opening.take() else { return Ok(Step::AwaitSender) };
+        let (bytes, sent) = match self.way {
+            Way::Up => (std::mem::take(&mut opening.payload), opening.sent),
+            Way::Down => (std::mem::take(&mut opening.early), 0),
+        };
+        self.relay.opening.set(Some(opening));
+        if bytes.is_empty() {
+            return Ok(Step::AwaitSender);
         }
-        self.count(payload.len());
-        *held = Held::Bytes { bytes: payload, sent: 0 };
-        Step::AwaitReceiver
+        if let Some(allowance) = &self.relay.allowance
+            && !allowance.charge(self.way, bytes.len(), self.relay.core.now_ns())
+        {
+            return Err(Reason::QuotaExhausted);
+        }
+        self.count(bytes.len());
+        *held = Held::Bytes { bytes, sent };
+        Ok(Step::AwaitReceiver)
+    }
+
+    /// Reads nothing until the user's rate allows it. A cut ends the pause by the next tick.
+    async fn pause(self) {
+        let Relay { session, broken, .. } = self.relay;
+        session.set_reading(false);
+        loop {
+            let left = self.pause_ns();
+            if left == 0 || session.cut_reason().is_some() || broken.get().is_some() {
+                break;
+            }
+            rt::sleep(Duration::from_nanos(left).min(TICK)).await;
+            // Waiting for us is not idleness.
+            self.touch();
+        }
+        session.set_reading(true);
+    }
+
+    fn pause_ns(self) -> u64 {
+        let Relay { core, allowance, .. } = self.relay;
+        allowance.as_ref().map_or(0, |allowance| allowance.pause_ns(self.way, core.now_ns()))
     }
 
     /// Moves bytes until something must be waited for. With bytes in hand that is the receiver, never the
@@ -149,6 +193,10 @@ impl<'a> Direction<'a> {
             return Ok(Step::AwaitReceiver);
         }
         for _ in 0..ROUNDS_PER_WAKE {
+            if self.pause_ns() > 0 {
+                *held = Held::Nothing;
+                return Ok(Step::Pause);
+            }
             let filled = self.fill(held, pace)?;
             if !self.flush(held)? {
                 return Ok(Step::AwaitReceiver);
@@ -163,20 +211,53 @@ impl<'a> Direction<'a> {
         Ok(Step::AwaitSender)
     }
 
-    /// One read: into a pipe if this direction moves bulk and a pipe is to be had, else through the scratch.
+    /// One read, within what the user may still move.
     fn fill(self, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
+        match &self.relay.allowance {
+            None => self.read(held, pace, usize::MAX),
+            Some(allowance) => self.read_allowed(allowance, held, pace),
+        }
+    }
+
+    fn read_allowed(self, allowance: &Allowance, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
+        let most = if pace.bulk { self.relay.core.pipes.pipe_bytes() } else { SCRATCH_BYTES };
+        let granted = allowance.grant(self.way, most);
+        if granted == 0 {
+            return self.end_or_too_much();
+        }
+        let before = self.total().get();
+        let filled = self.read(held, pace, granted);
+        let read = self.total().get() - before;
+        allowance.settle(self.way, granted, read as usize, self.relay.core.now_ns());
+        filled
+    }
+
+    /// The quota is used up: whether the sender has more to say, which is too much, or ends just here.
+    fn end_or_too_much(self) -> Result<Filled, Reason> {
+        match recv(self.sender(), &mut [0; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
+            Ok((0, _)) => Ok(Filled::EndOfStream),
+            Ok(_) => Err(Reason::QuotaExhausted),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Filled::Nothing),
+            Err(_) => Err(self.sender_broke()),
+        }
+    }
+
+    /// One read of at most `most` bytes: into a pipe if this direction moves bulk and a pipe is to be had, else
+    /// through the scratch.
+    fn read(self, held: &mut Held, pace: &mut Pace, most: usize) -> Result<Filled, Reason> {
         if pace.bulk && !matches!(held, Held::Pipe(_)) {
             *held = self.relay.core.pipes.lend().map_or(Held::Nothing, Held::Pipe);
         }
         match held {
-            Held::Pipe(loan) if pace.bulk => self.splice_in(loan, pace),
-            _ => self.copy(held, pace),
+            Held::Pipe(loan) if pace.bulk => self.splice_in(loan, pace, most),
+            _ => self.copy(held, pace, most),
         }
     }
 
-    fn copy(self, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
+    fn copy(self, held: &mut Held, pace: &mut Pace, most: usize) -> Result<Filled, Reason> {
         let mut scratch = self.relay.core.scratch.borrow_mut();
-        let count = match self.sender().receive(&mut scratch) {
+        let most = most.min(SCRATCH_BYTES);
+        let count = match self.sender().receive(&mut scratch[..most]) {
             Ok(0) => return Ok(Filled::EndOfStream),
             Ok(count) => count,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(Filled::Nothing),
@@ -191,18 +272,19 @@ impl<'a> Direction<'a> {
         if pace.copied(count) {
             self.relay.core.cells.splice_starts.add(1);
         }
-        Ok(if count < SCRATCH_BYTES { Filled::Emptied } else { Filled::Full })
+        Ok(if count < most { Filled::Emptied } else { Filled::Full })
     }
 
-    fn splice_in(self, loan: &mut Loan, pace: &mut Pace) -> Result<Filled, Reason> {
+    fn splice_in(self, loan: &mut Loan, pace: &mut Pace, most: usize) -> Result<Filled, Reason> {
         let Some(pipe) = loan.pipe() else { return Ok(Filled::Nothing) };
-        match splice(self.sender(), None, &pipe.write_end, None, loan.capacity, SPLICE) {
+        let most = most.min(loan.capacity);
+        match splice(self.sender(), None, &pipe.write_end, None, most, SPLICE) {
             Ok(0) => Ok(Filled::EndOfStream),
             Ok(count) => {
                 loan.held = count;
                 self.count(count);
                 pace.spliced(count);
-                Ok(if count < SHORT_SPLICE_BYTES { Filled::Emptied } else { Filled::Full })
+                Ok(if count < SHORT_SPLICE_BYTES.min(most) { Filled::Emptied } else { Filled::Full })
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(Filled::Nothing),
             Err(_) => Err(self.sender_broke()),
@@ -241,33 +323,54 @@ impl<'a> Direction<'a> {
     }
 
     fn sender(self) -> &'a Ready {
-        if self.upward { &self.relay.session.client } else { self.relay.target }
+        match self.way {
+            Way::Up => &self.relay.session.client,
+            Way::Down => self.relay.target,
+        }
     }
 
     fn receiver(self) -> &'a Ready {
-        if self.upward { self.relay.target } else { &self.relay.session.client }
+        match self.way {
+            Way::Up => self.relay.target,
+            Way::Down => &self.relay.session.client,
+        }
     }
 
     /// Why the connection ends if the sender fails.
     fn sender_broke(self) -> Reason {
-        if self.upward { Reason::ClientReset } else { Reason::TargetReset }
+        match self.way {
+            Way::Up => Reason::ClientReset,
+            Way::Down => Reason::TargetReset,
+        }
     }
 
     fn receiver_broke(self) -> Reason {
-        if self.upward { Reason::TargetReset } else { Reason::ClientReset }
+        match self.way {
+            Way::Up => Reason::TargetReset,
+            Way::Down => Reason::ClientReset,
+        }
+    }
+
+    /// What this direction has moved so far.
+    fn total(self) -> &'a Cell<u64> {
+        match self.way {
+            Way::Up => &self.relay.session.sent_bytes,
+            Way::Down => &self.relay.session.received_bytes,
+        }
     }
 
     fn count(self, bytes: usize) {
-        let Relay { core, session, user, .. } = self.relay;
-        let (total, cell, of_user) = if self.upward {
-            (&session.sent_bytes, &core.cells.sent_bytes, user.map(|user| &user.sent_bytes))
-        } else {
-            (&session.received_bytes, &core.cells.received_bytes, user.map(|user| &user.received_bytes))
+        let Relay { core, account, .. } = self.relay;
+        let bytes = bytes as u64;
+        let of_user = account.as_ref().map(|account| &account.usage.cells[core.wiring.index]);
+        let (cell, of_user) = match self.way {
+            Way::Up => (&core.cells.sent_bytes, of_user.map(|user| &user.sent_bytes)),
+            Way::Down => (&core.cells.received_bytes, of_user.map(|user| &user.received_bytes)),
         };
-        total.set(total.get() + bytes as u64);
-        cell.add(bytes as u64);
+        self.total().set(self.total().get() + bytes);
+        cell.add(bytes);
         if let Some(of_user) = of_user {
-            of_user.add(bytes as u64);
+            of_user.add(bytes);
         }
         self.touch();
     }
@@ -278,67 +381,3 @@ impl<'a> Direction<'a> {
 }
 
 const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
-
-/// Whether a direction moves bulk, judged by its latest reads.
-#[derive(Default)]
-struct Pace {
-    bulk: bool,
-    /// Reads in a row that speak for a change.
-    run: u8,
-}
-
-impl Pace {
-    /// Notes a copying read. True: from now on the direction splices.
-    fn copied(&mut self, count: usize) -> bool {
-        if self.bulk {
-            // No pipe was to be had; it stays bulk and asks again.
-            return false;
-        }
-        self.run = if count == SCRATCH_BYTES { self.run + 1 } else { 0 };
-        self.change(FULL_READS_TO_SPLICE)
-    }
-
-    /// Notes a splicing read. True: from now on the direction copies.
-    fn spliced(&mut self, count: usize) -> bool {
-        self.run = if count < SHORT_SPLICE_BYTES { self.run + 1 } else { 0 };
-        self.change(SHORT_SPLICES_TO_COPY)
-    }
-
-    fn change(&mut self, after: u8) -> bool {
-        let change = self.run >= after;
-        if change {
-            *self = Pace { bulk: !self.bulk, run: 0 };
-        }
-        change
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn full_reads_in_a_row_make_a_direction_bulk_and_short_splices_end_it() {
-        let mut pace = Pace::default();
-        for _ in 1..FULL_READS_TO_SPLICE {
-            assert!(!pace.copied(SCRATCH_BYTES));
-        }
-        assert!(pace.copied(SCRATCH_BYTES) && pace.bulk);
-        for _ in 1..SHORT_SPLICES_TO_COPY {
-            assert!(!pace.spliced(100));
-        }
-        assert!(pace.spliced(100) && !pace.bulk);
-    }
-
-    #[test]
-    fn one_read_of_the_other_kind_begins_the_count_anew() {
-        let mut pace = Pace::default();
-        for _ in 0..100 {
-            for _ in 1..FULL_READS_TO_SPLICE {
-                pace.copied(SCRATCH_BYTES);
-            }
-            pace.copied(SCRATCH_BYTES - 1);
-        }
-        assert!(!pace.bulk);
-    }
-}

@@ -1,105 +1,113 @@
-//! One request: conversation, name lookup, policy, dial, reply.
-//!
-//! Moves bytes between the socket and the protocol, and asks policy; decides nothing itself.
+//! One request, from the client's first byte to the answer that says its connection stands.
 
 use crate::core::Core;
-use crate::io::conversation::{converse, farewell, note_reply};
+use crate::io::conversation::{answer, converse, farewell, handshake, note_reply};
 use crate::io::dial::{self, Dialled, Order};
-use crate::io::questions::{LookupError, Reply as Answer};
-use crate::io::sessions::{Phase, Session};
-use crate::policy::targets::{Facts, Permit, Verdict};
-use crate::proto::socks5::{Auth, Command, Handshake, Reply, Request, UNBOUND};
+use crate::io::relay::Opening;
+use crate::io::route::{self, Route};
+use crate::io::sessions::Session;
+use crate::io::udp::Association;
+use crate::proto::handshake::{Handshake, Request};
+use crate::rt::Ready;
+use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::{Host, Target};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use ringway_shared::session::Command;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What the client is served with.
+pub enum Served {
+    /// A connection that stands.
+    Tunnel { target: Rc<Ready>, opening: Option<Box<Opening>> },
+    /// Boxed, so that a tunnel does not carry its room.
+    Association(Box<Association>),
+}
 
 /// From the first byte to the success reply. A failure has been answered, as far as an answer is due.
-pub async fn establish(core: &Core, session: &Session) -> Result<(Dialled, Vec<u8>), Reason> {
-    let demanded = if session.service.login.is_some() { Auth::Password } else { Auth::None };
-    let mut handshake = Handshake::new(demanded);
-    let request = match converse(core, session, &mut handshake).await {
-        Ok(request) => request,
-        Err(reason) => {
-            note_reply(session, &handshake);
-            farewell(core, session, reason).await;
-            return Err(reason);
+pub async fn establish(core: &Rc<Core>, session: &Rc<Session>) -> Result<Served, Reason> {
+    let mut handshake = handshake(session);
+    let outcome = match converse(core, session, &mut handshake).await {
+        Ok(request) => {
+            note_request(core, session, &handshake, &request);
+            let fulfilled = fulfil(core, session, &mut handshake, &request).await;
+            if let Err(reason) = &fulfilled {
+                // Nobody is left to hear it if this fails too.
+                let _ = answer(session, &mut handshake, Err(*reason)).await;
+            }
+            fulfilled
         }
+        Err(reason) => Err(reason),
     };
-    let outcome = fulfil(core, session, &request).await;
-    let (reply, bound) = match &outcome {
-        Ok(dialled) => (Reply::Succeeded, dialled.bound),
-        Err(reason) => (Reply::of(*reason).unwrap_or(Reply::GeneralFailure), UNBOUND),
-    };
-    handshake.reply(reply, bound);
     note_reply(session, &handshake);
-    let payload = handshake.take_payload();
-    let sent = session.client.send_all(&handshake.take_output()).await;
-    match outcome {
-        Ok(dialled) if sent.is_ok() => Ok((dialled, payload)),
-        Ok(dialled) => {
-            dialled.target.abort();
-            Err(session.cut_reason().unwrap_or(Reason::ClientGone))
+    if let Err(reason) = &outcome {
+        farewell(core, session, *reason).await;
+    }
+    outcome
+}
+
+fn note_request(core: &Core, session: &Session, handshake: &Handshake, request: &Request) {
+    let mut facts = session.facts.borrow_mut();
+    facts.phases.handshake = Some(session.accepted.elapsed());
+    facts.command = Some(request.command);
+    facts.target = Some(request.target.clone());
+    if let Some(protocol) = handshake.protocol() {
+        core.cells.requests.of(protocol, request.command).add(1);
+    }
+}
+
+/// Does what the request asks and says so, up to the success reply.
+async fn fulfil(
+    core: &Rc<Core>,
+    session: &Rc<Session>,
+    handshake: &mut Handshake,
+    request: &Request,
+) -> Result<Served, Reason> {
+    enter_account(session)?;
+    match request.command {
+        Command::Connect => connect(core, session, handshake, request).await,
+        Command::UdpAssociate => {
+            let association = Association::open(core, session, &request.target)?;
+            answer(session, handshake, Ok(association.advertised)).await?;
+            Ok(Served::Association(Box::new(association)))
         }
+        Command::Bind => Err(Reason::CommandNotSupported),
+    }
+}
+
+async fn connect(
+    core: &Core,
+    session: &Session,
+    handshake: &mut Handshake,
+    request: &Request,
+) -> Result<Served, Reason> {
+    let target = &request.target;
+    let route = route::route(core, session, request.command, target).await?;
+    let payload = handshake.take_payload();
+    let Dialled { target, told, sent, early } = match &route {
+        Route::Direct(permits) => {
+            dial::dial(core, session, Order { target, permits, payload: &payload }).await?
+        }
+        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+    };
+    match answer(session, handshake, Ok(told)).await {
+        Ok(()) => Ok(Served::Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
-            farewell(core, session, reason).await;
+            target.abort();
             Err(reason)
         }
     }
 }
 
-/// Does what the request asks, up to an established connection.
-async fn fulfil(core: &Core, session: &Session, request: &Request) -> Result<Dialled, Reason> {
-    session.facts.borrow_mut().target = Some(request.target.clone());
-    if request.command != Command::Connect {
-        return Err(Reason::CommandNotSupported);
+/// Counts the connection among its user's, if the user may have one more and has quota left.
+fn enter_account(session: &Session) -> Result<(), Reason> {
+    let Some(Account { user, usage }) = session.account() else { return Ok(()) };
+    if user.quota.is_some_and(|quota| usage.quota_used.load(Relaxed) >= quota.bytes) {
+        return Err(Reason::QuotaExhausted);
     }
-    let addresses = addresses_of(core, session, &request.target).await?;
-    let permits = permitted(core, session, &addresses, request.target.port)?;
-    let order = Order { target: &request.target, permits: &permits, payload: &[] };
-    dial::dial(core, session, order).await
-}
-
-async fn addresses_of(core: &Core, session: &Session, target: &Target) -> Result<Vec<IpAddr>, Reason> {
-    let name = match &target.host {
-        Host::Address(ip) => return Ok(vec![ip.to_canonical()]),
-        Host::Name(name) => name,
-    };
-    let begun = Instant::now();
-    let question = core.questions.open();
-    session.set_question(Some(question.ticket()));
-    core.sessions.enter(session, Phase::NameLookup);
-    core.wiring.resolver.ask(name, core.return_address(&question)).map_err(|_| Reason::ResolverBusy)?;
-    let answer = question.await;
-    session.set_question(None);
-    core.cells.dns.record(begun.elapsed().as_micros() as u64);
-    match answer {
-        Some(Answer::Resolved(Ok(addresses))) => Ok(addresses),
-        Some(Answer::Resolved(Err(LookupError::NotFound))) => Err(Reason::NameNotFound),
-        Some(Answer::Resolved(Err(LookupError::Failed))) => Err(Reason::NameLookupFailed),
-        Some(Answer::Resolved(Err(LookupError::Timeout))) => Err(Reason::NameLookupTimeout),
-        _ => Err(session.cut_reason().unwrap_or(Reason::NameLookupTimeout)),
+    let most = user.connections.or(session.service.config.socks5.limits.connections_per_user);
+    if !usage.enter(most.map_or(u64::MAX, u64::from)) {
+        return Err(Reason::LimitUserConnections);
     }
-}
-
-/// Judges every address; what is refused is never dialled. All refused: the request is.
-fn permitted(core: &Core, session: &Session, addresses: &[IpAddr], port: u16) -> Result<Vec<Permit>, Reason> {
-    let mut permits = Vec::with_capacity(addresses.len());
-    let mut refusal = None;
-    for ip in addresses {
-        let address = SocketAddr::new(*ip, port);
-        match session.service.targets.judge(Facts { address, own: core.wiring.own.contains(address) }) {
-            Verdict::Allow(permit) => permits.push(permit),
-            Verdict::Deny(denial) => {
-                let mut facts = session.facts.borrow_mut();
-                facts.address = Some(address);
-                facts.notes().hint = Some(denial.hint);
-                refusal = Some(denial.reason);
-            }
-        }
-    }
-    match refusal {
-        Some(reason) if permits.is_empty() => Err(reason),
-        _ => Ok(permits),
-    }
+    session.in_account.set(true);
+    Ok(())
 }

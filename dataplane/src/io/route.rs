@@ -7,7 +7,7 @@ use crate::io::lookup;
 use crate::io::sessions::Session;
 use crate::policy::acl::{Case, Ruling};
 use crate::policy::targets::{Facts, Permit, Verdict};
-use ringway_shared::config::Via;
+use ringway_shared::config::{UpstreamNames, Via};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Host, Target};
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,12 @@ pub struct Judgement {
 }
 
 /// The way to a request's target; names are looked up on the way there, unless an upstream does that.
-pub async fn route(core: &Core, session: &Session, command: Command, target: &Target) -> Result<Route, Reason> {
+pub async fn route(
+    core: &Core,
+    session: &Session,
+    command: Command,
+    target: &Target,
+) -> Result<Route, Reason> {
     if let Some(group) = by_name(core, session, command, target)? {
         return Ok(Route::UpstreamByName { group });
     }
@@ -100,7 +105,7 @@ fn by_name(
     let Host::Name(_) = target.host else { return Ok(None) };
     match ruling(core, session, command, &target.host, target.port, None) {
         Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
-        Ruling::Allow { via: Via::Group(group), rule } if session.service.upstreams.look_names_up(&group) => {
+        Ruling::Allow { via: Via::Group(group), rule } if names_are_remote(session, &group) => {
             note_rule(session, rule);
             Ok(Some(group))
         }
@@ -128,6 +133,13 @@ fn ruling(
         at: core.local_time(),
     };
     session.service.acl.judge(user.map_or(&[], |user| &*user.acl), &case)
+}
+
+/// Whether every proxy of the group looks names up itself.
+fn names_are_remote(session: &Session, group: &str) -> bool {
+    let proxies = &session.service.config.socks5.upstream.proxies;
+    let mut members = proxies.iter().filter(|proxy| *proxy.group == *group);
+    members.all(|proxy| proxy.names == UpstreamNames::Remote)
 }
 
 fn refused_by(rule: Arc<str>) -> Refusal {

@@ -40,6 +40,8 @@ pub enum Phase {
     Connect,
     Relay,
     HalfClosed,
+    /// Its UDP association lives as long as it does.
+    Associated,
     /// Told that it failed; waiting for its end of stream so that the reply is not lost to a reset.
     Farewell,
 }
@@ -58,6 +60,7 @@ impl Phase {
             Phase::Connect => timeouts.connect,
             Phase::Relay => timeouts.idle,
             Phase::HalfClosed => timeouts.half_closed,
+            Phase::Associated => timeouts.udp_idle,
             Phase::Farewell => FAREWELL_LIMIT,
         }
     }
@@ -73,6 +76,7 @@ impl Phase {
             Phase::Connect => Reason::ConnectTimeout,
             Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
             Phase::HalfClosed => Reason::HalfClosedTimeout,
+            Phase::Associated => Reason::UdpIdleTimeout,
         }
     }
 
@@ -226,9 +230,8 @@ impl Session {
             | Phase::Greeting
             | Phase::Authentication
             | Phase::Request
-            | Phase::Farewell => {
-                self.client.shutdown()
-            }
+            | Phase::Associated
+            | Phase::Farewell => self.client.shutdown(),
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {
                 if let Some(ticket) = self.question.get() {

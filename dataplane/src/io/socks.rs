@@ -1,9 +1,8 @@
 //! The life of one client connection, from its place in the table to its record.
 
 use crate::core::Core;
-use crate::io::proxy_header;
 use crate::io::relay;
-use crate::io::request::{self, Service};
+use crate::io::request::{self, Served};
 use crate::io::sessions::Session;
 use crate::rt::{self, Ready};
 use ringway_shared::config::AccessLog;
@@ -36,7 +35,7 @@ fn received(core: &Core, session: &Session) -> Result<(), Reason> {
     if !core.has_room_for_client() {
         return Err(Reason::LimitConnections);
     }
-    if proxy_header::is_due(session) { Ok(()) } else { admit(core, session) }
+    admit(core, session)
 }
 
 /// Counts the connection among its client's, if that may have one more now.
@@ -118,30 +117,20 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
     }
 }
 
-async fn serve(core: &Core, session: &Session) -> Reason {
+async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
-    match Box::pin(introduce(core, session)).await {
-        Ok(Service::Relay { dialled, payload }) => {
+    match Box::pin(request::establish(core, session)).await {
+        Ok(served) => {
             core.cells.handshakes_succeeded.add(1);
-            relay::relay(core, session, &dialled.target, payload).await
-        }
-        Ok(Service::Datagrams(association)) => {
-            core.cells.handshakes_succeeded.add(1);
-            // Boxed for the same reason.
-            Box::pin(association.run(core, session)).await
+            match served {
+                Served::Tunnel { target, opening } => relay::relay(core, session, &target, opening).await,
+                // Boxed for the same reason.
+                Served::Association(association) => Box::pin(association.run()).await,
+            }
         }
         Err(reason) => {
             core.cells.handshakes_failed.of(reason).add(1);
             reason
         }
     }
-}
-
-/// From the first byte, be it of a PROXY protocol header, to the success reply.
-async fn introduce(core: &Core, session: &Session) -> Result<Service, Reason> {
-    if proxy_header::is_due(session) {
-        proxy_header::take(core, session).await?;
-        admit(core, session)?;
-    }
-    request::establish(core, session).await
 }

@@ -1,7 +1,16 @@
 //! Verdicts: facts in, a verdict out. Law: never acts.
 //!
-//! `targets` judges where a client may go, `preference` in which order its addresses are tried, `auth` who it is.
+//! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
+//! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move,
+//! `allowance` what both leave to one connection, `datagrams` who may use its UDP association.
 
+pub mod acl;
+pub mod allowance;
 pub mod auth;
+pub mod clients;
+pub mod datagrams;
 pub mod preference;
+pub mod quota;
+pub mod rate;
+pub mod recent;
 pub mod targets;

@@ -92,14 +92,8 @@ mod tests {
 
     #[test]
     fn the_last_winner_goes_first_if_it_is_still_among_the_answers() {
-        assert_eq!(
-            arranged(MIXED, Prefer::Ipv6, Some("1.1.1.2")),
-            "1.1.1.2 2a00::1 1.1.1.1 2a00::2 2a00::3"
-        );
-        assert_eq!(
-            arranged(MIXED, Prefer::Ipv6, Some("1.1.1.9")),
-            "2a00::1 1.1.1.1 2a00::2 1.1.1.2 2a00::3"
-        );
+        assert_eq!(arranged(MIXED, Prefer::Ipv6, Some("1.1.1.2")), "1.1.1.2 2a00::1 1.1.1.1 2a00::2 2a00::3");
+        assert_eq!(arranged(MIXED, Prefer::Ipv6, Some("1.1.1.9")), "2a00::1 1.1.1.1 2a00::2 1.1.1.2 2a00::3");
         assert_eq!(arranged(MIXED, Prefer::Ipv4Only, Some("2a00::1")), "1.1.1.1 1.1.1.2");
     }
 }

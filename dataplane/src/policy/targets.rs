@@ -5,6 +5,7 @@
 //! can be dialled.
 
 use TargetClass::{LinkLocal, Loopback, Metadata, Multicast, Own, Private, Unspecified};
+use ipnet::IpNet;
 use ringway_shared::config::{Denied, TargetClass, TargetClasses};
 use ringway_shared::reason::Reason;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -76,6 +77,19 @@ pub fn unfold(ip: IpAddr) -> IpAddr {
     IpAddr::from((u32::from(inner.0) << 16 | u32::from(inner.1)).to_be_bytes())
 }
 
+/// Whether an address lies in a network, whichever way either is written: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+///
+/// `ip` is [canonical](IpAddr::to_canonical). `::/0` means IPv6, and holds no IPv4 address.
+#[must_use]
+pub fn covers(network: &IpNet, ip: IpAddr) -> bool {
+    match (network, ip) {
+        (IpNet::V6(network), IpAddr::V4(ip)) => {
+            network.prefix_len() >= 96 && network.contains(&ip.to_ipv6_mapped())
+        }
+        _ => network.contains(&ip),
+    }
+}
+
 /// The class of an address, an IPv4 address inside it unfolded. `None`: public.
 #[must_use]
 pub fn classify(ip: IpAddr) -> Option<TargetClass> {
@@ -143,9 +157,9 @@ impl Targets {
     /// Denied networks first, then denied classes, then the classes that nobody allowed.
     #[must_use]
     pub fn judge(&self, facts: Facts) -> Verdict {
-        let ip = facts.address.ip();
+        let ip = facts.address.ip().to_canonical();
         // Both ways to write a network in `deny_targets` must bite: as IPv6, and as the IPv4 inside.
-        let denied = |ip: IpAddr| self.denied.networks.iter().find(|network| network.contains(&ip));
+        let denied = |ip: IpAddr| self.denied.networks.iter().find(|network| covers(network, ip));
         if let Some(network) = denied(ip).or_else(|| denied(unfold(ip))) {
             return deny(format!("target network {network}: socks5.deny_targets names it"));
         }
@@ -296,6 +310,21 @@ mod tests {
             assert_eq!(told, "target network 1.1.1.0/24: socks5.deny_targets names it", "{address}");
         }
         assert!(matches!(targets.judge(facts(ip("127.0.0.1"))), Verdict::Allow(_)));
+    }
+
+    #[test]
+    fn a_denied_network_bites_in_every_spelling() {
+        let denied = Denied { networks: vec!["::ffff:1.1.0.0/112".parse().unwrap()], ..Denied::default() };
+        let targets = Targets::new(TargetClasses::default(), denied);
+        for address in ["1.1.1.1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"] {
+            assert!(hint(targets.judge(facts(ip(address)))).contains("deny_targets"), "{address}");
+        }
+        let denied = Denied { networks: vec!["::/0".parse().unwrap()], ..Denied::default() };
+        let targets = Targets::new(TargetClasses::default(), denied);
+        assert!(hint(targets.judge(facts(ip("2606:4700::1111")))).contains("::/0"));
+        for address in ["1.1.1.1", "::ffff:1.1.1.1"] {
+            assert!(matches!(targets.judge(facts(ip(address))), Verdict::Allow(_)), "{address}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A name server on loopback, UDP and TCP, that answers by a function and remembers what it was asked.
 
+#![allow(dead_code)] // each test file uses its part of this
+
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};

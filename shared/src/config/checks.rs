@@ -1,16 +1,21 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
-//! A rule is left out while one of its keys is at fault already: its verdict would mislead.
+//! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
+//! SOCKS5 service does for whom stand in `service`.
+
+mod service;
 
 use super::HostFacts;
 use super::draft::{Auth, Draft};
 use super::form::Form;
+use super::place::Span;
 use super::read::listed;
+use super::yaml::Wrong;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A key and what is wrong with its value.
-type Complaint = (&'static str, String);
+/// A key and what is wrong with its value, or with something in it.
+type Complaint = (&'static str, Wrong);
 
 struct Check {
     keys: &'static [&'static str],
@@ -33,12 +38,18 @@ const CHECKS: &[Check] = &[
 pub fn run(form: &mut Form, host: &HostFacts) {
     let complaints: Vec<Complaint> = CHECKS
         .iter()
+        .chain(service::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();
-    for (key, message) in complaints {
-        form.fault_at_key(key, message);
+    for (key, wrong) in complaints {
+        form.fault_at_key(key, wrong);
     }
+}
+
+/// A complaint of a key's whole value.
+fn about(key: &'static str, message: impl Into<String>) -> Complaint {
+    (key, Wrong::at(Span::default(), message))
 }
 
 fn one_cpu_each(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
@@ -47,7 +58,7 @@ fn one_cpu_each(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
         Some(count) if cpus > 0 && cpus != count => {
             let remedy =
                 format!("name {count}, set workers.count to {cpus} or auto, or leave the list empty");
-            vec![("workers.cpus", format!("names {cpus} CPUs for {count} workers: {remedy}"))]
+            vec![about("workers.cpus", format!("names {cpus} CPUs for {count} workers: {remedy}"))]
         }
         _ => Vec::new(),
     }
@@ -58,7 +69,10 @@ fn cpus_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     if twice.is_empty() {
         return Vec::new();
     }
-    vec![("workers.cpus", format!("names CPU {} more than once: give each worker its own", listed(twice)))]
+    vec![about(
+        "workers.cpus",
+        format!("names CPU {} more than once: give each worker its own", listed(twice)),
+    )]
 }
 
 fn cpus_are_allowed(draft: &Draft, host: &HostFacts) -> Vec<Complaint> {
@@ -68,7 +82,7 @@ fn cpus_are_allowed(draft: &Draft, host: &HostFacts) -> Vec<Complaint> {
         return Vec::new();
     }
     let (strangers, allowed) = (listed(strangers), listed(allowed));
-    vec![("workers.cpus", format!("this process may not use CPU {strangers}: choose among {allowed}"))]
+    vec![about("workers.cpus", format!("this process may not use CPU {strangers}: choose among {allowed}"))]
 }
 
 fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
@@ -76,9 +90,9 @@ fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     if workers.wedged_after == Duration::ZERO || workers.stalled_after < workers.wedged_after {
         return Vec::new();
     }
-    vec![(
+    vec![about(
         "workers.wedged_after",
-        "must be longer than workers.stalled_after: raise it, or write 0s for never".to_owned(),
+        "must be longer than workers.stalled_after: raise it, or write 0s for never",
     )]
 }
 
@@ -88,14 +102,14 @@ fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     for (key, list) in [("socks5.listen", socks5), ("control.listen", control)] {
         let twice: Vec<_> = repeated(list).into_iter().filter(|address| address.port() != 0).collect();
         if !twice.is_empty() {
-            complaints.push((key, format!("names {} more than once: keep one", listed(twice))));
+            complaints.push(about(key, format!("names {} more than once: keep one", listed(twice))));
         }
     }
     let shared: Vec<_> =
         control.iter().filter(|address| address.port() != 0 && socks5.contains(address)).collect();
     if !shared.is_empty() {
         let message = format!("{} is in socks5.listen as well: choose another port", listed(shared));
-        complaints.push(("control.listen", message));
+        complaints.push(about("control.listen", message));
     }
     complaints
 }
@@ -108,7 +122,7 @@ fn proxy_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let remedy = "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
     let message =
         format!("{} is not loopback and nobody would be asked for a password: {remedy}", listed(exposed));
-    vec![("socks5.listen", message)]
+    vec![about("socks5.listen", message)]
 }
 
 fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
@@ -121,17 +135,14 @@ fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint>
         "{} is not loopback and the control port asks nobody who they are: {remedy}",
         listed(exposed)
     );
-    vec![("control.listen", message)]
+    vec![about("control.listen", message)]
 }
 
 fn no_gateway_yet(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     if draft.websocket_listen.is_empty() {
         return Vec::new();
     }
-    vec![(
-        "websocket.listen",
-        "this build has no WebSocket gateway yet: leave websocket.listen empty".to_owned(),
-    )]
+    vec![about("websocket.listen", "this build has no WebSocket gateway yet: leave websocket.listen empty")]
 }
 
 fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
@@ -142,7 +153,7 @@ fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let shown = |bytes: usize| super::units::show_bytes(bytes as u64);
     let (below, above) = (shown(bytes.next_power_of_two() / 2), shown(bytes.next_power_of_two()));
     let message = format!("{} is not a power of two: write {below} or {above}", shown(bytes));
-    vec![("socks5.relay.pipe_size", message)]
+    vec![about("socks5.relay.pipe_size", message)]
 }
 
 fn beyond_loopback(list: &[SocketAddr]) -> Vec<&SocketAddr> {

@@ -1,14 +1,16 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
-use super::read::Target;
+use super::nets::Target;
+use super::proxies::{Keeper, WrittenProxy};
+use super::rules::WrittenRule;
 use super::{
     AccessLog, Bind, Commands, Config, Control, Denied, Dns, DriverChoice, Egress, Fragments, Limits, Log,
     LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass,
     TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, Workers,
 };
-use crate::session::Protocol;
+use crate::session::{Command, Protocol};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,10 @@ pub struct Draft {
     pub workers_count: Option<usize>,
     pub auth: Auth,
     pub users_file: PathBuf,
+    pub rules: Vec<WrittenRule>,
+    pub proxies: Vec<WrittenProxy>,
+    /// `None`: as the log's other lines.
+    pub access_format: Option<LogFormat>,
     pub socks5_open_proxy: bool,
     pub websocket_listen: Vec<SocketAddr>,
     pub control_open: bool,
@@ -41,6 +47,9 @@ impl Draft {
             workers_count: None,
             auth: Auth::None,
             users_file: PathBuf::new(),
+            rules: Vec::new(),
+            proxies: Vec::new(),
+            access_format: None,
             socks5_open_proxy: false,
             websocket_listen: Vec::new(),
             control_open: false,
@@ -58,11 +67,42 @@ impl Draft {
         }
     }
 
+    pub fn serve(&mut self, protocol: Protocol) {
+        self.config.socks5.protocols = self.config.socks5.protocols.with(protocol);
+    }
+
+    pub fn obey(&mut self, command: Command) {
+        self.config.socks5.commands = self.config.socks5.commands.with(command);
+    }
+
+    /// The groups that upstream proxies are in.
+    pub fn groups(&self) -> Vec<Arc<str>> {
+        self.proxies.iter().map(|written| written.proxy.group.clone()).collect()
+    }
+
+    /// Where the paths of the configuration start, if they are relative.
+    pub fn resolve_paths(&mut self, folder: &Path) {
+        let Draft { users_file, config, proxies, .. } = self;
+        let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
+            Keeper::File(path) => Some(path),
+            Keeper::Environment(_) => None,
+        });
+        let access = match &mut config.log.access {
+            AccessLog::File(path) => Some(path),
+            AccessLog::Off | AccessLog::Stderr => None,
+        };
+        let paths = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
+        paths.for_each(|path| *path = folder.join(&path));
+    }
+
     /// Fills in what follows from other values.
     pub fn finish(mut self, cpus_allowed: usize, users: Option<Arc<Users>>) -> Config {
         self.config.workers.count = self.worker_count(cpus_allowed);
+        self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
+        socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
+        socks5.upstream.proxies = self.proxies.into_iter().map(|written| written.proxy).collect();
         // A proxy that only this host can reach gives nobody a way into its private networks.
         if socks5.listen.iter().all(|address| address.ip().to_canonical().is_loopback()) {
             socks5.allow_targets = socks5.allow_targets.with(TargetClass::Private);
@@ -101,8 +141,8 @@ fn blank_config() -> Config {
 fn blank_socks5() -> Socks5 {
     Socks5 {
         listen: Vec::new(),
-        protocols: Protocol::ALL.into_iter().fold(Protocols::default(), Protocols::with),
-        commands: Commands::all(),
+        protocols: Protocols::default(),
+        commands: Commands::default(),
         users: None,
         allow_targets: TargetClasses::default(),
         deny_targets: Denied::default(),
@@ -117,11 +157,11 @@ fn blank_socks5() -> Socks5 {
             udp_associations: None,
         },
         logins: Logins {
-            delay: Duration::from_millis(200),
-            delay_max: Duration::from_secs(5),
-            failures_max: Some(10),
-            ban: Duration::from_secs(300),
-            forget_after: Duration::from_secs(900),
+            delay: Duration::ZERO,
+            delay_max: Duration::ZERO,
+            failures_max: None,
+            ban: Duration::ZERO,
+            forget_after: Duration::ZERO,
         },
         timeouts: blank_timeouts(),
         dns: Dns {
@@ -136,7 +176,7 @@ fn blank_socks5() -> Socks5 {
             fragments: Fragments::Reassemble,
             advertise: Vec::new(),
             ports: None,
-            honour_dst: true,
+            honour_dst: false,
         },
         bind: Bind { advertise: Vec::new(), ports: None },
         egress: Egress {
@@ -149,8 +189,8 @@ fn blank_socks5() -> Socks5 {
         upstream: Upstream {
             proxies: Vec::new(),
             default: None,
-            health_interval: Duration::from_secs(5),
-            failures_max: 3,
+            health_interval: Duration::ZERO,
+            failures_max: 0,
         },
         proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
         quota_file: PathBuf::new(),
@@ -159,18 +199,18 @@ fn blank_socks5() -> Socks5 {
 
 fn blank_timeouts() -> Timeouts {
     Timeouts {
-        proxy_header: Duration::from_secs(5),
+        proxy_header: Duration::ZERO,
         handshake: Duration::ZERO,
         greeting: Duration::ZERO,
         authentication: Duration::ZERO,
         request: Duration::ZERO,
         name_lookup: Duration::ZERO,
         connect: Duration::ZERO,
-        bind: Duration::from_secs(60),
+        bind: Duration::ZERO,
         idle: Duration::ZERO,
         half_closed: Duration::ZERO,
-        udp_idle: Duration::from_secs(300),
-        fragments: Duration::from_secs(10),
+        udp_idle: Duration::ZERO,
+        fragments: Duration::ZERO,
         drain: Duration::ZERO,
     }
 }

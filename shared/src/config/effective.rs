@@ -1,6 +1,7 @@
 //! What every key is set to, and who set it.
 //!
-//! No key holds a secret: those live in the users file, of which nothing is kept here.
+//! No key holds a secret: those live in the users file and where upstream proxies' passwords are kept, of which
+//! nothing is kept here.
 
 use super::keys::Key;
 use super::place::{Place, Source};

@@ -27,9 +27,9 @@ impl Form {
             value: Value::Text(String::new()),
             place: Source::BuiltIn.at(Span::default()),
         };
-        let settings = KEYS.iter().map(blank).collect();
+        let settings = KEYS.iter().copied().map(blank).collect();
         let mut form = Form { draft: Draft::blank(), settings, faults: Faults::default() };
-        for (index, key) in KEYS.iter().enumerate() {
+        for (index, key) in KEYS.iter().copied().enumerate() {
             match yaml::parse(key.default) {
                 Ok(node) => form.assign(index, key, &Source::BuiltIn, &node),
                 Err(wrong) => form.fault(&Source::BuiltIn, key.path, wrong),
@@ -50,7 +50,7 @@ impl Form {
 
     /// Fills in what stands at one dotted path: a key's value, or a section.
     pub fn entry(&mut self, source: &Source, path: &str, span: Span, node: &Node) {
-        let found = KEYS.iter().enumerate().find(|(_, key)| key.path == path);
+        let found = KEYS.iter().copied().enumerate().find(|(_, key)| key.path == path);
         if let Some((index, key)) = found {
             return self.assign(index, key, source, node);
         }
@@ -69,14 +69,17 @@ impl Form {
     }
 
     pub fn fault(&mut self, source: &Source, path: &str, wrong: Wrong) {
-        self.faults.push(source.at(wrong.span), path, wrong.message);
+        self.faults.push(source.at(wrong.span), format!("{path}{}", wrong.path), wrong.message);
     }
 
-    /// Adds a fault where the key's value was written.
-    pub fn fault_at_key(&mut self, path: &str, message: String) {
+    /// Adds a fault of the key's value: at its own place if it has one, else where the value was written.
+    pub fn fault_at_key(&mut self, path: &str, wrong: Wrong) {
         let setting = self.settings.iter().find(|setting| setting.key.path == path);
-        let place = setting.map_or_else(|| Source::BuiltIn.at(Span::default()), |s| s.place.clone());
-        self.faults.push(place, path, message);
+        let mut place = setting.map_or_else(|| Source::BuiltIn.at(Span::default()), |s| s.place.clone());
+        if wrong.span != Span::default() {
+            place.span = wrong.span;
+        }
+        self.faults.push(place, format!("{path}{}", wrong.path), wrong.message);
     }
 
     fn section(&mut self, source: &Source, section: &str, entries: &[Entry]) {
@@ -136,7 +139,7 @@ fn siblings(section: &str) -> impl Iterator<Item = &'static str> {
         "" => key.path.split('.').next(),
         _ => key.path.strip_prefix(section)?.strip_prefix('.')?.split('.').next(),
     };
-    KEYS.iter().filter_map(inside)
+    KEYS.iter().copied().filter_map(inside)
 }
 
 #[cfg(test)]
@@ -150,7 +153,7 @@ mod tests {
             ("sock5", r#"unknown key; did you mean "socks5"?"#),
             ("socks5.idle", r#"unknown key; did you mean "socks5.timeouts.idle"?"#),
             ("colour", "unknown key; remove it, or see `ringway config default` for all keys"),
-            ("socks5.udp", "is not in this build yet: remove it"),
+            ("log.audit", "is not in this build yet: remove it"),
             ("websocket.namespaces", "is not in this build yet: remove it"),
         ] {
             assert_eq!(unknown(path), told, "{path}");

@@ -1,12 +1,16 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
 use super::draft::Draft;
+use super::nets::{self, Target};
 use super::place::Span;
-use super::read::{self, Read, Target};
+use super::proxies::{self, WrittenProxy};
+use super::read::{self, Read};
+use super::rules::{self, WrittenRule};
 use super::value::Value;
 use super::yaml::Node;
-use super::{TargetClasses, units};
-use std::net::SocketAddr;
+use super::{AccessLog, Destination, TargetClasses, units};
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,24 +22,48 @@ type Choose = fn(&mut Draft);
 pub enum Kind {
     Bool(Put<bool>),
     Integer(RangeInclusive<u64>, Put<u64>),
-    /// `auto` is `None`.
-    IntegerOrAuto(RangeInclusive<u64>, Put<Option<u64>>),
+    /// A word such as `auto` or `none` is `None`.
+    IntegerOr(&'static str, RangeInclusive<u64>, Put<Option<u64>>),
     Duration(RangeInclusive<Duration>, Put<Duration>),
     Bytes(RangeInclusive<u64>, Put<u64>),
     /// One of a few words.
     Word(&'static [(&'static str, Choose)]),
+    /// A set of a few words.
+    Words {
+        clear: Choose,
+        words: &'static [(&'static str, Choose)],
+    },
+    /// Empty is `None`.
+    OptionalText {
+        bytes_max: usize,
+        /// Which characters may stand there, and how to say so.
+        allowed: (fn(char) -> bool, &'static str),
+        put: Put<Option<String>>,
+    },
+    Path(Put<PathBuf>),
+    AccessLog(Put<AccessLog>),
+    /// A range of ports, or `auto`.
+    Ports(Put<Option<RangeInclusive<u16>>>),
     Addresses {
         /// Used where an address has none; without it a port is needed.
         default_port: Option<u16>,
         put: Put<Vec<SocketAddr>>,
     },
+    /// Addresses of interfaces.
+    Ips(Put<Vec<IpAddr>>),
+    Networks(Put<Vec<IpNet>>),
+    /// Networks and domains.
+    Destinations(Put<Vec<Destination>>),
     /// CPU numbers up to the given one.
     Cpus(RangeInclusive<u64>, Put<Vec<usize>>),
     /// Target classes.
     Classes(Put<TargetClasses>),
     /// Target classes and networks.
     Targets(Put<Vec<Target>>),
-    Path(Put<PathBuf>),
+    /// Rules of an ACL.
+    Rules(Put<Vec<WrittenRule>>),
+    /// Upstream proxies.
+    Proxies(Put<Vec<WrittenProxy>>),
 }
 
 impl Kind {
@@ -52,10 +80,10 @@ impl Kind {
                 put(draft, value);
                 Ok(Value::Number(value))
             }
-            Kind::IntegerOrAuto(range, put) => {
-                let value = read::integer_or_auto(node, range)?;
+            Kind::IntegerOr(word, range, put) => {
+                let value = read::integer_or(word, node, range)?;
                 put(draft, value);
-                Ok(value.map_or_else(|| Value::Text("auto".to_owned()), Value::Number))
+                Ok(value.map_or_else(|| Value::Text((*word).to_owned()), Value::Number))
             }
             Kind::Duration(range, put) => {
                 let value = read::duration(node, range)?;
@@ -67,27 +95,73 @@ impl Kind {
                 put(draft, value);
                 Ok(Value::Text(units::show_bytes(value)))
             }
+            _ if self.is_list() => self.assign_list(node, draft),
+            _ => self.assign_text(node, draft),
+        }
+    }
+
+    fn assign_text(&self, node: &Node, draft: &mut Draft) -> Read<Value> {
+        match self {
             Kind::Word(words) => {
                 let (word, put) = read::word(node, words)?;
                 put(draft);
                 Ok(Value::Text((*word).to_owned()))
+            }
+            Kind::OptionalText { bytes_max, allowed, put } => {
+                let text = read::optional_text(node, *bytes_max, *allowed)?.map(str::to_owned);
+                let shown = Value::Text(text.clone().unwrap_or_default());
+                put(draft, text);
+                Ok(shown)
             }
             Kind::Path(put) => {
                 let value = read::text(node)?;
                 put(draft, PathBuf::from(value));
                 Ok(Value::Text(value.to_owned()))
             }
-            _ => self.assign_list(node, draft),
+            Kind::AccessLog(put) => {
+                let log = read::access_log(node)?;
+                let shown = match &log {
+                    AccessLog::Off => "off".to_owned(),
+                    AccessLog::Stderr => "stderr".to_owned(),
+                    AccessLog::File(path) => path.to_string_lossy().into_owned(),
+                };
+                put(draft, log);
+                Ok(Value::Text(shown))
+            }
+            Kind::Ports(put) => {
+                let ports = nets::ports_or_auto(node)?;
+                let shown = ports.as_ref().map(|ports| format!("{}-{}", ports.start(), ports.end()));
+                put(draft, ports);
+                Ok(Value::Text(shown.unwrap_or_else(|| "auto".to_owned())))
+            }
+            // `assign` sends texts alone here.
+            _ => read::wrong(Span::default(), "is not a text"),
         }
     }
 
     fn assign_list(&self, node: &Node, draft: &mut Draft) -> Read<Value> {
         match self {
+            Kind::Words { clear, words } => {
+                let chosen = read::list(node, |item| read::word(item, words))?;
+                clear(draft);
+                chosen.iter().for_each(|(_, put)| put(draft));
+                Ok(Value::texts(chosen.iter().map(|(word, _)| *word)))
+            }
             Kind::Addresses { default_port, put } => {
-                let addresses = read::list(node, |item| read::address(item, *default_port))?;
-                let shown = Value::texts(&addresses);
-                put(draft, addresses);
-                Ok(shown)
+                let addresses = read::list(node, |item| nets::address(item, *default_port))?;
+                Ok(put_texts(draft, *put, addresses, ToString::to_string))
+            }
+            Kind::Ips(put) => {
+                let addresses = read::list(node, nets::unicast)?;
+                Ok(put_texts(draft, *put, addresses, ToString::to_string))
+            }
+            Kind::Networks(put) => {
+                let networks = read::list(node, nets::network)?;
+                Ok(put_texts(draft, *put, networks, ToString::to_string))
+            }
+            Kind::Destinations(put) => {
+                let destinations = read::list(node, nets::destination)?;
+                Ok(put_texts(draft, *put, destinations, rules::show_destination))
             }
             Kind::Cpus(range, put) => {
                 let cpus = read::list(node, |item| read::integer(item, range))?;
@@ -95,36 +169,63 @@ impl Kind {
                 Ok(Value::List(cpus.into_iter().map(Value::Number).collect()))
             }
             Kind::Classes(put) => {
-                let classes = read::list(node, read::class)?;
+                let classes = read::list(node, nets::class)?;
                 let shown = Value::texts(classes.iter().map(|class| class.label()));
                 put(draft, classes.into_iter().fold(TargetClasses::default(), TargetClasses::with));
                 Ok(shown)
             }
             Kind::Targets(put) => {
-                let targets = read::list(node, read::target)?;
-                let shown = Value::texts(targets.iter().map(|target| match target {
+                let targets = read::list(node, nets::target)?;
+                let shown = |target: &Target| match target {
                     Target::Class(class) => class.label().to_owned(),
                     Target::Network(network) => network.to_string(),
-                }));
-                put(draft, targets);
-                Ok(shown)
+                };
+                Ok(put_texts(draft, *put, targets, shown))
+            }
+            Kind::Rules(put) => {
+                let written = rules::of_everybody(node)?;
+                let shown = written.iter().map(|written| rules::show(&written.rule)).collect();
+                put(draft, written);
+                Ok(Value::List(shown))
+            }
+            Kind::Proxies(put) => {
+                let written = proxies::proxies(node)?;
+                let shown = written.iter().map(proxies::show).collect();
+                put(draft, written);
+                Ok(Value::List(shown))
             }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
     }
 
-    /// Whether a value is a list, so that an override may name its items with commas between them.
+    /// Whether a value is a list.
     pub fn is_list(&self) -> bool {
-        matches!(self, Kind::Addresses { .. } | Kind::Cpus(..) | Kind::Classes(_) | Kind::Targets(_))
+        matches!(
+            self,
+            Kind::Words { .. }
+                | Kind::Addresses { .. }
+                | Kind::Ips(_)
+                | Kind::Networks(_)
+                | Kind::Destinations(_)
+                | Kind::Cpus(..)
+                | Kind::Classes(_)
+                | Kind::Targets(_)
+        ) || self.is_list_of_mappings()
+    }
+
+    /// Whether a list's items are mappings; other lists may be written in an override with commas between items.
+    pub fn is_list_of_mappings(&self) -> bool {
+        matches!(self, Kind::Rules(_) | Kind::Proxies(_))
     }
 
     /// What may be written, for people.
     pub fn describe(&self) -> String {
+        let words = |words: &[(&'static str, Choose)]| read::listed(words.iter().map(|(word, _)| word));
         match self {
             Kind::Bool(_) => "true or false".to_owned(),
             Kind::Integer(range, _) => format!("{} to {}", range.start(), range.end()),
-            Kind::IntegerOrAuto(range, _) => format!("auto, or {} to {}", range.start(), range.end()),
+            Kind::IntegerOr(word, range, _) => format!("{word}, or {} to {}", range.start(), range.end()),
             Kind::Duration(range, _) => format!(
                 "duration, {} to {}",
                 units::show_duration(*range.start()),
@@ -133,15 +234,31 @@ impl Kind {
             Kind::Bytes(range, _) => {
                 format!("size, {} to {}", units::show_bytes(*range.start()), units::show_bytes(*range.end()))
             }
-            Kind::Word(words) => format!("one of {}", read::listed(words.iter().map(|(word, _)| word))),
+            Kind::Word(table) => format!("one of {}", words(table)),
+            Kind::Words { words: table, .. } => format!("list of {}", words(table)),
+            Kind::OptionalText { .. } => "text, or \"\"".to_owned(),
+            Kind::Path(_) => "path".to_owned(),
+            Kind::AccessLog(_) => "stderr, off, or a path with a / in it".to_owned(),
+            Kind::Ports(_) => "auto, or a range of ports such as \"40000-49999\"".to_owned(),
             Kind::Addresses { default_port: None, .. } => "list of IP:port".to_owned(),
             Kind::Addresses { default_port: Some(port), .. } => {
                 format!("list of IP or IP:port (port {port} if none is given)")
             }
+            Kind::Ips(_) => "list of IP".to_owned(),
+            Kind::Networks(_) => "list of networks".to_owned(),
+            Kind::Destinations(_) => "list of networks and domains".to_owned(),
             Kind::Cpus(..) => "list of CPU numbers".to_owned(),
             Kind::Classes(_) => "list of target classes".to_owned(),
             Kind::Targets(_) => "list of target classes and networks".to_owned(),
-            Kind::Path(_) => "path".to_owned(),
+            Kind::Rules(_) => "list of rules".to_owned(),
+            Kind::Proxies(_) => "list of upstream proxies".to_owned(),
         }
     }
+}
+
+/// Puts a list in the draft and returns it as texts.
+fn put_texts<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> String) -> Value {
+    let shown = Value::texts(items.iter().map(show));
+    put(draft, items);
+    shown
 }

@@ -1,14 +1,15 @@
 //! From texts to a [`Config`]: defaults, file, environment, `--set`; then the checks between them.
 
-use super::draft::{Auth, Draft};
+use super::draft::Auth;
 use super::effective::Effective;
 use super::fault::Faults;
 use super::form::Form;
 use super::place::{Source, Span};
+use super::proxies::{self, Keeper};
 use super::read::quote;
 use super::yaml::{self, Wrong};
 use super::{Config, Users, checks, overrides, users};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes of a configuration file.
@@ -23,8 +24,9 @@ pub struct Sources<'a> {
     /// `KEY=VALUE`, in the order of the command line.
     pub sets: Vec<String>,
     pub host: HostFacts,
-    /// Gives the users file's text. Called at most once, and only with `socks5.auth: password`.
-    pub users: &'a dyn Fn(&Path) -> std::io::Result<String>,
+    /// Gives the text of a file that the configuration names: the users file, at most once and only with
+    /// `socks5.auth: password`; files of upstream proxies' passwords.
+    pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
 /// A file's text and the path it was read from, as faults shall name it.
@@ -59,6 +61,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     overrides::environment(&mut form, &sources.env);
     overrides::sets(&mut form, &sources.sets);
     checks::run(&mut form, &sources.host);
+    let folder = sources.file.as_ref().and_then(|file| Path::new(&file.name).parent());
+    form.draft.resolve_paths(folder.unwrap_or(Path::new("")));
+    read_passwords(&mut form, sources);
     let users = read_users(&mut form, sources);
 
     let Form { draft, settings, mut faults } = form;
@@ -87,24 +92,45 @@ fn read_users(form: &mut Form, sources: &Sources<'_>) -> Option<Arc<Users>> {
     if unclear || form.draft.auth == Auth::None {
         return None;
     }
-    let path = users_path(&form.draft, sources.file.as_ref());
-    match (sources.users)(&path) {
+    let path = form.draft.users_file.clone();
+    match (sources.read_file)(&path) {
         Ok(text) => {
             let source = Source::UsersFile(path.to_string_lossy().as_ref().into());
-            users::parse(&text, &source, &mut form.faults).map(Arc::new)
+            // Which groups there are is not clear while a proxy is at fault.
+            let groups = (!form.faults.touch("socks5.upstream.proxies")).then(|| form.draft.groups());
+            users::parse(&text, &source, groups.as_deref(), &mut form.faults).map(Arc::new)
         }
         Err(error) => {
             let path = quote(&path.to_string_lossy());
             let message =
                 format!("cannot read the users file {path}: {error}; write one, {}", users::EXAMPLE);
-            form.fault_at_key("socks5.users_file", message);
+            form.fault_at_key("socks5.users_file", Wrong::at(Span::default(), message));
             None
         }
     }
 }
 
-/// Relative to the configuration file's folder.
-fn users_path(draft: &Draft, file: Option<&SourceFile>) -> PathBuf {
-    let folder = file.and_then(|file| Path::new(&file.name).parent()).unwrap_or(Path::new(""));
-    folder.join(&draft.users_file)
+/// Fetches the passwords of upstream proxies from where they are kept.
+fn read_passwords(form: &mut Form, sources: &Sources<'_>) {
+    let mut wrongs = Vec::new();
+    for (index, written) in form.draft.proxies.iter_mut().enumerate() {
+        let Some(secret) = &written.secret else { continue };
+        let held = match &secret.keeper {
+            Keeper::File(path) => (sources.read_file)(path)
+                .map_err(|error| format!("cannot read {}: {error}", quote(&path.to_string_lossy()))),
+            Keeper::Environment(name) => sources
+                .env
+                .iter()
+                .find_map(|(candidate, value)| (**candidate == **name).then(|| value.clone()))
+                .ok_or_else(|| format!("{} is not in the environment: set it", quote(name))),
+        };
+        match held.and_then(|held| proxies::login(secret, written.proxy.protocol, &held)) {
+            Ok(login) => written.proxy.login = Some(login),
+            Err(message) => {
+                let path = format!("[{index}].{}", secret.keeper.field());
+                wrongs.push(Wrong::at(secret.span, message).below(&path));
+            }
+        }
+    }
+    wrongs.into_iter().for_each(|wrong| form.fault_at_key("socks5.upstream.proxies", wrong));
 }

@@ -1,8 +1,8 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
 //! This page holds the types, `socks5` those of the SOCKS5 service. How texts become one, in reading order: `keys` (the table of all keys), `load`
-//! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind` and `read`
-//! (what a value may be), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
+//! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
+//! (what a value may be), `fields` (mappings in lists), `rules` and `proxies` (two kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
 //! host.
 
@@ -10,14 +10,18 @@ mod checks;
 mod draft;
 mod effective;
 mod fault;
+mod fields;
 mod form;
 mod keys;
 mod kind;
 mod load;
+mod nets;
 mod overrides;
 mod place;
 pub mod print;
+mod proxies;
 mod read;
+mod rules;
 mod socks5;
 mod suggest;
 mod units;

@@ -90,16 +90,20 @@ fn node_of(path: &str, value: &str) -> Result<Node, Wrong> {
         let list = if key.kind.is_list() { ", or [] for an empty list" } else { "" };
         return Err(Wrong::at(nowhere, format!("is empty: give a value{list}")));
     }
-    let yaml = value.starts_with(['"', '\'', '{'])
+    let yaml = key.kind.is_list_of_mappings()
+        || value.starts_with(['"', '\'', '{'])
         || value.contains('\n')
         || (value.starts_with('[') && value.ends_with(']'));
     let node = if yaml { yaml::parse(value)? } else { Node::plain(nowhere, value) };
+    let items_between_commas = key.kind.is_list() && !key.kind.is_list_of_mappings();
     match &node.data {
-        Data::Scalar { quoted: false, text } if key.kind.is_list() => {
+        Data::Scalar { quoted: false, text } if items_between_commas => {
             let items = text.split(',').map(|item| Node::plain(nowhere, item.trim())).collect();
             Ok(Node { span: nowhere, data: Data::List(items) })
         }
-        Data::Scalar { .. } if key.kind.is_list() => Ok(Node { span: nowhere, data: Data::List(vec![node]) }),
+        Data::Scalar { .. } if items_between_commas => {
+            Ok(Node { span: nowhere, data: Data::List(vec![node]) })
+        }
         _ => Ok(node),
     }
 }

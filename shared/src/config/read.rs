@@ -1,11 +1,10 @@
-//! From a node of the tree to a typed value. Each reader's message ends in a remedy.
+//! From a node of the tree to a typed value. Each reader's message ends in a remedy. Addresses and names are read
+//! in `nets`, mappings by `fields`.
 
 use super::place::Span;
 use super::yaml::{Data, Node, Wrong};
-use super::{TargetClass, suggest, units};
-use ipnet::IpNet;
+use super::{AccessLog, suggest, units};
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -16,12 +15,6 @@ const QUOTED_MAX: usize = 60;
 
 /// A typed value, or everything that is wrong with it.
 pub type Read<T> = Result<T, Vec<Wrong>>;
-
-/// A network or a class of targets, as `socks5.deny_targets` names them.
-pub enum Target {
-    Class(TargetClass),
-    Network(IpNet),
-}
 
 pub fn boolean(node: &Node) -> Read<bool> {
     match unquoted(node, "true or false")? {
@@ -39,11 +32,14 @@ pub fn integer(node: &Node, range: &RangeInclusive<u64>) -> Read<u64> {
     within(node, text.parse().unwrap_or(u64::MAX), range, |n| n.to_string())
 }
 
-pub fn integer_or_auto(node: &Node, range: &RangeInclusive<u64>) -> Read<Option<u64>> {
+/// A number, or the one word that stands for none.
+pub fn integer_or(word: &str, node: &Node, range: &RangeInclusive<u64>) -> Read<Option<u64>> {
     match &node.data {
-        Data::Scalar { text, .. } if text == "auto" => Ok(None),
-        Data::Scalar { text, quoted: false } if !text.bytes().all(|b| b.is_ascii_digit()) => {
-            wrong(node.span, format!("{} is not a number: write auto or {}", quote(text), span_of(range)))
+        Data::Scalar { text, .. } if text == word => Ok(None),
+        Data::Scalar { text, quoted: false }
+            if !node.is_null() && !text.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            wrong(node.span, format!("{} is not a number: write {word} or {}", quote(text), span_of(range)))
         }
         _ => integer(node, range).map(Some),
     }
@@ -75,60 +71,6 @@ pub fn word<'a, T>(node: &Node, words: &'a [(&'static str, T)]) -> Read<&'a (&'s
     })
 }
 
-/// An IP address with a port; without one where `default_port` fills it in.
-pub fn address(node: &Node, default_port: Option<u16>) -> Read<SocketAddr> {
-    let text = scalar(node, "an address")?;
-    let bare = text.parse::<IpAddr>().ok();
-    match (text.parse::<SocketAddr>(), bare, default_port) {
-        (Ok(address), ..) if address.port() == 0 && default_port.is_some() => {
-            wrong(node.span, format!("{}: port 0 cannot be asked", quote(text)))
-        }
-        (Ok(address), ..) => Ok(address),
-        (_, Some(ip), Some(port)) => Ok(SocketAddr::new(ip, port)),
-        (_, Some(IpAddr::V4(ip)), None) => {
-            wrong(node.span, format!("{} has no port: write {ip}:PORT", quote(text)))
-        }
-        (_, Some(IpAddr::V6(ip)), None) => {
-            wrong(node.span, format!("{} has no port: write [{ip}]:PORT", quote(text)))
-        }
-        (_, None, Some(_)) => {
-            wrong(node.span, format!("{} is not an IP address: a name cannot stand here", quote(text)))
-        }
-        (_, None, None) => {
-            let remedy = "is not an IP address with a port: write for example 127.0.0.1:1080 or [::1]:1080";
-            wrong(node.span, format!("{} {remedy}", quote(text)))
-        }
-    }
-}
-
-pub fn class(node: &Node) -> Read<TargetClass> {
-    let text = scalar(node, "a target class")?;
-    if let Some(class) = class_named(text) {
-        return Ok(class);
-    }
-    let names = || TargetClass::ALL.iter().map(|class| class.label());
-    let remedy = match network_of(text) {
-        Ok(_) => "; networks can be denied by socks5.deny_targets, not allowed".to_owned(),
-        Err(_) => suggest::sentence(text, names()),
-    };
-    wrong(node.span, format!("{} is not a target class ({}){remedy}", quote(text), listed(names())))
-}
-
-pub fn target(node: &Node) -> Read<Target> {
-    let text = scalar(node, "a target class or a network")?;
-    if let Some(class) = class_named(text) {
-        return Ok(Target::Class(class));
-    }
-    network_of(text).map(Target::Network).or_else(|why| {
-        let names = TargetClass::ALL.iter().map(|class| class.label());
-        let remedy = why.unwrap_or_else(|| {
-            let meant = suggest::sentence(text, names.clone());
-            format!("is neither a network such as 10.0.0.0/8 nor a target class ({}){meant}", listed(names))
-        });
-        wrong(node.span, format!("{} {remedy}", quote(text)))
-    })
-}
-
 pub fn text(node: &Node) -> Read<&str> {
     match scalar(node, "a text")? {
         "" => wrong(node.span, "is empty: give a value, or remove the key"),
@@ -136,8 +78,66 @@ pub fn text(node: &Node) -> Read<&str> {
     }
 }
 
+/// A text of at most `bytes_max` bytes of `allowed` characters; empty is `None`.
+pub fn optional_text<'a>(
+    node: &'a Node,
+    bytes_max: usize,
+    allowed: (fn(char) -> bool, &str),
+) -> Read<Option<&'a str>> {
+    let (fits, described) = allowed;
+    match scalar(node, "a text")? {
+        "" => Ok(None),
+        text if text.len() > bytes_max => {
+            wrong(node.span, format!("{} is longer than {bytes_max} bytes: write a shorter one", quote(text)))
+        }
+        text if !text.chars().all(fits) => {
+            wrong(node.span, format!("{} may hold {described} alone: choose another", quote(text)))
+        }
+        text => Ok(Some(text)),
+    }
+}
+
+/// Where access lines go.
+pub fn access_log(node: &Node) -> Read<AccessLog> {
+    let text = scalar(node, "stderr, off or a path")?;
+    match text.to_ascii_lowercase().as_str() {
+        "stderr" | "true" => Ok(AccessLog::Stderr),
+        "off" | "false" => Ok(AccessLog::Off),
+        // A slip such as `stdout` must not become a file of that name.
+        _ if !text.contains('/') => wrong(
+            node.span,
+            format!("{} is neither stderr nor off: write one of them, or a path with a / in it", quote(text)),
+        ),
+        _ if text.ends_with('/') => {
+            wrong(node.span, format!("{} is a folder: name a file in it", quote(text)))
+        }
+        _ => Ok(AccessLog::File(text.into())),
+    }
+}
+
 /// Reads every item, so that all faulty ones are told.
-pub fn list<T>(node: &Node, item: impl Fn(&Node) -> Read<T>) -> Read<Vec<T>> {
+pub fn list<T>(node: &Node, mut item: impl FnMut(&Node) -> Read<T>) -> Read<Vec<T>> {
+    let nodes = items(node)?;
+    let (mut items, mut wrongs) = (Vec::new(), Vec::new());
+    for (index, node) in nodes.iter().enumerate() {
+        match item(node) {
+            Ok(value) => items.push(value),
+            Err(found) => wrongs.extend(found.into_iter().map(|wrong| wrong.below(&format!("[{index}]")))),
+        }
+    }
+    if wrongs.is_empty() { Ok(items) } else { Err(wrongs) }
+}
+
+/// A list whose emptiness would mean the opposite of what it seems to say.
+pub fn filled_list<T>(node: &Node, item: impl FnMut(&Node) -> Read<T>) -> Read<Vec<T>> {
+    match list(node, item)? {
+        items if items.is_empty() => wrong(node.span, "is an empty list: leave it out to match everything"),
+        items => Ok(items),
+    }
+}
+
+/// The nodes of a list of bearable length.
+fn items(node: &Node) -> Read<&[Node]> {
     let Data::List(nodes) = &node.data else {
         let remedy = match &node.data {
             Data::Scalar { text, .. } if !node.is_null() => format!("write [{}]", quote(text)),
@@ -148,14 +148,7 @@ pub fn list<T>(node: &Node, item: impl Fn(&Node) -> Read<T>) -> Read<Vec<T>> {
     if nodes.len() > LIST_LEN_MAX {
         return wrong(node.span, format!("holds {} items: at most {LIST_LEN_MAX} are allowed", nodes.len()));
     }
-    let (mut items, mut wrongs) = (Vec::new(), Vec::new());
-    for node in nodes {
-        match item(node) {
-            Ok(value) => items.push(value),
-            Err(found) => wrongs.extend(found),
-        }
-    }
-    if wrongs.is_empty() { Ok(items) } else { Err(wrongs) }
+    Ok(nodes)
 }
 
 /// A value repeated in a message: quoted, escaped and cut.
@@ -171,7 +164,7 @@ pub fn wrong<T>(span: Span, message: impl Into<String>) -> Read<T> {
     Err(vec![Wrong::at(span, message)])
 }
 
-fn scalar<'a>(node: &'a Node, wanted: &str) -> Read<&'a str> {
+pub fn scalar<'a>(node: &'a Node, wanted: &str) -> Read<&'a str> {
     match &node.data {
         _ if node.is_null() => wrong(node.span, format!("has no value: write {wanted}, or remove the key")),
         Data::Scalar { text, .. } => Ok(text),
@@ -200,29 +193,6 @@ fn within<T: PartialOrd + Copy>(
     }
     let (low, high) = (show(*range.start()), show(*range.end()));
     wrong(node.span, format!("{} is out of range: write {low} to {high}", show(value)))
-}
-
-fn class_named(text: &str) -> Option<TargetClass> {
-    TargetClass::ALL.into_iter().find(|class| class.label().eq_ignore_ascii_case(text))
-}
-
-/// The network written in `text`; an error holds the remedy if `text` is nearly one.
-fn network_of(text: &str) -> Result<IpNet, Option<String>> {
-    let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-        (Ok(network), _) => network,
-        (_, Ok(address)) => IpNet::from(address),
-        _ => return Err(None),
-    };
-    if network.trunc() != network {
-        return Err(Some(format!("has bits beyond its mask: write {}", network.trunc())));
-    }
-    // Targets are compared with their embedded IPv4 address unfolded, so this would match nothing.
-    match network.network() {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            Err(Some("is an IPv4 network in IPv6 clothes: write the IPv4 one".to_owned()))
-        }
-        _ => Ok(network),
-    }
 }
 
 fn span_of(range: &RangeInclusive<u64>) -> String {

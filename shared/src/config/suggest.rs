@@ -18,7 +18,12 @@ pub fn sentence<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -
 fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let slips_max = (word.chars().count() / 3).clamp(1, 4);
     let distance = |candidate: &str| strsim::osa_distance(word, candidate);
-    candidates.into_iter().map(|c| (distance(c), c)).filter(|(d, _)| *d <= slips_max).min().map(|(_, c)| c)
+    let candidates: Vec<_> = candidates.into_iter().collect();
+    let near = candidates.iter().map(|c| (distance(c), *c)).filter(|(d, _)| *d <= slips_max).min();
+    // Half a name is meant as the whole one: `password` for `password_file`.
+    let begun =
+        |c: &&&str| c.strip_prefix(word).is_some_and(|rest| !word.is_empty() && rest.starts_with('_'));
+    near.map(|(_, c)| c).or_else(|| candidates.iter().find(begun).copied())
 }
 
 #[cfg(test)]
@@ -27,10 +32,13 @@ mod tests {
 
     #[test]
     fn slips_are_recognised_and_strangers_are_not() {
-        let keys = ["listen", "limits", "timeouts", "idle"];
-        for (word, meant) in
-            [("idel", Some("idle")), ("Listen", Some("listen")), ("timeout", Some("timeouts"))]
-        {
+        let keys = ["listen", "limits", "timeouts", "idle", "half_closed"];
+        for (word, meant) in [
+            ("idel", Some("idle")),
+            ("Listen", Some("listen")),
+            ("timeout", Some("timeouts")),
+            ("half", Some("half_closed")),
+        ] {
             assert_eq!(nearest(word, keys), meant);
         }
         assert_eq!(nearest("colour", keys), None);

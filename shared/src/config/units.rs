@@ -4,7 +4,8 @@ use std::time::Duration;
 
 const TIME_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads `10s`, `250ms`, `1h30m`: numbers with units, the larger first. The error says what is wrong.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -18,7 +19,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Reads `64KiB`, `1MiB`, `512B`. The error says what is wrong.
 pub fn bytes(text: &str) -> Result<u64, String> {
     quantity(text, &SIZE_UNITS).map_err(|error| match error {
-        Error::NoUnit(number) => format!("has no unit: write {number}B, or KiB, MiB or GiB"),
+        Error::NoUnit(number) => format!("has no unit: write {number}B, or KiB, MiB, GiB or TiB"),
         Error::TooLarge => "is too large".to_owned(),
         Error::Form => "is not a size: write for example 64KiB or 1MiB".to_owned(),
     })
@@ -113,7 +114,7 @@ mod tests {
             assert!(duration(text).unwrap_err().starts_with("is not a duration"), "{text}");
         }
         assert_eq!(duration("10"), Err("has no unit: write 10s, or ms, m, h or d".to_owned()));
-        assert_eq!(bytes("4096"), Err("has no unit: write 4096B, or KiB, MiB or GiB".to_owned()));
+        assert_eq!(bytes("4096"), Err("has no unit: write 4096B, or KiB, MiB, GiB or TiB".to_owned()));
         assert_eq!(duration("99999999999999999999s"), Err("is too large".to_owned()));
         assert_eq!(bytes("18446744073709551615GiB"), Err("is too large".to_owned()));
     }

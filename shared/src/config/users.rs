@@ -1,11 +1,15 @@
 //! The users file: `users: [{name: alice, password: …}]`. Nothing in here repeats a password.
 
 use super::fault::{FAULTS_MAX, Faults};
+use super::fields::{Field, Fields, Shape, words};
+use super::nets;
 use super::place::{Source, Span};
-use super::suggest;
-use super::yaml::{self, Data, Entry, Node, Wrong};
-use super::{Password, User, Users};
+use super::read::{self, Read, wrong};
+use super::rules;
+use super::yaml::{self, Data, Node, Wrong};
+use super::{Password, Quota, QuotaPeriod, UdpFilter, User, UserUdp, Users};
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Bytes of a users file.
@@ -18,26 +22,86 @@ const FIELD_BYTES_MAX: usize = 255;
 const ARGON2_MEMORY_KIB_MAX: u32 = 1 << 20;
 const ARGON2_PASSES_MAX: u32 = 64;
 const ARGON2_LANES_MAX: u32 = 64;
-const BCRYPT_COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+const BCRYPT_COSTS: RangeInclusive<u32> = 4..=16;
 const BCRYPT_TAIL_BYTES: usize = 53;
 
 /// An example of the file's content, as a piece of a sentence.
 pub const EXAMPLE: &str = r#"for example: users: [{name: alice, password: "{plain}secret"}]"#;
 const PASSWORD_REMEDY: &str =
     r#"make one with `ringway passwd`, or write "{plain}" before a plain one, in quotes"#;
-const FIELDS: [&str; 2] = ["name", "password"];
+/// Of a user's connections at once: the kernel's own ceiling of descriptors.
+const CONNECTIONS_MAX: u64 = 1 << 30;
+/// Bytes per second. Below the least, waiting for the next byte would look like a stall.
+const RATES: RangeInclusive<u64> = 1 << 10..=1 << 40;
+const QUOTAS: RangeInclusive<u64> = 1..=1 << 50;
 
-/// Reads the file; `None` if anything is wrong with it.
-pub fn parse(text: &str, source: &Source, faults: &mut Faults) -> Option<Users> {
-    let mut roll = Roll { source, faults, entries: Vec::new(), lines: HashMap::new() };
+const PERIODS: [(&str, QuotaPeriod); 2] = [("month", QuotaPeriod::Month), ("total", QuotaPeriod::Total)];
+const UDP: [(&str, UserUdp); 4] = [
+    ("full_cone", UserUdp::Filter(UdpFilter::FullCone)),
+    ("address", UserUdp::Filter(UdpFilter::Address)),
+    ("address_port", UserUdp::Filter(UdpFilter::AddressPort)),
+    ("off", UserUdp::Off),
+];
+
+/// The fields of a user.
+pub static FIELDS: [Field; 10] = [
+    field("name", true, Shape::Text("alice"), "1 to 255 bytes, no two alike."),
+    field(
+        "password",
+        true,
+        Shape::Text("$argon2id$…"),
+        "An argon2id or bcrypt string, or `{plain}` and 0 to 255 bytes.",
+    ),
+    field(
+        "connections",
+        false,
+        Shape::Number(1, CONNECTIONS_MAX),
+        "Connections at once. Left out: as `socks5.limits.connections_per_user` says.",
+    ),
+    field(
+        "rate_up",
+        false,
+        Shape::Size(RATES),
+        "Bytes per second from client to target, over all connections.",
+    ),
+    field("rate_down", false, Shape::Size(RATES), "The same from target to client."),
+    field("quota", false, Shape::Size(QUOTAS), "Bytes in each period, both directions together."),
+    field(
+        "quota_period",
+        false,
+        Shape::Word(&words(&PERIODS)),
+        "When a quota starts anew: with each calendar month (UTC; left out), or never.",
+    ),
+    field(
+        "egress",
+        false,
+        Shape::Texts("192.0.2.7"),
+        "Source addresses instead of those of `socks5.egress.addresses`.",
+    ),
+    field("udp", false, Shape::Word(&words(&UDP)), "As `socks5.udp.filter`, for this user; `off`: no UDP."),
+    field("acl", false, Shape::Rules, "Rules of the user's own, asked before `socks5.acl`."),
+];
+
+/// The file's own one field.
+static FILE_FIELDS: [Field; 1] = [field("users", true, Shape::Texts("alice"), "All users.")];
+
+const fn field(name: &'static str, required: bool, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, required, doc }
+}
+
+/// Reads the file; `None` if anything is wrong with it. `groups` are those that rules may go by, if that is clear.
+pub fn parse(text: &str, source: &Source, groups: Option<&[Arc<str>]>, faults: &mut Faults) -> Option<Users> {
+    let mut roll = Roll { source, groups, faults, entries: Vec::new(), lines: HashMap::new() };
     let before = roll.faults.len();
     if text.len() > USERS_FILE_BYTES_MAX {
-        roll.fault(Span::default(), "", format!("is larger than {USERS_FILE_BYTES_MAX} bytes"));
+        let message = format!("is larger than {USERS_FILE_BYTES_MAX} bytes");
+        roll.fault("", Wrong::at(Span::default(), message));
     } else {
         match yaml::parse(text) {
             Ok(root) => roll.file(&root),
-            Err(Wrong { span, message }) => {
-                roll.fault(span, "", format!("{message} (a password with {{plain}} needs quotes)"));
+            Err(wrong) => {
+                let message = format!("{} (a password with {{plain}} needs quotes)", wrong.message);
+                roll.fault("", Wrong { message, ..wrong });
             }
         }
     }
@@ -47,114 +111,110 @@ pub fn parse(text: &str, source: &Source, faults: &mut Faults) -> Option<Users> 
 /// The users read so far.
 struct Roll<'a> {
     source: &'a Source,
+    groups: Option<&'a [Arc<str>]>,
     faults: &'a mut Faults,
     entries: Vec<Arc<User>>,
     /// Where each name stands.
-    lines: HashMap<String, usize>,
+    lines: HashMap<Arc<str>, usize>,
 }
 
 impl Roll<'_> {
-    fn fault(&mut self, span: Span, path: &str, message: impl Into<String>) {
-        self.faults.push(self.source.at(span), path, message);
+    fn fault(&mut self, path: &str, wrong: Wrong) {
+        self.faults.push(self.source.at(wrong.span), format!("{path}{}", wrong.path), wrong.message);
     }
 
     fn file(&mut self, root: &Node) {
-        let Data::Map(entries) = &root.data else {
-            return self.fault(root.span, "", format!("must be a mapping with the key users, {EXAMPLE}"));
+        let Ok(mut fields) = Fields::of(root, &FILE_FIELDS) else {
+            let message = format!("must be a mapping with the key users, {EXAMPLE}");
+            return self.fault("", Wrong::at(root.span, message));
         };
-        let [users] = self.fields(entries, "", ["users"]);
-        match users.map(|node| (node, &node.data)) {
-            Some((_, Data::List(list))) if list.len() <= USERS_MAX => self.users(list),
-            Some((node, Data::List(list))) => {
-                let message = format!("holds {} users: at most {USERS_MAX} are allowed", list.len());
-                self.fault(node.span, "users", message);
+        let list = fields.required("users", |node| match &node.data {
+            Data::List(list) if list.len() <= USERS_MAX => Ok(list),
+            Data::List(list) => {
+                wrong(node.span, format!("holds {} users: at most {USERS_MAX} are allowed", list.len()))
             }
-            Some((node, _)) => self.fault(node.span, "users", format!("must be a list, {EXAMPLE}")),
-            None => self.fault(root.span, "users", format!("is missing, {EXAMPLE}")),
+            _ => wrong(node.span, format!("must be a list, {EXAMPLE}")),
+        });
+        list.into_iter().flatten().enumerate().for_each(|(index, node)| self.user(index, node));
+        for wrong in fields.end(None::<()>).err().into_iter().flatten() {
+            let path = wrong.path.trim_start_matches('.').to_owned();
+            self.fault("", Wrong { path, ..wrong });
         }
     }
 
-    fn users(&mut self, list: &[Node]) {
-        for (index, node) in list.iter().enumerate() {
-            if self.faults.len() >= FAULTS_MAX {
-                return;
-            }
-            self.user(&format!("users[{index}]"), node);
+    fn user(&mut self, index: usize, node: &Node) {
+        if self.faults.len() >= FAULTS_MAX {
+            return;
         }
-    }
-
-    fn user(&mut self, path: &str, node: &Node) {
-        let Data::Map(entries) = &node.data else {
-            return self.fault(node.span, path, "must be a mapping with name and password");
+        let path = format!("users[{index}]");
+        let mut fields = match Fields::of(node, &FIELDS) {
+            Ok(fields) => fields,
+            Err(wrongs) => return wrongs.into_iter().for_each(|wrong| self.fault(&path, wrong)),
         };
-        let [name, password] = self.fields(entries, path, FIELDS);
-        let name = self.field(node, name, &format!("{path}.name"), name_of);
-        let password = self.field(node, password, &format!("{path}.password"), password_of);
-        let Some((name, span)) = name else { return };
-        if let Some(line) = self.lines.insert(name.clone(), span.line) {
-            return self.fault(
-                span,
-                &format!("{path}.name"),
-                format!("the user of line {line} has this name too"),
-            );
+        let name = fields.required("name", name);
+        let span = fields.span("name");
+        if let Some(line) = name.as_ref().and_then(|name| self.lines.insert(name.clone(), span.line)) {
+            fields.fault("name", format!("the user of line {line} has this name too"));
         }
-        if let Some((password, _)) = password {
-            self.entries.push(Arc::new(User::unlimited(name.into(), password)));
+        let user = user(&mut fields, name, self.groups);
+        match fields.end(user) {
+            Ok(user) => self.entries.push(Arc::new(user)),
+            Err(wrongs) => wrongs.into_iter().for_each(|wrong| self.fault(&path, wrong)),
         }
-    }
-
-    /// The values of the wanted keys; other keys and repeated ones are faults.
-    fn fields<'n, const N: usize>(
-        &mut self,
-        entries: &'n [Entry],
-        path: &str,
-        wanted: [&str; N],
-    ) -> [Option<&'n Node>; N] {
-        let mut found = [None; N];
-        for Entry { key, key_span, value } in entries {
-            if self.faults.len() >= FAULTS_MAX {
-                break;
-            }
-            match wanted.iter().position(|name| name == key) {
-                Some(index) if found[index].is_none() => found[index] = Some(value),
-                Some(_) => {
-                    self.fault(*key_span, path, format!("{key} is set a second time: keep one of them"))
-                }
-                // The key itself is not repeated: in a slip of the pen it may be a password.
-                None => {
-                    let meant = suggest::sentence(key, wanted);
-                    let message = format!("unknown key: only {} may stand here{meant}", wanted.join(" and "));
-                    self.fault(*key_span, path, message);
-                }
-            }
-        }
-        found
-    }
-
-    fn field<T>(
-        &mut self,
-        user: &Node,
-        node: Option<&Node>,
-        path: &str,
-        read: fn(&str) -> Result<T, String>,
-    ) -> Option<(T, Span)> {
-        let Some(node) = node.filter(|node| !node.is_null()) else {
-            self.fault(node.unwrap_or(user).span, path, "is missing");
-            return None;
-        };
-        let Data::Scalar { text, .. } = &node.data else {
-            let hint = "must be a text; put it in quotes if it begins with { or [";
-            self.fault(node.span, path, hint);
-            return None;
-        };
-        read(text).map(|value| (value, node.span)).map_err(|why| self.fault(node.span, path, why)).ok()
     }
 }
 
-fn name_of(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=FIELD_BYTES_MAX => Ok(text.to_owned()),
-        length => Err(format!("is {length} bytes long: 1 to {FIELD_BYTES_MAX} are possible")),
+/// The user that the fields tell of.
+fn user(fields: &mut Fields<'_>, name: Option<Arc<str>>, groups: Option<&[Arc<str>]>) -> Option<User> {
+    let password = fields.required("password", password);
+    let connections = fields.optional("connections", |node| read::integer(node, &(1..=CONNECTIONS_MAX)));
+    let rate_up = fields.optional("rate_up", |node| read::bytes(node, &RATES));
+    let rate_down = fields.optional("rate_down", |node| read::bytes(node, &RATES));
+    let quota = quota(fields);
+    let egress = fields.optional("egress", |node| read::list(node, nets::unicast));
+    let udp = fields.optional("udp", |node| Ok(read::word(node, &UDP)?.1));
+    let owner = name.as_deref().unwrap_or_default().to_owned();
+    let acl = fields.optional("acl", |node| rules::of_user(node, &owner, groups));
+    Some(User {
+        name: name?,
+        password: password?,
+        connections: connections.map(|n| n as u32),
+        rate_up,
+        rate_down,
+        quota,
+        egress: egress.unwrap_or_default(),
+        udp: udp.unwrap_or(UserUdp::AsConfigured),
+        acl: acl.unwrap_or_default().into(),
+    })
+}
+
+fn quota(fields: &mut Fields<'_>) -> Option<Quota> {
+    let bytes = fields.optional("quota", |node| read::bytes(node, &QUOTAS));
+    let period = fields.optional("quota_period", |node| Ok(read::word(node, &PERIODS)?.1));
+    if fields.has("quota_period") && !fields.has("quota") {
+        fields.fault("quota_period", "needs a quota: add quota, e.g. quota: 100GiB");
+    }
+    Some(Quota { bytes: bytes?, period: period.unwrap_or(QuotaPeriod::Month) })
+}
+
+fn name(node: &Node) -> Read<Arc<str>> {
+    match unquoted_text(node)? {
+        text if (1..=FIELD_BYTES_MAX).contains(&text.len()) => Ok(text.into()),
+        text => {
+            wrong(node.span, format!("is {} bytes long: 1 to {FIELD_BYTES_MAX} are possible", text.len()))
+        }
+    }
+}
+
+fn password(node: &Node) -> Read<Password> {
+    password_of(unquoted_text(node)?).or_else(|why| wrong(node.span, why))
+}
+
+/// A text of which nothing is repeated in a message.
+fn unquoted_text(node: &Node) -> Read<&str> {
+    match &node.data {
+        Data::Scalar { text, .. } => Ok(text),
+        _ => wrong(node.span, "must be a text; put it in quotes if it begins with { or ["),
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Value {
     /// Words, durations, sizes, addresses, networks, paths.
     Text(String),
     List(Vec<Value>),
+    /// Fields in the order they are written.
+    Map(Vec<(&'static str, Value)>),
 }
 
 impl Value {
@@ -26,6 +28,9 @@ impl Value {
             Value::Number(value) => Json::from(*value),
             Value::Text(value) => Json::from(value.as_str()),
             Value::List(items) => items.iter().map(Value::to_json).collect(),
+            Value::Map(fields) => Json::Object(
+                fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_json())).collect(),
+            ),
         }
     }
 }
@@ -44,6 +49,13 @@ impl fmt::Display for Value {
                     write!(f, "{}{item}", if index == 0 { "" } else { ", " })?;
                 }
                 f.write_str("]")
+            }
+            Value::Map(fields) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
             }
         }
     }

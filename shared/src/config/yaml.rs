@@ -38,12 +38,21 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     pub span: Span,
+    /// The way down to it from the value that was read, e.g. `[2].to[0]`.
+    pub path: String,
     pub message: String,
 }
 
 impl Wrong {
     pub fn at(span: Span, message: impl Into<String>) -> Wrong {
-        Wrong { span, message: message.into() }
+        Wrong { span, path: String::new(), message: message.into() }
+    }
+
+    /// The same, seen from one step further up.
+    #[must_use]
+    pub fn below(mut self, step: &str) -> Wrong {
+        self.path.insert_str(0, step);
+        self
     }
 }
 
@@ -194,7 +203,7 @@ mod tests {
     use super::*;
 
     fn wrong(text: &str) -> String {
-        let Wrong { span, message } = parse(text).unwrap_err();
+        let Wrong { span, message, .. } = parse(text).unwrap_err();
         format!("{}:{}: {message}", span.line, span.column)
     }
 

@@ -15,14 +15,14 @@ pub fn load_with(
     text: Option<&str>,
     env: &[(&str, &str)],
     sets: &[&str],
-    users: &dyn Fn(&Path) -> io::Result<String>,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Loaded, Faults> {
     config::load(&Sources {
         file: text.map(|text| SourceFile { name: "etc/ringway.yaml".to_owned(), text: text.to_owned() }),
         env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         sets: sets.iter().map(|set| set.to_string()).collect(),
         host: HostFacts { cpus_allowed: vec![0, 1, 2, 3] },
-        users,
+        read_file,
     })
 }
 

@@ -59,8 +59,12 @@ pub fn try_out(config: &Config) -> Result<(), String> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), Some(Protocol::TCP))
         .map_err(|error| format!("socks5.egress cannot be tried: {error}; raise `ulimit -n`"))?;
     mark(&socket, egress).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::NODEV) => "socks5.egress.interface: this host has no interface of that name (`ip link`)".into(),
-        Some(Errno::PERM) => format!("socks5.egress: {error}: mark needs CAP_NET_ADMIN, interface CAP_NET_RAW"),
+        Some(Errno::NODEV) => {
+            "socks5.egress.interface: this host has no interface of that name (`ip link`)".into()
+        }
+        Some(Errno::PERM) => {
+            format!("socks5.egress: {error}: mark needs CAP_NET_ADMIN, interface CAP_NET_RAW")
+        }
         _ => format!("socks5.egress: interface or mark: {error}"),
     })
 }
@@ -137,7 +141,10 @@ mod tests {
         }
         assert_eq!(counts.len(), 4);
         assert!(counts.values().all(|count| (200..320).contains(count)), "{counts:?}");
-        assert!(clients().any(|client| choose(&pool, false, client, "alice") != choose(&pool, false, client, "bob")));
+        assert!(
+            clients()
+                .any(|client| choose(&pool, false, client, "alice") != choose(&pool, false, client, "bob"))
+        );
     }
 
     #[test]

@@ -63,11 +63,7 @@ pub(super) async fn race(
     }
 }
 
-fn start<'a>(
-    core: &'a Core,
-    session: &Session,
-    permit: Permit,
-) -> Result<(Attempt, Counted<'a>), Failure> {
+fn start<'a>(core: &'a Core, session: &Session, permit: Permit) -> Result<(Attempt, Counted<'a>), Failure> {
     let counted = Counted::one(core)?;
     Ok((Attempt::begin(session, permit, &[])?, counted))
 }

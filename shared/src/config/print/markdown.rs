@@ -1,9 +1,17 @@
 //! docs/configuration.md.
 
+use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
+use crate::config::read::listed;
+use crate::config::{proxies, rules, units, users};
 
 const HEAD: &str = include_str!("markdown_head.md");
-const TAIL: &str = include_str!("markdown_tail.md");
+/// Texts about mappings in lists, each followed by the table of its fields.
+static MAPPINGS: [(&str, &[Field]); 3] = [
+    (include_str!("markdown_rules.md"), &rules::FIELDS),
+    (include_str!("markdown_proxies.md"), &proxies::FIELDS),
+    (include_str!("markdown_users.md"), &users::FIELDS),
+];
 
 /// The whole document.
 #[must_use]
@@ -17,10 +25,32 @@ pub fn markdown() -> String {
         }
         rows.for_each(|key| text += &row(key));
     }
-    text + TAIL
+    for (about, fields) in &MAPPINGS {
+        text += about;
+        text += "| field | value | what it says |\n| --- | --- | --- |\n";
+        fields.iter().for_each(|field| text += &field_row(field));
+    }
+    text
 }
 
 fn row(key: &Key) -> String {
     let (path, default, reload) = (key.path, key.default, key.reload.label());
     format!("| `{path}` | {} | `{default}` | {reload} | {} |\n", key.kind.describe(), key.doc)
+}
+
+fn field_row(field: &Field) -> String {
+    let value = match &field.shape {
+        Shape::Text(example) => format!("text, e.g. `{example}`"),
+        Shape::Texts(example) => format!("list, e.g. `[{example}]`"),
+        Shape::Ports => "list of ports and ranges".to_owned(),
+        Shape::Word(words) => format!("one of {}", listed(words.iter())),
+        Shape::Words(words) => format!("list of {}", listed(words.iter())),
+        Shape::Number(low, high) => format!("{low} to {high}"),
+        Shape::Size(sizes) => {
+            format!("size, {} to {}", units::show_bytes(*sizes.start()), units::show_bytes(*sizes.end()))
+        }
+        Shape::Rules => "list of [rules](#rules)".to_owned(),
+    };
+    let needed = if field.required { " (needed)" } else { "" };
+    format!("| `{}`{needed} | {value} | {} |\n", field.name, field.doc)
 }

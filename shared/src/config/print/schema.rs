@@ -1,14 +1,16 @@
 //! `ringway config schema`: JSON Schema, draft 2020-12, for editors.
 
+use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
 use crate::config::read::LIST_LEN_MAX;
-use crate::config::{TargetClass, yaml};
+use crate::config::{TargetClass, proxies, rules, yaml};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 
 const DURATION_PATTERN: &str = "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
-const BYTES_PATTERN: &str = "^(?=.)([0-9]+GiB)?([0-9]+MiB)?([0-9]+KiB)?([0-9]+B)?$";
+const BYTES_PATTERN: &str = "^(?=.)([0-9]+TiB)?([0-9]+GiB)?([0-9]+MiB)?([0-9]+KiB)?([0-9]+B)?$";
+const PORTS_PATTERN: &str = "^[0-9]+(-[0-9]+)?$";
 
 /// The schema of a configuration file, as JSON text.
 #[must_use]
@@ -51,16 +53,63 @@ fn shape(kind: &Kind) -> Json {
     match kind {
         Kind::Bool(_) => json!({ "type": "boolean" }),
         Kind::Integer(range, _) => integer(range),
-        Kind::IntegerOrAuto(range, _) => json!({ "oneOf": [{ "const": "auto" }, integer(range)] }),
+        Kind::IntegerOr(word, range, _) => json!({ "oneOf": [{ "const": word }, integer(range)] }),
         Kind::Duration(..) => json!({ "type": "string", "pattern": DURATION_PATTERN }),
         Kind::Bytes(..) => json!({ "type": "string", "pattern": BYTES_PATTERN }),
-        Kind::Word(words) => json!({ "enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>() }),
-        Kind::Addresses { .. } => list(json!({ "type": "string" })),
+        Kind::Word(table) => json!({ "enum": names(table) }),
+        Kind::Words { words: table, .. } => list(json!({ "enum": names(table) })),
+        Kind::OptionalText { bytes_max, .. } => json!({ "type": "string", "maxLength": bytes_max }),
+        Kind::AccessLog(_) => json!({ "type": ["string", "boolean"], "minLength": 1 }),
+        Kind::Ports(_) => json!({ "oneOf": [{ "const": "auto" }, ports()] }),
         Kind::Cpus(range, _) => list(integer(range)),
         Kind::Classes(_) => list(json!({ "enum": TargetClass::ALL.map(TargetClass::label) })),
-        Kind::Targets(_) => list(json!({ "type": "string" })),
+        Kind::Addresses { .. }
+        | Kind::Ips(_)
+        | Kind::Networks(_)
+        | Kind::Destinations(_)
+        | Kind::Targets(_) => list(json!({ "type": "string" })),
+        Kind::Rules(_) => list(mapping(&rules::FIELDS)),
+        Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
         Kind::Path(_) => json!({ "type": "string", "minLength": 1 }),
     }
+}
+
+fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(word, _)| *word).collect()
+}
+
+/// The object of one mapping in a list.
+fn mapping(fields: &[Field]) -> Json {
+    let properties = fields.iter().map(|field| {
+        let mut schema = json!({ "description": field.doc });
+        merge(&mut schema, shape_of_field(field));
+        (field.name.to_owned(), schema)
+    });
+    let required: Vec<_> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": Json::Object(properties.collect()),
+    })
+}
+
+fn shape_of_field(field: &Field) -> Json {
+    match &field.shape {
+        Shape::Text(example) => json!({ "type": "string", "minLength": 1, "examples": [example] }),
+        Shape::Texts(example) => list(json!({ "type": "string", "examples": [example] })),
+        Shape::Ports => list(ports()),
+        Shape::Word(words) => json!({ "enum": words }),
+        Shape::Words(words) => list(json!({ "enum": words })),
+        Shape::Number(low, high) => integer(&(*low..=*high)),
+        Shape::Size(_) => json!({ "type": "string", "pattern": BYTES_PATTERN }),
+        Shape::Rules => list(mapping(&rules::FIELDS)),
+    }
+}
+
+/// One port or a range of them.
+fn ports() -> Json {
+    json!({ "oneOf": [integer(&(0..=u64::from(u16::MAX))), { "type": "string", "pattern": PORTS_PATTERN }] })
 }
 
 fn integer(range: &RangeInclusive<u64>) -> Json {

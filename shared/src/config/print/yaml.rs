@@ -2,6 +2,7 @@
 
 use crate::config::effective::Effective;
 use crate::config::keys::{KEYS, Key, SECTIONS};
+use crate::config::value::Value;
 
 const COMMENT_WIDTH: usize = 100;
 
@@ -13,7 +14,7 @@ pub fn default_yaml() -> String {
         outline.open_sections(key, true);
         outline.comment(key.doc);
         outline.comment(&format!("({}; {})", key.kind.describe(), key.reload.label()));
-        outline.value(key, key.default, "");
+        outline.line(&format!("{}: {}", key.name(), key.default));
     }
     outline.text
 }
@@ -26,7 +27,7 @@ pub fn effective_yaml(effective: &Effective) -> String {
         outline.open_sections(setting.key, false);
         let origin =
             if setting.is_default() { String::new() } else { format!("  # {}", one_line(&setting.origin())) };
-        outline.value(setting.key, &setting.value.to_string(), &origin);
+        outline.value(setting.key, &setting.value, &origin);
     }
     outline.text
 }
@@ -65,8 +66,15 @@ impl Outline {
         self.section = section;
     }
 
-    fn value(&mut self, key: &Key, value: &str, trailer: &str) {
-        self.line(&format!("{}: {value}{trailer}", key.name()));
+    /// Mappings stand one below the other.
+    fn value(&mut self, key: &Key, value: &Value, trailer: &str) {
+        match value {
+            Value::List(items) if matches!(items[..], [Value::Map(_), ..]) => {
+                self.line(&format!("{}:{trailer}", key.name()));
+                items.iter().for_each(|item| self.line(&format!("  - {item}")));
+            }
+            _ => self.line(&format!("{}: {value}{trailer}", key.name())),
+        }
     }
 
     fn comment(&mut self, text: &str) {

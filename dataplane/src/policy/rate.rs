@@ -1,0 +1,165 @@
+//! How fast a user may go: one schedule for each direction, shared by all cores.
+//!
+//! GCRA over one number: `due_ns` says when the bytes taken so far will have been paid for. Whoever takes bytes
+//! moves it on by their price, so all takers stand in one queue and each byte has one place in it: the rate is
+//! exact however many connections there are. `now_ns` and `due_ns` count from the process's epoch.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How long a limited connection wants to wait between two of its reads.
+const ROUND_NS: u64 = 20_000_000;
+/// To what this may stretch where reads would become tiny. With what a timer is late it stays below 50 ms.
+const ROUND_NS_MAX: u64 = 30_000_000;
+/// Reads below this are tiny: their headers cost more than they carry.
+const SLICE_BYTES_WANTED: u64 = 256;
+/// Below this no read is worth its system calls. Only here a round may last longer than [`ROUND_NS_MAX`].
+const SLICE_BYTES_MIN: u64 = 32;
+
+/// How far streams may run ahead of their schedule. Makes up for timers that fire late.
+pub const STREAM_BURST_NS: u64 = 20_000_000;
+/// The same for datagrams, which are dropped where streams would wait: so they get in while streams are waiting.
+pub const DATAGRAM_BURST_NS: u64 = 60_000_000;
+const _: () = assert!(DATAGRAM_BURST_NS > STREAM_BURST_NS + ROUND_NS);
+
+/// Notes `bytes` just read, and tells how long to wait before the next read; 0: not at all.
+#[must_use]
+pub fn reserve(due_ns: &AtomicU64, bytes_per_s: u64, burst_ns: u64, bytes: usize, now_ns: u64) -> u64 {
+    let price_ns = price_ns(bytes, bytes_per_s);
+    let later = |due: u64| due.max(now_ns) + price_ns;
+    let due = match due_ns.fetch_update(Relaxed, Relaxed, |due| Some(later(due))) {
+        Ok(before) | Err(before) => later(before),
+    };
+    due.saturating_sub(now_ns).saturating_sub(burst_ns)
+}
+
+/// Takes `bytes` if no more than `burst_ns` is owed, for what cannot wait: a datagram, a connection. False: take
+/// nothing. A datagram passes whole or not at all, however large: what is too much of it is owed afterwards.
+#[must_use]
+pub fn try_take(due_ns: &AtomicU64, bytes_per_s: u64, burst_ns: u64, bytes: usize, now_ns: u64) -> bool {
+    let price_ns = price_ns(bytes, bytes_per_s);
+    due_ns.fetch_update(Relaxed, Relaxed, |due| taken(due, price_ns, burst_ns, now_ns)).is_ok()
+}
+
+/// The schedule after one more is taken; `None`: too much is owed for that.
+#[must_use]
+pub fn taken(due_ns: u64, price_ns: u64, burst_ns: u64, now_ns: u64) -> Option<u64> {
+    (due_ns.saturating_sub(now_ns) <= burst_ns).then(|| due_ns.max(now_ns) + price_ns)
+}
+
+/// The most to read at once, so that each of a user's connections gets its turn once a round.
+#[must_use]
+pub fn slice(bytes_per_s: u64, connections: u64) -> usize {
+    let in_time = |ns: u64| bytes_per_s.saturating_mul(ns / 1_000_000) / 1_000 / connections.max(1);
+    let stretched = in_time(ROUND_NS_MAX).min(SLICE_BYTES_WANTED);
+    usize::try_from(in_time(ROUND_NS).max(stretched).max(SLICE_BYTES_MIN)).unwrap_or(usize::MAX)
+}
+
+fn price_ns(bytes: usize, bytes_per_s: u64) -> u64 {
+    let rate = bytes_per_s.max(1);
+    // To the nearest: small slices at high rates would else add up to another rate.
+    (bytes as u64).saturating_mul(1_000_000_000).saturating_add(rate / 2) / rate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// What callers with always something to read got in ten virtual seconds.
+    struct Run {
+        bytes: u64,
+        longest_gap_ns: u64,
+    }
+
+    /// Each caller reads a slice, waits as told and up to `late_ns` longer, and reads again.
+    fn run(callers: u64, rate: u64, read_max: usize, late_ns: u64) -> Run {
+        let due_ns = AtomicU64::new(0);
+        let mut wakes: BinaryHeap<_> = (0..callers).map(|caller| Reverse((0, caller))).collect();
+        let mut last = vec![0; callers as usize];
+        let mut seen = Run { bytes: 0, longest_gap_ns: 0 };
+        while let Some(Reverse((now_ns, caller))) = wakes.pop() {
+            if now_ns > 10 * SECOND_NS {
+                break;
+            }
+            let bytes = slice(rate, callers).min(read_max);
+            seen.bytes += bytes as u64;
+            seen.longest_gap_ns = seen.longest_gap_ns.max(now_ns - last[caller as usize]);
+            last[caller as usize] = now_ns;
+            let wait_ns = reserve(&due_ns, rate, STREAM_BURST_NS, bytes, now_ns);
+            // A read itself takes a microsecond; a timer is late by anything up to `late_ns`.
+            let late_ns = if wait_ns > 0 { (now_ns / 7 + caller * 131) % (late_ns + 1) } else { 0 };
+            wakes.push(Reverse((now_ns + wait_ns + late_ns + 1_000, caller)));
+        }
+        seen
+    }
+
+    #[test]
+    fn the_rate_is_kept_within_one_percent_and_nobody_waits_50_ms() {
+        for callers in [1, 64] {
+            for rate in [100_000, 1_000_000, 10_000_000, 100_000_000] {
+                for (read_max, late_ns) in [(64 * 1024, 0), (64 * 1024, 2_000_000), (1 << 20, 2_000_000)] {
+                    let run = run(callers, rate, read_max, late_ns);
+                    let told = format!("{callers} callers, {rate} B/s, {late_ns} ns late: {}", run.bytes);
+                    assert!(run.bytes.abs_diff(10 * rate) <= rate / 10, "{told}");
+                    assert!(run.longest_gap_ns < 50_000_000, "{told}: a gap of {} ns", run.longest_gap_ns);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_user_gathers_no_more_than_the_burst() {
+        let due_ns = AtomicU64::new(0);
+        let later = 3_600 * SECOND_NS;
+        assert_eq!(reserve(&due_ns, 1_000, STREAM_BURST_NS, 1_000, later), SECOND_NS - STREAM_BURST_NS);
+    }
+
+    #[test]
+    fn datagrams_are_policed_to_the_rate_and_large_ones_pass_too() {
+        for bytes in [100, 1_200, 65_507] {
+            let due_ns = AtomicU64::new(0);
+            let rate = 1_000_000;
+            let offered = (0..10_000u64).map(|ms| ms * 1_000_000);
+            let passed =
+                offered.filter(|now_ns| try_take(&due_ns, rate, DATAGRAM_BURST_NS, bytes, *now_ns)).count();
+            let most = 10 * rate as usize + 60_000 + bytes;
+            let offered_bytes = 10_000 * bytes;
+            assert!(passed * bytes <= most, "{bytes}: {passed}");
+            assert!(passed * bytes >= offered_bytes.min(10 * rate as usize), "{bytes}: {passed}");
+        }
+    }
+
+    #[test]
+    fn datagrams_get_in_beside_streams_that_wait() {
+        let due_ns = AtomicU64::new(0);
+        let rate = 1_000_000;
+        while reserve(&due_ns, rate, STREAM_BURST_NS, slice(rate, 1), 0) < ROUND_NS {}
+        assert!(try_take(&due_ns, rate, DATAGRAM_BURST_NS, 1_200, 0));
+    }
+
+    #[test]
+    fn slices_share_a_round_and_are_stretched_before_they_get_tiny() {
+        assert_eq!(slice(100_000_000, 1), 2_000_000);
+        assert_eq!(slice(100_000_000, 64), 31_250);
+        assert_eq!(slice(1_000_000, 64), 312);
+        assert_eq!(slice(500_000, 64), 234);
+        assert_eq!(slice(100_000, 64), 46);
+        assert_eq!(slice(100_000, 1_000), 32);
+        assert_eq!(slice(1, 0), 32);
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_break_it(rate: u64, bytes: u32, connections: u64, due in 0..u64::MAX / 4, now in 0..u64::MAX / 4) {
+            let due_ns = AtomicU64::new(due);
+            prop_assert!(slice(rate, connections) >= SLICE_BYTES_MIN as usize);
+            let _ = reserve(&due_ns, rate, STREAM_BURST_NS, bytes as usize, now);
+            prop_assert!(due_ns.into_inner() >= now);
+        }
+    }
+}
