@@ -197,7 +197,7 @@ def test_a_target_that_never_answers_is_ttl_expired(ringway, listener, closing):
 def fill_the_backlog(server, closing):
     """Connects until the kernel drops the next SYN: from then on the target is a black hole."""
     while True:
-        connection = closing(socket.socket())
+        connection = closing(socket.socket(socket.AF_INET6 if ":" in server.address[0] else socket.AF_INET))
         connection.settimeout(0.3)
         try:
             connection.connect(server.address)
