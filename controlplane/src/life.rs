@@ -1,7 +1,9 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
+use crate::access::Access;
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::logins;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
 use crate::port;
@@ -13,6 +15,7 @@ use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +64,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let config = Arc::new(loaded.config);
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))?;
+    let access = RefCell::new(Access::open(&config.log, sink.queue())?);
     let listeners = server::bind(&config.control.listen)?;
     let control_addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
@@ -82,7 +86,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, log_room: sink.room() };
+    let life = Life { config, cells, epoch, workers, state, access };
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
@@ -115,7 +119,7 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
-    log_room: logs::Room,
+    access: RefCell<Access>,
 }
 
 /// A drain under way.
@@ -160,6 +164,7 @@ impl Life {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => ending = Some(self.asked_to_stop(ending)),
+                    Asked::Reopen => self.access.borrow_mut().reopen(),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
                 _ = observed.tick() => drop(self.state.snapshot()),
@@ -283,10 +288,13 @@ impl Life {
     /// Logs a round of ended connections; how many they were.
     fn write_records(&self) -> usize {
         let mut records = Vec::new();
-        // Half of the log's queue is left to lines that cannot wait.
-        let room = self.log_room.lines() / 2;
-        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(room));
-        records.iter().for_each(logs::access);
+        let mut access = self.access.borrow_mut();
+        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(access.room()));
+        for end in &records {
+            logins::tell(end, &self.config.socks5.logins);
+            access.write(end);
+        }
+        access.flush();
         records.len()
     }
 }
