@@ -6,7 +6,8 @@ use crate::exit::Exit;
 use crate::logins;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
-use crate::port;
+use crate::port::{self, Tallies};
+use crate::quotas::Quotas;
 use crate::server;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
@@ -64,6 +65,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let config = Arc::new(loaded.config);
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))?;
+    let quotas = RefCell::new(Quotas::open(&config)?);
     let access = RefCell::new(Access::open(&config.log, sink.queue())?);
     let listeners = server::bind(&config.control.listen)?;
     let control_addresses: Vec<SocketAddr> =
@@ -82,11 +84,14 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         tracing::warn!("{notice}");
     }
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
-    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
+    let tallies =
+        Tallies { log_lines_dropped: sink.dropped(), quota_save_failures: quotas.borrow().save_failures() };
+    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, access };
+    let life = Life { config, cells, epoch, workers, state, access, quotas };
+    life.keep_quotas();
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
@@ -101,6 +106,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
     // What ended last has its line too; the log's queue does not hold them all at once.
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
+    life.keep_quotas();
     Ok(exit)
 }
 
@@ -120,6 +126,7 @@ struct Life {
     workers: Rc<Workers>,
     state: Rc<server::State>,
     access: RefCell<Access>,
+    quotas: RefCell<Quotas>,
 }
 
 /// A drain under way.
@@ -167,7 +174,10 @@ impl Life {
                     Asked::Reopen => self.access.borrow_mut().reopen(),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
-                _ = observed.tick() => drop(self.state.snapshot()),
+                _ = observed.tick() => {
+                    drop(self.state.snapshot());
+                    self.keep_quotas();
+                }
                 _ = rounds.tick() => {
                     self.write_records();
                     ending = match ending {
@@ -283,6 +293,10 @@ impl Life {
             !self.workers.tell(*worker, command) && self.workers.state(*worker) == WorkerState::Running
         };
         workers.into_iter().filter(refused).collect()
+    }
+
+    fn keep_quotas(&self) {
+        self.quotas.borrow_mut().keep(&self.workers.accounts(), jiff::Timestamp::now());
     }
 
     /// Logs a round of ended connections; how many they were.

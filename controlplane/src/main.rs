@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `export` (to Prometheus), `server` (the control port).
+//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `export` (to Prometheus), `server` (the control port).
 
 mod access;
 mod catalogue_docs;
@@ -16,6 +16,7 @@ mod logs;
 mod observe;
 mod passwd;
 mod port;
+mod quotas;
 mod server;
 mod settings;
 mod signals;
