@@ -137,7 +137,7 @@ impl<'a> Direction<'a> {
                     writable.map_err(|_| self.receiver_broke())?;
                 }
                 // Boxed: a timer is large, and few connections ever pause.
-                Step::Pause => Box::pin(self.pause()).await,
+                Step::Pause => Box::pin(self.pause()).await?,
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;
@@ -165,20 +165,23 @@ impl<'a> Direction<'a> {
         Ok(Step::AwaitReceiver)
     }
 
-    /// Reads nothing until the user's rate allows it. A cut ends the pause by the next tick.
-    async fn pause(self) {
+    /// Reads nothing until the user's rate allows it. Ends by the next tick when the session or the other direction
+    /// does: neither wakes a timer.
+    async fn pause(self) -> Result<(), Reason> {
         let Relay { session, broken, .. } = self.relay;
         session.set_reading(false);
-        loop {
+        let ended = loop {
+            let ended = session.cut_reason().or(broken.get());
             let left = self.pause_ns();
-            if left == 0 || session.cut_reason().is_some() || broken.get().is_some() {
-                break;
+            if left == 0 || ended.is_some() {
+                break ended;
             }
             rt::sleep(Duration::from_nanos(left).min(TICK)).await;
             // Waiting for us is not idleness.
             self.touch();
-        }
+        };
         session.set_reading(true);
+        ended.map_or(Ok(()), Err)
     }
 
     fn pause_ns(self) -> u64 {

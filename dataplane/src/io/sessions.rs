@@ -38,6 +38,8 @@ pub enum Phase {
     Request,
     NameLookup,
     Connect,
+    /// BIND: waiting for the expected peer.
+    AwaitPeer,
     Relay,
     HalfClosed,
     /// Its UDP association lives as long as it does.
@@ -58,6 +60,7 @@ impl Phase {
             Phase::Request => timeouts.request,
             Phase::NameLookup => timeouts.name_lookup,
             Phase::Connect => timeouts.connect,
+            Phase::AwaitPeer => timeouts.bind,
             Phase::Relay => timeouts.idle,
             Phase::HalfClosed => timeouts.half_closed,
             Phase::Associated => timeouts.udp_idle,
@@ -74,6 +77,7 @@ impl Phase {
             Phase::Request => Reason::RequestTimeout,
             Phase::NameLookup => Reason::NameLookupTimeout,
             Phase::Connect => Reason::ConnectTimeout,
+            Phase::AwaitPeer => Reason::BindTimeout,
             Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
             Phase::HalfClosed => Reason::HalfClosedTimeout,
             Phase::Associated => Reason::UdpIdleTimeout,
@@ -238,7 +242,7 @@ impl Session {
                     questions.expire(ticket);
                 }
             }
-            Phase::Connect => self.abort_target(),
+            Phase::Connect | Phase::AwaitPeer => self.abort_target(),
             Phase::Relay | Phase::HalfClosed => {
                 self.client.abort();
                 self.abort_target();
@@ -348,7 +352,7 @@ impl Sessions {
         if now.wrapping_sub(session.since_tick.get()) >= session.allowed_ticks.get() {
             return Some(phase.timeout_reason());
         }
-        if matches!(phase, Phase::Relay | Phase::HalfClosed)
+        if matches!(phase, Phase::Relay | Phase::HalfClosed | Phase::AwaitPeer)
             && let Some(reason) = session.reset_side()
         {
             return Some(reason);

@@ -1,6 +1,7 @@
 //! A descriptor the ring waits on, and the workspace's only unsafe line (docs/decisions/0001).
 
-use super::{turns, waits};
+use super::turns;
+use super::waits::Wait;
 use monoio::net::TcpStream;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
@@ -24,10 +25,10 @@ impl Ready {
 
     /// Waits until a read would not block: data, end of stream or an error.
     pub async fn readable(&self) -> io::Result<()> {
-        waits::submitted();
+        let wait = Wait::begin();
         // `false`: the epoll driver must ask poll(2), or our own reads make it spin.
         let result = self.owner.readable(false).await;
-        waits::completed();
+        drop(wait);
         if turns::needed() {
             turns::take().await;
         }
@@ -36,9 +37,9 @@ impl Ready {
 
     /// Waits until a write would not block, or would fail.
     pub async fn writable(&self) -> io::Result<()> {
-        waits::submitted();
+        let wait = Wait::begin();
         let result = self.owner.writable(false).await;
-        waits::completed();
+        drop(wait);
         if turns::needed() {
             turns::take().await;
         }
