@@ -16,6 +16,7 @@ pub mod login;
 pub mod lookup;
 pub mod own;
 pub mod pipes;
+pub mod proxy_header;
 pub mod questions;
 pub mod records;
 pub mod relay;

@@ -2,7 +2,7 @@
 
 use super::turns;
 use super::waits::Wait;
-use monoio::net::TcpStream;
+use monoio::net::UnixStream;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,14 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// The ring only waits; bytes move by non-blocking calls on [`AsFd`]. The descriptor must be
 /// O_NONBLOCK. It closes on drop. Waits end when the descriptor becomes ready, fails, or is aborted.
 pub struct Ready {
-    // A TcpStream is monoio's cheapest public owner of any descriptor; nothing here is TCP.
-    owner: TcpStream,
+    // A UnixStream is monoio's cheapest public owner of any descriptor, 8 bytes; nothing here is of that family.
+    owner: UnixStream,
 }
 
 impl Ready {
     /// Takes a descriptor into this core's runtime. Errors: epoll refused it (epoll driver only).
     pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<Ready> {
-        let owner = TcpStream::from_std(std::net::TcpStream::from(descriptor.into()))?;
+        let owner = UnixStream::from_std(std::os::unix::net::UnixStream::from(descriptor.into()))?;
         Ok(Ready { owner })
     }
 

@@ -9,33 +9,37 @@ pub mod proxy_header;
 pub mod server;
 pub mod upstream;
 
-/// One execution of the fuzzer: the first byte chooses how the other side behaves, the second how many of the bytes
-/// behind it are chunk sizes; the rest is sent, whole, in those chunks and a byte at a time.
+/// The conversation as `play` tells it of the whole input, once it has told the same of these chunks and of single bytes.
+pub fn in_any_chunking<S: PartialEq + std::fmt::Debug>(
+    mut chunks: impl Iterator<Item = usize>,
+    play: impl Fn(&mut dyn Iterator<Item = usize>) -> S,
+) -> S {
+    let whole = play(&mut std::iter::empty());
+    assert_eq!(play(&mut chunks), whole);
+    assert_eq!(play(&mut std::iter::repeat(1)), whole);
+    whole
+}
+
+/// One execution of a fuzzer: the first byte chooses how our own side behaves, the second how many of the bytes
+/// behind it are chunk sizes; the rest is what the other side sends.
 pub struct Script<'a> {
-    pub choice: u8,
-    pub input: &'a [u8],
+    choice: u8,
     sizes: &'a [u8],
+    pub input: &'a [u8],
 }
 
 impl<'a> Script<'a> {
     pub fn of(data: &'a [u8]) -> Option<Script<'a>> {
         let [choice, sizes, rest @ ..] = data else { return None };
         let (sizes, input) = rest.split_at(usize::from(*sizes).min(rest.len()));
-        Some(Script { choice: *choice, input, sizes })
+        Some(Script { choice: *choice, sizes, input })
     }
 
     pub fn bit(&self, index: u8) -> bool {
         self.choice >> index & 1 == 1
     }
 
-    /// The conversation as `play` tells it of the whole input, once it has told the same of all chunkings.
-    pub fn in_any_chunking<S: PartialEq + std::fmt::Debug>(
-        &self,
-        play: impl Fn(&mut dyn Iterator<Item = usize>) -> S,
-    ) -> S {
-        let whole = play(&mut std::iter::empty());
-        assert_eq!(play(&mut self.sizes.iter().map(|size| usize::from(*size))), whole);
-        assert_eq!(play(&mut std::iter::repeat(1)), whole);
-        whole
+    pub fn chunks(&self) -> impl Iterator<Item = usize> {
+        self.sizes.iter().map(|size| usize::from(*size))
     }
 }

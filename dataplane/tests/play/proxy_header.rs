@@ -1,12 +1,12 @@
 //! A proxy in front of us tells who the client is.
 
-use super::Script;
+use super::{Script, in_any_chunking};
 use ringway_dataplane::proto::proxy_protocol::{HEADER_BYTES_MAX, Progress, read, write};
 use ringway_shared::config::ProxyVersion;
 
 pub fn play_bytes(data: &[u8]) {
     let Some(script) = Script::of(data) else { return };
-    let found = script.in_any_chunking(|chunks| play(script.input, chunks));
+    let found = in_any_chunking(script.chunks(), |chunks| play(script.input, chunks));
     assert_lawful(script.input, found);
 }
 

@@ -1,6 +1,6 @@
 //! A client speaks to our handshake; its owner always answers the same way, at once.
 
-use super::Script;
+use super::{Script, in_any_chunking};
 use ringway_dataplane::proto::handshake::{
     Auth, Awaiting, Demands, Event, HEAD_BYTES_MAX, Handshake, INPUT_MAX, Outcome, Verdict,
 };
@@ -36,7 +36,7 @@ pub fn play_bytes(protocol: Protocol, data: &[u8]) {
             if script.bit(5) { Err(Reason::BindTimeout) } else { Ok(bound) },
         ],
     };
-    let seen = script.in_any_chunking(|chunks| play(owner, script.input, chunks));
+    let seen = in_any_chunking(script.chunks(), |chunks| play(owner, script.input, chunks));
     assert_lawful(owner, script.input, &seen);
 }
 

@@ -1,6 +1,6 @@
 //! An upstream proxy speaks to our client.
 
-use super::Script;
+use super::{Script, in_any_chunking};
 use ringway_dataplane::proto::handshake::Outcome;
 use ringway_dataplane::proto::upstream::Client;
 use ringway_shared::config::{UpstreamLogin, UpstreamProtocol};
@@ -16,7 +16,7 @@ pub struct Asked {
 pub fn play_bytes(data: &[u8]) {
     let Some(script) = Script::of(data) else { return };
     let asked = asked(script.bit(0), script.bit(1), script.bit(2));
-    let seen = script.in_any_chunking(|chunks| play(&asked, script.input, chunks));
+    let seen = in_any_chunking(script.chunks(), |chunks| play(&asked, script.input, chunks));
     assert_lawful(&asked, script.input, &seen);
 }
 
