@@ -6,6 +6,7 @@ pub mod latency;
 pub mod rate;
 pub mod silent;
 pub mod throughput;
+pub mod udp;
 pub mod wwr;
 
 use crate::report::Report;
