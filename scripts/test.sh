@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 readonly BLACKBOX=controlplane/tests/blackbox
 readonly FUZZ_SECONDS=20
 readonly TOOLS=target/tools
+readonly NODE=target/node
 
 install_packages() {
     need_rust
@@ -16,6 +17,10 @@ install_packages() {
     need python3 python3 python3-venv
     need ncat ncat
     need nc.openbsd netcat-openbsd
+    need socksify dante-client
+    need proxychains4 proxychains4
+    need node nodejs
+    need npm npm
     has python3 && { python3 -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv); }
     install_needed
 }
@@ -38,6 +43,16 @@ prepare_python() {
     cp "$wanted" "$made"
 }
 
+prepare_node() {
+    local wanted=$BLACKBOX/package.json made=$NODE/installed.json
+    cmp -s "$wanted" "$made" && return
+    step "npm packages into $NODE"
+    mkdir -p "$NODE"
+    cp "$wanted" "$NODE/package.json"
+    npm install --prefix "$NODE" --no-package-lock --no-audit --no-fund --silent
+    cp "$wanted" "$made"
+}
+
 fuzz_shortly() {
     [ -d dataplane/fuzz ] || return 0
     if ! cargo fuzz --version >/dev/null 2>&1; then
@@ -54,6 +69,7 @@ fuzz_shortly() {
 install_packages
 fetch_promtool
 prepare_python
+prepare_node
 scripts/check.sh
 step "cargo build --release"
 # As run.sh builds it: another choice of packages would be another set of features, built anew.

@@ -53,7 +53,7 @@ fn forward(
         if let Some((header, payload)) = datagram.split_first_chunk::<HEADER_BYTES>() {
             let [.., a, b, c, d, high, low] = *header;
             let target = SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])));
-            batch.push((target, [&*payload, &[]]));
+            batch.push((target, [payload, &[]]));
         }
     }
     send_each(outside, &batch);

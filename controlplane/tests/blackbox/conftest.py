@@ -1,12 +1,14 @@
 """Fixtures: `ringway(...)` starts the program, `target(...)` a server behind it. Both are gone after the test."""
 
+import json
 import resource
 
 import pytest
 
 from fake_dns import FakeDns
 from ringway import Ringway
-from targets import Listener, PageServer, Server
+from targets import Listener, PageServer, Server, UdpServer
+from udp import Association
 
 # Tests hold thousands of clients: the process that drives them needs the descriptors.
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -68,6 +70,18 @@ def listener(closing):
 
 
 @pytest.fixture
+def udp_target(closing):
+    """A UDP server behind the proxy: `udp_target()` echoes."""
+    return lambda *answer, host="127.0.0.1": closing(UdpServer(*answer, host=host))
+
+
+@pytest.fixture
+def associate(closing):
+    """A client's UDP association: `associate(proxy)`."""
+    return lambda proxy, **how: closing(Association(proxy, **how))
+
+
+@pytest.fixture
 def page(closing):
     """A web page behind the proxy: `page("::1")`."""
     return lambda host="127.0.0.1": closing(PageServer(host))
@@ -81,17 +95,23 @@ def dns(closing):
 
 @pytest.fixture
 def users_file(tmp_path):
-    """Writes a users file: `users_file(alice="secret")` with plain passwords."""
+    """Writes a users file: `users_file(alice="secret")` with plain passwords, `users_file(alice={"rate_up": "1MiB"})` with limits."""
 
     def write(entries=None, **users):
-        entries = entries or [(name, "{plain}" + password) for name, password in users.items()]
+        entries = entries or [(name, user) for name, user in users.items()]
         path = tmp_path / "users.yaml"
-        lines = [f"  - {{name: {quoted(name)}, password: {quoted(password)}}}\n" for name, password in entries]
-        path.write_text("users:\n" + "".join(lines))
+        path.write_text("users:\n" + "".join(f"  - {json.dumps(entry(*user), ensure_ascii=False)}\n" for user in entries))
         return {"socks5.auth": "password", "socks5.users_file": str(path)}
 
     return write
 
 
-def quoted(text):
-    return "'" + text.replace("'", "''") + "'"
+PASSWORD = "secret"
+
+
+def entry(name, user):
+    """An entry of the users file. A user who is more than a password has `PASSWORD`."""
+    more = user if isinstance(user, dict) else {"password": user}
+    password = more.get("password", PASSWORD)
+    whole = password.startswith(("$", "{plain}"))
+    return {**more, "name": name, "password": password if whole else "{plain}" + password}

@@ -1,4 +1,4 @@
-"""SOCKS5 as bytes: what a client says, and a reader for what it hears (RFC 1928, RFC 1929)."""
+"""SOCKS5 as bytes: what a client says, and readers for what it hears (RFC 1928, RFC 1929)."""
 
 import ipaddress
 import socket
@@ -18,6 +18,15 @@ class Reply:
     port: int
 
 
+@dataclass
+class Datagram:
+    """One that came through an association: who sent it, and what."""
+
+    address: str
+    port: int
+    payload: bytes
+
+
 def greeting(*methods):
     return bytes([5, len(methods), *methods])
 
@@ -29,6 +38,19 @@ def credentials(name, password):
 
 def request(host, port, command=CONNECT):
     return bytes([5, command, 0]) + target(host) + struct.pack("!H", port)
+
+
+def datagram(host, port, payload, fragment=0):
+    """A datagram with its header (RFC 1928 section 7)."""
+    return bytes([0, 0, fragment]) + target(host) + struct.pack("!H", port) + payload
+
+
+def read_datagram(data):
+    reserved, fragment, kind = struct.unpack("!HBB", data[:4])
+    assert (reserved, fragment) == (0, 0)
+    end = 4 + {1: 4, 4: 16}[kind]
+    (port,) = struct.unpack("!H", data[end : end + 2])
+    return Datagram(str(ipaddress.ip_address(data[4:end])), port, data[end + 2 :])
 
 
 def target(host):

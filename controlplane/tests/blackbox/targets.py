@@ -160,3 +160,47 @@ class PageServer(http.server.ThreadingHTTPServer):
     def close(self):
         self.shutdown()
         self.server_close()
+
+
+def same(data):
+    return data
+
+
+class UdpServer:
+    """A UDP target that answers each datagram by `answer(data)`; None is silence."""
+
+    def __init__(self, answer=same, host="127.0.0.1"):
+        self.answer = answer
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.address = self.socket.getsockname()[:2]
+        self.heard = []
+        self.peers = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                data, peer = self.socket.recvfrom(65536)
+            except OSError:
+                return
+            if self.socket.fileno() < 0:
+                return
+            self.heard.append(data)
+            self.peers.append(peer[:2])
+            answer = self.answer(data)
+            if answer is not None:
+                self.push(answer, peer)
+
+    def push(self, data, peer):
+        try:
+            self.socket.sendto(data, peer)
+        except OSError:
+            pass  # The test has closed it.
+
+    def close(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # Not connected: it still wakes the thread that reads.
+        self.socket.close()

@@ -153,7 +153,7 @@ def test_totals_and_reasons_are_exactly_what_was_done(ringway, target, listener)
             connection.close()
         assert proxy.refusal(*dead.address) == socks5.REFUSED
         connection = proxy.connect()
-        connection.sendall(b"\x04")
+        connection.sendall(b"\x03")
         assert socks5.receive_until_closed(connection) == b""
         connection.close()
         proxy.sockets.clear()
@@ -194,6 +194,70 @@ def test_the_eleventh_of_ten_connections_is_refused_and_counted(ringway, target)
             return None
 
     assert eventually(served), "a place that is left is taken"
+
+
+def gets_in(proxy, server, source="127.0.0.1"):
+    """A connection relayed to the server, or None: however it is refused."""
+    try:
+        connection = proxy.connect((source, 0))
+        connection.sendall(socks5.greeting(socks5.NO_AUTH) + socks5.request(*server.address))
+        assert socks5.receive_exactly(connection, 2) == b"\x05\x00"
+        return connection if socks5.read_reply(connection).code == socks5.SUCCEEDED else None
+    except (AssertionError, ConnectionError):
+        return None
+
+
+CLIENT_LIMIT = 3
+
+
+def test_one_client_has_only_so_many_connections(ringway, target):
+    server = target(echo)
+    proxy = ringway({"workers.count": 2, "socks5.limits.connections_per_client": CLIENT_LIMIT})
+    held = [gets_in(proxy, server) for _ in range(CLIENT_LIMIT)]
+    assert all(held)
+    assert not gets_in(proxy, server)
+    proxy.eventually_closed("limit_client_connections")
+    assert gets_in(proxy, server, "127.0.0.2"), "another client has its own"
+    held[0].close()
+    assert eventually(lambda: gets_in(proxy, server)), "a place that is left is taken"
+    assert not gets_in(proxy, server)
+
+
+def test_silent_connections_count_for_their_client_too(ringway, target, closing):
+    server = target(echo)
+    proxy = ringway({"socks5.limits.connections_per_client": CLIENT_LIMIT})
+    for _ in range(CLIENT_LIMIT):
+        proxy.connect()
+    assert not gets_in(proxy, server)
+    proxy.eventually_closed("limit_client_connections")
+
+
+RATE_LIMIT = 10
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("new_connections_per_second", "limit_new_connections"),
+        ("new_connections_per_second_per_client", "limit_client_new_connections"),
+    ],
+)
+def test_new_connections_come_only_so_fast(ringway, target, key, reason):
+    server = target(answer_one_request)
+    proxy = ringway({"workers.count": 2, f"socks5.limits.{key}": RATE_LIMIT})
+    begun = time.monotonic()
+    results = [bool(gets_in(proxy, server)) for _ in range(RATE_LIMIT * 5)]
+    seconds = time.monotonic() - begun
+    assert 1 <= sum(results) <= RATE_LIMIT * (2 + seconds)
+    proxy.eventually_closed(reason, results.count(False))
+    if reason == "limit_client_new_connections":
+        assert gets_in(proxy, server, "127.0.0.2"), "another client has a rate of its own"
+    assert eventually(lambda: gets_in(proxy, server)), "later there is room again"
+
+
+def test_by_default_one_client_may_have_many_and_fast(ringway, target):
+    server, proxy = target(echo), ringway()
+    assert all(gets_in(proxy, server) for _ in range(300))
 
 
 SMALL_DESCRIPTOR_LIMIT = 400

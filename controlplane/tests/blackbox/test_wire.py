@@ -48,10 +48,17 @@ def test_the_method_is_found_anywhere_in_the_offer(ringway, methods):
     assert receive_exactly(connection, 2) == b"\x05\x00"
 
 
-@pytest.mark.parametrize("first", [b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"\x00", b"\xff"])
-def test_another_version_is_closed_without_an_answer(ringway, first):
+@pytest.mark.parametrize("first", [b"\x16\x03\x01", b"\x00", b"\x03", b"\x06", b"\r\n\r\n", b"\x80", b"\xff"])
+def test_a_first_byte_of_no_protocol_is_closed_without_an_answer(ringway, first):
     proxy = ringway()
     assert says(proxy, first) == b""
+    proxy.eventually_closed("bad_version")
+
+
+@pytest.mark.parametrize("served", [["socks4", "http_connect"], ["socks4"], ["http_connect"]], ids=str)
+def test_socks5_can_be_switched_off(ringway, served):
+    proxy = ringway({"socks5.protocols": served})
+    assert says(proxy, greeting(NO_AUTH)) == b""
     proxy.eventually_closed("bad_version")
 
 
@@ -190,7 +197,7 @@ def test_a_target_that_never_answers_is_ttl_expired(ringway, listener, closing):
 def fill_the_backlog(server, closing):
     """Connects until the kernel drops the next SYN: from then on the target is a black hole."""
     while True:
-        connection = closing(socket.socket())
+        connection = closing(socket.socket(socket.AF_INET6 if ":" in server.address[0] else socket.AF_INET))
         connection.settimeout(0.3)
         try:
             connection.connect(server.address)
@@ -218,12 +225,24 @@ def test_success_is_not_said_before_the_target_accepts(ringway, listener, closin
             continue
 
 
-@pytest.mark.parametrize("command", [socks5.BIND, socks5.UDP_ASSOCIATE, 0, 4, 255])
+@pytest.mark.parametrize("command", [0, 4, 0x7F, 255])
 def test_a_command_that_is_not_served_is_answered_07(ringway, command):
     proxy = ringway()
     answer = says(proxy, greeting(NO_AUTH), request("127.0.0.1", 80, command))
     assert answer == b"\x05\x00" + failure(socks5.COMMAND_NOT_SUPPORTED)
     proxy.eventually_closed("command_not_supported")
+
+
+@pytest.mark.parametrize("served", ["connect", "bind", "udp_associate"])
+def test_each_command_has_its_switch(ringway, listener, served):
+    server = listener()
+    proxy = ringway({"socks5.commands": [served]})
+    for command, name in [(CONNECT, "connect"), (socks5.BIND, "bind"), (socks5.UDP_ASSOCIATE, "udp_associate")]:
+        host, port = ("0.0.0.0", 0) if command == socks5.UDP_ASSOCIATE else server.address
+        connection, reply = proxy.ask(host, port, command=command)
+        assert reply.code == (socks5.SUCCEEDED if name == served else socks5.COMMAND_NOT_SUPPORTED), name
+        connection.close()
+    proxy.eventually_closed("command_not_supported", 2)
 
 
 @pytest.mark.parametrize("kind", [0, 2, 5, 255])
