@@ -7,16 +7,17 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-scripts/bench.sh [--rounds 3] [--seconds 5] [--only ringway,dante,...] [--figures bulk_1,rate,...] [--what relay] [--idle 5000]
+scripts/bench.sh [--rounds 3] [--seconds 5] [--only ringway,dante,...] [--figures bulk_1,rate,...] [--what relay] [--idle 5000] [--before BINARY]
 
   --only     which of: direct ringway dante microsocks haproxy (default: all)
+  --before   another build of ringway to run beside this one, as the peer `before`
   --figures  which of: bulk_1 bulk_64 both_64 rate pingpong wwr idle (default: all)
   --what     the second half of the result's name: benches/baseline/<date>-<what>.md
 TEXT
 }
 
 given=("$@")
-rounds=3 seconds=5 what=relay idle=5000
+rounds=3 seconds=5 what=relay idle=5000 before=
 peers=direct,ringway,dante,microsocks,haproxy
 figures=bulk_1,bulk_64,both_64,rate,pingpong,wwr,idle
 while (($#)); do
@@ -27,11 +28,13 @@ while (($#)); do
         --figures) figures=$2 ;;
         --what) what=$2 ;;
         --idle) idle=$2 ;;
+        --before) before=$2 ;;
         --help) usage; exit ;;
         *) usage >&2; exit 2 ;;
     esac
     shift 2 || { usage >&2; exit 2; }
 done
+[[ -z $before ]] || peers+=,before
 IFS=, read -ra peers <<<"$peers"
 IFS=, read -ra figures <<<"$figures"
 
@@ -60,8 +63,10 @@ fill_in() { sed "s/@PORT@/$port/; s/@TARGET_PORT@/$target_port/" "benches/peers/
 # The command that serves as peer $1 on $port.
 server_command() {
     case $1 in
-        ringway)
-            command=(target/release/ringway --set log.access=false --set 'socks5.allow_targets=[loopback]'
+        ringway | before)
+            local binary=target/release/ringway
+            [[ $1 == ringway ]] || binary=$before
+            command=("$binary" --set log.access=false --set 'socks5.allow_targets=[loopback]'
                 --set workers.count=1 --set "workers.cpus=[$server_cpu]" --set "socks5.listen=[\"127.0.0.1:$port\"]") ;;
         dante) fill_in danted.conf && command=(danted -f "$scratch/danted.conf") ;;
         # Its log of every connection cannot be switched off.
@@ -137,6 +142,7 @@ measure() {
 version_of() {
     case $1 in
         ringway) git describe --always --dirty ;;
+        before) "$before" --version ;;
         *) dpkg-query --show --showformat='${Version}' "$1" 2>/dev/null || true ;;
     esac
 }

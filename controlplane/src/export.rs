@@ -11,8 +11,10 @@ use crate::observe::Snapshot;
 pub use page::Format;
 use page::{Page, Samples};
 use process::Process;
+use ringway_shared::datagram::Drop;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
+use ringway_shared::session::{Command, Protocol};
 use std::sync::Arc;
 
 /// What this binary was built from.
@@ -29,6 +31,7 @@ pub struct Facts<'a> {
     pub cells: &'a [Arc<Cells>],
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
+    pub quota_save_failures: u64,
     /// How often a configuration has been applied.
     pub config_generation: u64,
 }
@@ -77,7 +80,7 @@ impl Exporter {
 
     /// The families that the control plane knows by itself.
     fn write_own(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
-        let Snapshot { rates, users, host, workers, .. } = facts.snapshot;
+        let Snapshot { rates, users, udp, host, workers, .. } = facts.snapshot;
         let workers = || workers.iter().enumerate().map(|(worker, row)| (worker.to_string(), row));
         match family.name {
             "socks5_handshakes" => {
@@ -95,6 +98,22 @@ impl Exporter {
                 for user in users {
                     samples.put(&[&user.name, SENT], user.sent_bytes);
                     samples.put(&[&user.name, RECEIVED], user.received_bytes);
+                }
+            }
+            "socks5_user_quota_bytes_left" => {
+                let left = users.iter().filter_map(|user| Some((&user.name, user.quota_left?)));
+                left.for_each(|(name, left)| samples.put(&[name], left));
+            }
+            "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
+            "socks5_requests" => requests(facts.cells, samples),
+            "socks5_udp_datagrams" => {
+                samples.put(&[SENT], udp.sent_datagrams);
+                samples.put(&[RECEIVED], udp.received_datagrams);
+            }
+            "socks5_udp_datagrams_dropped" => {
+                for drop in Drop::ALL {
+                    let dropped = sum(facts.cells, |cells| cells.udp_dropped.of(*drop).get());
+                    samples.put(&[drop.label()], dropped);
                 }
             }
             "worker_busy_seconds" => {
@@ -140,6 +159,16 @@ fn sum(cells: &[Arc<Cells>], value: impl Fn(&Cells) -> u64) -> u64 {
 fn by_reason(cells: &[Arc<Cells>], of: fn(&Cells) -> &ByReason, samples: &mut Samples<'_>) {
     for reason in Reason::ALL {
         samples.put(&[reason.label()], sum(cells, |cells| of(cells).of(*reason).get()));
+    }
+}
+
+/// Each protocol with each command, but those it has no way to ask for.
+fn requests(cells: &[Arc<Cells>], samples: &mut Samples<'_>) {
+    for protocol in Protocol::ALL {
+        for command in Command::ALL.into_iter().filter(|command| protocol.knows(*command)) {
+            let asked = sum(cells, |cells| cells.requests.of(protocol, command).get());
+            samples.put(&[protocol.label(), command.label()], asked);
+        }
     }
 }
 

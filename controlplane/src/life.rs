@@ -1,10 +1,13 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
+use crate::access::Access;
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::logins;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
-use crate::port;
+use crate::port::{self, Tallies};
+use crate::quotas::Quotas;
 use crate::server;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
@@ -13,6 +16,7 @@ use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +65,8 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let config = Arc::new(loaded.config);
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))?;
+    let quotas = RefCell::new(Quotas::open(&config)?);
+    let access = RefCell::new(Access::open(&config.log, sink.queue())?);
     let listeners = server::bind(&config.control.listen)?;
     let control_addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
@@ -78,11 +84,14 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         tracing::warn!("{notice}");
     }
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
-    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, sink.dropped()));
+    let tallies =
+        Tallies { log_lines_dropped: sink.dropped(), quota_save_failures: quotas.borrow().save_failures() };
+    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, log_room: sink.room() };
+    let life = Life { config, cells, epoch, workers, state, access, quotas };
+    life.keep_quotas();
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
@@ -97,6 +106,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
     // What ended last has its line too; the log's queue does not hold them all at once.
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
+    life.keep_quotas();
     Ok(exit)
 }
 
@@ -115,7 +125,8 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
-    log_room: logs::Room,
+    access: RefCell<Access>,
+    quotas: RefCell<Quotas>,
 }
 
 /// A drain under way.
@@ -160,9 +171,13 @@ impl Life {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => ending = Some(self.asked_to_stop(ending)),
+                    Asked::Reopen => self.access.borrow_mut().reopen(),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
-                _ = observed.tick() => drop(self.state.snapshot()),
+                _ = observed.tick() => {
+                    drop(self.state.snapshot());
+                    self.keep_quotas();
+                }
                 _ = rounds.tick() => {
                     self.write_records();
                     ending = match ending {
@@ -280,13 +295,20 @@ impl Life {
         workers.into_iter().filter(refused).collect()
     }
 
+    fn keep_quotas(&self) {
+        self.quotas.borrow_mut().keep(&self.workers.accounts(), jiff::Timestamp::now());
+    }
+
     /// Logs a round of ended connections; how many they were.
     fn write_records(&self) -> usize {
         let mut records = Vec::new();
-        // Half of the log's queue is left to lines that cannot wait.
-        let room = self.log_room.lines() / 2;
-        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(room));
-        records.iter().for_each(logs::access);
+        let mut access = self.access.borrow_mut();
+        self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(access.room()));
+        for end in &records {
+            logins::tell(end, &self.config.socks5.logins);
+            access.write(end);
+        }
+        access.flush();
         records.len()
     }
 }

@@ -3,8 +3,7 @@
 //! Nobody ever waits for the log. A line goes into a bounded queue; the control plane writes to standard
 //! error only what it takes at once. A sink that stays blocked costs lines, which are counted, and nothing else.
 
-use ringway_shared::config::{AccessLog, Log, LogFormat, LogLevel};
-use ringway_shared::session::SessionEnd;
+use ringway_shared::config::{Log, LogFormat, LogLevel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,25 +24,20 @@ const WRITE_BYTES_MAX: usize = 4_096;
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// Panics logged in one second; the rest are only counted.
 const PANICS_PER_SECOND: u64 = 10;
-/// The target of access lines, which have a switch of their own.
-const ACCESS: &str = "access";
+/// The target of lines about logins, which other programs act upon: no level silences them.
+pub const LOGIN: &str = "login";
 
-/// The queue's writing end, held by the tracing subscriber.
+/// The queue's writing end, held by the tracing subscriber and by those who write whole lines.
 #[derive(Clone)]
-struct Queue {
+pub struct Queue {
     lines: Sender<Box<[u8]>>,
     dropped: Arc<AtomicU64>,
 }
 
-/// How many lines the queue takes now.
-#[derive(Clone)]
-pub struct Room(Sender<Box<[u8]>>);
-
 /// The queue's reading end: writes lines to standard error.
 pub struct Sink {
     lines: Receiver<Box<[u8]>>,
-    room: Room,
-    dropped: Arc<AtomicU64>,
+    queue: Queue,
     /// The line being written, and how much of it is out.
     current: Option<(Box<[u8]>, usize)>,
 }
@@ -51,33 +45,43 @@ pub struct Sink {
 /// Begins logging: from here on `tracing`'s macros and panics go to the returned sink.
 #[must_use]
 pub fn begin(log: &Log) -> Sink {
-    let (sender, lines) = channel(QUEUE_LINES_MAX);
-    let dropped = Arc::new(AtomicU64::new(0));
-    let room = Room(sender.clone());
-    let queue = Queue { lines: sender, dropped: dropped.clone() };
+    let sink = Sink::new();
+    let queue = sink.queue();
     let filter = Targets::new()
         .with_default(level(log.level))
         // Odd packets of strangers are no news of ours.
         .with_target("hickory_resolver", LevelFilter::ERROR)
         .with_target("hickory_net", LevelFilter::ERROR)
         .with_target("hickory_proto", LevelFilter::ERROR)
-        .with_target(ACCESS, if log.access == AccessLog::Off { LevelFilter::OFF } else { LevelFilter::INFO });
+        .with_target(LOGIN, LevelFilter::WARN);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second subscriber (in tests) is refused; the first one stays.
     let _ = match log.format {
         LogFormat::Text => registry.with(layer).try_init(),
-        // Not flattened: an access line's own `target` would stand beside the stream's, and parsers keep one.
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     std::panic::set_hook(Box::new(log_panic));
-    Sink { lines, room, dropped, current: None }
+    sink
 }
 
-impl Room {
+impl Queue {
+    /// How many lines it takes now, for those who can wait rather than lose some.
     #[must_use]
-    pub fn lines(&self) -> usize {
-        self.0.capacity()
+    pub fn room(&self) -> usize {
+        self.lines.capacity()
+    }
+
+    /// Queues a whole line; a full queue drops and counts it.
+    pub fn put(&self, line: &str) {
+        if self.lines.try_send(line.as_bytes().into()).is_err() {
+            self.count_dropped(1);
+        }
+    }
+
+    /// Counts lines that were never to be written.
+    pub fn count_dropped(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Relaxed);
     }
 }
 
@@ -89,31 +93,6 @@ fn level(level: LogLevel) -> LevelFilter {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     }
-}
-
-/// One line for one ended connection.
-pub fn access(end: &SessionEnd) {
-    tracing::info!(
-        target: ACCESS,
-        client = %end.client,
-        user = end.user.as_deref(),
-        target = end.target.as_ref().map(tracing::field::display),
-        address = end.address.map(tracing::field::display),
-        sent = end.sent_bytes,
-        received = end.received_bytes,
-        duration_ms = milliseconds(end.duration),
-        connect_ms = end.phases.connect.map(milliseconds),
-        reply = end.reply,
-        reason = %end.reason.label(),
-        hint = end.hint.as_deref(),
-        worker = end.worker,
-        "closed"
-    );
-}
-
-/// To the microsecond: most connects take less than a millisecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1_000.0
 }
 
 /// Logs a panic, unless there were many of them in this second.
@@ -137,16 +116,23 @@ fn log_panic(panic: &std::panic::PanicHookInfo) {
 }
 
 impl Sink {
+    #[must_use]
+    pub fn new() -> Sink {
+        let (sender, lines) = channel(QUEUE_LINES_MAX);
+        let queue = Queue { lines: sender, dropped: Arc::new(AtomicU64::new(0)) };
+        Sink { lines, queue, current: None }
+    }
+
+    /// The writing end.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
+    }
+
     /// Lines dropped since the start.
     #[must_use]
     pub fn dropped(&self) -> Arc<AtomicU64> {
-        self.dropped.clone()
-    }
-
-    /// For those who can wait rather than lose lines.
-    #[must_use]
-    pub fn room(&self) -> Room {
-        self.room.clone()
+        self.queue.dropped.clone()
     }
 
     /// Writes lines as they come and as standard error takes them. Never returns, never blocks.
@@ -194,7 +180,7 @@ impl Sink {
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return false,
             // Nobody reads any more (EPIPE): the line is lost, the process is not.
             Err(_) => {
-                self.dropped.fetch_add(1, Relaxed);
+                self.queue.count_dropped(1);
                 *written = line.len();
             }
         }
@@ -224,7 +210,7 @@ impl io::Write for Queue {
     /// The subscriber hands over one whole line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.lines.try_send(line.into()).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+            self.count_dropped(1);
         }
         Ok(line.len())
     }
@@ -237,69 +223,13 @@ impl io::Write for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringway_shared::reason::Reason;
-    use ringway_shared::session::{Host, Phases, Target};
-
-    fn queue() -> (Queue, Sink) {
-        let (sender, lines) = channel(QUEUE_LINES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let room = Room(sender.clone());
-        (Queue { lines: sender, dropped: dropped.clone() }, Sink { lines, room, dropped, current: None })
-    }
-
-    fn refused() -> SessionEnd {
-        SessionEnd {
-            worker: 1,
-            accepted_at_ms: 0,
-            client: ([127, 0, 0, 1], 40_000).into(),
-            protocol: None,
-            command: None,
-            claimed: None,
-            banned: false,
-            upstream: None,
-            errno: None,
-            rule: None,
-            user: Some("al\nice".into()),
-            target: Some(Target { host: Host::Name("example.org".into()), port: 80 }),
-            address: Some(([169, 254, 169, 254], 80).into()),
-            reply: Some(2),
-            reason: Reason::DeniedTarget,
-            hint: Some("name metadata in socks5.allow_targets".into()),
-            sent_bytes: 1,
-            received_bytes: 2,
-            phases: Phases::default(),
-            duration: Duration::from_micros(1_234_567),
-        }
-    }
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let (mut queue, sink) = queue();
+        let sink = Sink::new();
         for _ in 0..QUEUE_LINES_MAX + 3 {
-            io::Write::write_all(&mut queue, b"line\n").unwrap();
+            sink.queue().put("line\n");
         }
-        assert_eq!(sink.dropped.load(Relaxed), 3);
-    }
-
-    #[test]
-    fn a_json_access_line_names_the_target_beside_its_stream() {
-        let (queue, mut sink) = queue();
-        let log = tracing_subscriber::fmt().json().with_writer(queue).finish();
-        tracing::subscriber::with_default(log, || access(&refused()));
-        let line: serde_json::Value = serde_json::from_slice(&sink.lines.try_recv().unwrap()).unwrap();
-        assert_eq!(line["target"], ACCESS);
-        assert_eq!(line["fields"]["target"], "example.org:80");
-        assert_eq!(line["fields"]["duration_ms"], 1_234.567);
-        assert!(line["fields"].get("connect_ms").is_none());
-    }
-
-    #[test]
-    fn a_text_access_line_stays_one_line_whatever_the_user_is_called() {
-        let (queue, mut sink) = queue();
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(queue).finish();
-        tracing::subscriber::with_default(log, || access(&refused()));
-        let line = String::from_utf8(sink.lines.try_recv().unwrap().into()).unwrap();
-        assert_eq!(line.matches('\n').count(), 1, "{line}");
-        assert!(line.contains("reason=denied_target"), "{line}");
+        assert_eq!(sink.dropped().load(Relaxed), 3);
     }
 }

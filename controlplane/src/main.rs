@@ -1,18 +1,22 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
-//! `signals`, `observe` and `system` (facts go up), `export` (to Prometheus), `server` (the control port).
+//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `export` (to Prometheus), `server` (the control port).
 
+mod access;
 mod catalogue_docs;
 mod cli;
 mod exit;
 mod export;
 mod http_facts;
 mod life;
+mod log_file;
+mod logins;
 mod logs;
 mod observe;
 mod passwd;
 mod port;
+mod quotas;
 mod server;
 mod settings;
 mod signals;

@@ -7,6 +7,7 @@ use ringway_shared::histogram::{Histogram, VALUE_MAX};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::reason::Reason;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Significant figures kept when histograms are merged: two are 128 steps an octave, as the workers' own.
@@ -39,6 +40,9 @@ pub struct Snapshot {
     pub session: Merged,
     pub loop_lag: Merged,
     pub users: Vec<UserRow>,
+    pub udp: Udp,
+    pub logins_failed: u64,
+    pub clients_banned: u64,
     pub host: HostFacts,
 }
 
@@ -69,6 +73,17 @@ pub struct UserRow {
     pub active: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
+    /// Bytes left of its quota, if it has one.
+    pub quota_left: Option<u64>,
+}
+
+/// UDP associations and their datagrams, all cores together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Udp {
+    pub active: u64,
+    pub opened: u64,
+    pub sent_datagrams: u64,
+    pub received_datagrams: u64,
 }
 
 /// Takes snapshots and remembers what rates need.
@@ -108,12 +123,11 @@ impl Observer {
     pub fn look(&mut self, accounts: &[Account], state: impl Fn(usize) -> WorkerState) -> Snapshot {
         let at = Instant::now();
         let cells = &self.subject.cells;
-        let sum = |value: fn(&Cells) -> u64| cells.iter().map(|cells| value(cells)).sum::<u64>();
         let totals = Totals {
             at,
-            sent_bytes: sum(|c| c.sent_bytes.get()),
-            received_bytes: sum(|c| c.received_bytes.get()),
-            opened: sum(|c| c.opened.get()),
+            sent_bytes: sum(cells, |c| c.sent_bytes.get()),
+            received_bytes: sum(cells, |c| c.received_bytes.get()),
+            opened: sum(cells, |c| c.opened.get()),
         };
         self.take_rates(totals);
         for (busy, cells) in self.busy.iter_mut().zip(&self.subject.cells) {
@@ -126,8 +140,8 @@ impl Observer {
             workers: self.worker_rows(at, state),
             opened: totals.opened,
             closed: closed_by_reason(cells),
-            inbox_messages: cells.iter().map(|cells| cells.inbox_messages.get()).sum(),
-            active: cells.iter().map(|cells| cells.active()).sum(),
+            inbox_messages: sum(cells, |c| c.inbox_messages.get()),
+            active: sum(cells, Cells::active),
             sent_bytes: totals.sent_bytes,
             received_bytes: totals.received_bytes,
             rates: self.rates,
@@ -136,6 +150,14 @@ impl Observer {
             session: merge(cells, |c| &c.session),
             loop_lag: merge(cells, |c| &c.loop_lag),
             users: accounts.iter().map(user_row).collect(),
+            udp: Udp {
+                active: sum(cells, Cells::udp_active),
+                opened: sum(cells, |c| c.udp_opened.get()),
+                sent_datagrams: sum(cells, |c| c.udp_sent.get()),
+                received_datagrams: sum(cells, |c| c.udp_received.get()),
+            },
+            logins_failed: sum(cells, |c| c.logins_failed.get()),
+            clients_banned: sum(cells, |c| c.clients_banned.get()),
             host: self.host.facts(at),
         }
     }
@@ -179,6 +201,10 @@ fn user_row(account: &Account) -> UserRow {
         active: usage.sum(|cells| cells.opened.get()).saturating_sub(closed),
         sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
         received_bytes: usage.sum(|cells| cells.received_bytes.get()),
+        quota_left: account
+            .user
+            .quota
+            .map(|quota| quota.bytes.saturating_sub(usage.quota_used.load(Relaxed))),
     }
 }
 
@@ -187,6 +213,10 @@ fn user_row(account: &Account) -> UserRow {
 pub fn heartbeat_age(cells: &Cells, epoch: Instant, now: Instant) -> Duration {
     let beat = epoch + Duration::from_millis(cells.heartbeat_ms.get());
     now.saturating_duration_since(beat)
+}
+
+fn sum(cells: &[Arc<Cells>], value: fn(&Cells) -> u64) -> u64 {
+    cells.iter().map(|cells| value(cells)).sum()
 }
 
 fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {

@@ -7,12 +7,18 @@ use crate::server::{Facts, Meter, Staff, State};
 use ringway_dataplane::Workers;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commit: env!("RINGWAY_COMMIT") };
+
+/// What others in the control plane count.
+pub struct Tallies {
+    pub log_lines_dropped: Arc<AtomicU64>,
+    pub quota_save_failures: Rc<Cell<u64>>,
+}
 
 /// The control port's state for this process.
 pub fn state(
@@ -20,7 +26,7 @@ pub fn state(
     effective: serde_json::Value,
     workers: &Rc<Workers>,
     observer: Observer,
-    log_lines_dropped: Arc<AtomicU64>,
+    tallies: Tallies,
 ) -> State {
     let facts = Facts {
         version: BUILD.version,
@@ -37,10 +43,10 @@ pub fn state(
         accounts: Box::new(move || counting.accounts()),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
     };
-    State::new(facts, staff, meter(log_lines_dropped), observer)
+    State::new(facts, staff, meter(tallies), observer)
 }
 
-fn meter(log_lines_dropped: Arc<AtomicU64>) -> Meter {
+fn meter(tallies: Tallies) -> Meter {
     let http = Rc::new(HttpFacts::default());
     let (beginning, ending) = (http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
@@ -49,7 +55,8 @@ fn meter(log_lines_dropped: Arc<AtomicU64>) -> Meter {
             snapshot,
             cells,
             http: &http,
-            log_lines_dropped: log_lines_dropped.load(Relaxed),
+            log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
+            quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
         };
         exporter.borrow_mut().render(&facts, format)

@@ -8,6 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum Asked {
     /// SIGTERM or SIGINT: drain, then stop.
     Stop,
+    /// SIGUSR1: open the log files anew.
+    Reopen,
     /// A signal whose work is not in this build; it must not end the process.
     NotYet { signal: &'static str, work: &'static str },
 }
@@ -39,7 +41,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
-            _ = self.user1.recv() => Asked::NotYet { signal: "SIGUSR1", work: "reopening log files" },
+            _ = self.user1.recv() => Asked::Reopen,
             _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
         }
     }

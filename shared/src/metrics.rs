@@ -208,6 +208,13 @@ impl Cells {
         let closed = self.closed.total();
         self.opened.get().saturating_sub(closed)
     }
+
+    /// UDP associations open now. Never negative, for the same reason.
+    #[must_use]
+    pub fn udp_active(&self) -> u64 {
+        let closed = self.udp_closed.get();
+        self.udp_opened.get().saturating_sub(closed)
+    }
 }
 
 /// Prometheus metric types, as far as ringway uses them.
@@ -304,6 +311,15 @@ pub const FAMILIES: &[Family] = &[
         "SOCKS5 handshakes by result: success, or the reason that ended them.",
     )
     .labels(&["result"]),
+    family("socks5_requests", Counter, Control, "Whole requests, served or not, by protocol and command.")
+        .labels(&["protocol", "command"]),
+    family("socks5_logins_failed", Counter, Sum(|c| c.logins_failed.get()), "Logins that were refused."),
+    family(
+        "socks5_clients_banned",
+        Counter,
+        Sum(|c| c.clients_banned.get()),
+        "Bans of clients for failed logins.",
+    ),
     family(
         "socks5_traffic_bytes_sent",
         Counter,
@@ -332,6 +348,25 @@ pub const FAMILIES: &[Family] = &[
         "Payload bytes relayed, by configured user and direction.",
     )
     .labels(&["user", "direction"]),
+    family(
+        "socks5_user_quota_bytes_left",
+        Gauge,
+        Control,
+        "Payload bytes a user may still move in this period, by user with a quota.",
+    )
+    .labels(&["user"]),
+    family(
+        "socks5_quota_save_failures",
+        Counter,
+        Control,
+        "Times the quota file could not be read or saved.",
+    ),
+    family("socks5_udp_associations_active", Gauge, Sum(Cells::udp_active), "UDP associations open now."),
+    family("socks5_udp_associations", Counter, Sum(|c| c.udp_opened.get()), "UDP associations begun."),
+    family("socks5_udp_datagrams", Counter, Control, "UDP datagrams relayed, by direction.")
+        .labels(&["direction"]),
+    family("socks5_udp_datagrams_dropped", Counter, Control, "UDP datagrams dropped, by reason.")
+        .labels(&["reason"]),
     family(
         "socks5_connect_duration_seconds",
         Distribution,

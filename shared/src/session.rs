@@ -53,6 +53,16 @@ impl Protocol {
     pub fn label(self) -> &'static str {
         ["socks5", "socks4", "http_connect"][self as usize]
     }
+
+    /// Whether the protocol has a way to ask for it.
+    #[must_use]
+    pub fn knows(self, command: Command) -> bool {
+        match self {
+            Protocol::Socks5 => true,
+            Protocol::Socks4 => command != Command::UdpAssociate,
+            Protocol::HttpConnect => command == Command::Connect,
+        }
+    }
 }
 
 /// A requested target: host and port as the client sent them.

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use ringway_benches::failure::Failure;
 use ringway_benches::handshake::Credentials;
-use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, throughput, wwr};
+use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, smooth, throughput, wwr};
 use ringway_benches::report::Report;
 use ringway_benches::route::Route;
 use ringway_benches::socket::raise_fd_limit;
@@ -66,6 +66,16 @@ enum Load {
         /// Bytes that one send or receive of ours moves at most
         #[arg(long, default_value_t = 256 * 1024, value_parser = positive)]
         size: u64,
+    },
+    /// A user's limited rate: bytes per second, shares, and the longest stall of any connection
+    Smooth {
+        #[arg(long, default_value_t = 64, value_parser = positive)]
+        streams: u64,
+        #[arg(long, default_value = "10", value_parser = seconds)]
+        seconds: Duration,
+        /// From the clients to the target, instead of from the target to the clients
+        #[arg(long)]
+        upload: bool,
     },
     /// Whole connections per second: connect, handshake, one byte there and back, close
     Rate {
@@ -181,6 +191,12 @@ fn measure(cli: &Cli) -> Result<Report, Failure> {
             };
             let (streams, size) = (*streams as usize, *size as usize);
             throughput::run(&setting, &throughput::Options { streams, duration: *seconds, direction, size })
+        }
+        Load::Smooth { streams, seconds, upload } => {
+            let direction =
+                if *upload { throughput::Direction::Upload } else { throughput::Direction::Download };
+            let streams = *streams as usize;
+            smooth::run(&setting, &smooth::Options { streams, duration: *seconds, direction })
         }
         Load::Rate { connections, seconds, parallel } => {
             let unlimited = connections.is_none() && seconds.is_none();

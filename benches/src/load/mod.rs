@@ -5,6 +5,7 @@ pub mod integrity;
 pub mod latency;
 pub mod rate;
 pub mod silent;
+pub mod smooth;
 pub mod throughput;
 pub mod wwr;
 

@@ -5,7 +5,7 @@ use crate::observe::{Observer, Rates, Subject, UserRow};
 use ringway_dataplane::WorkerState;
 use ringway_shared::metrics::{Driver, Kind};
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
 const BUILD: BuildFacts = BuildFacts { version: "0.1.0", commit: "abc1234" };
@@ -29,7 +29,13 @@ impl Scene {
         for row in &mut snapshot.workers {
             row.heartbeat_age = Duration::ZERO;
         }
-        let user = |name: &str| UserRow { name: name.into(), active: 0, sent_bytes: 0, received_bytes: 0 };
+        let user = |name: &str| UserRow {
+            name: name.into(),
+            active: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            quota_left: None,
+        };
         snapshot.users = vec![user("alice"), user("o\"b\\r\nien")];
         Scene { snapshot, cells, http: HttpFacts::default() }
     }
@@ -51,6 +57,13 @@ impl Scene {
         scene.snapshot.workers[1].driver = Driver::IoUringDeferred;
         scene.snapshot.users[0].active = 2;
         scene.snapshot.users[1].sent_bytes = 77;
+        scene.snapshot.users[1].quota_left = Some(23);
+        scene.snapshot.udp.sent_datagrams = 6;
+        first.requests.of(Protocol::Socks4, Command::Bind).add(8);
+        second.udp_dropped.of(Drop::Fragment).add(9);
+        second.udp_opened.add(2);
+        second.udp_closed.add(1);
+        second.logins_failed.add(1);
         scene.snapshot.host.cpu_percent = 12.5;
         scene.http.begin();
         scene.http.begin();
@@ -60,7 +73,7 @@ impl Scene {
 
     fn facts(&self) -> Facts<'_> {
         let Scene { snapshot, cells, http } = self;
-        Facts { snapshot, cells, http, log_lines_dropped: 4, config_generation: 1 }
+        Facts { snapshot, cells, http, log_lines_dropped: 4, quota_save_failures: 5, config_generation: 1 }
     }
 
     fn render(&self, format: Format) -> String {
@@ -173,7 +186,7 @@ fn no_series_is_told_twice() {
 #[test]
 fn promtool_has_nothing_to_say() {
     let text = Scene::busy().render(Format::Prometheus);
-    let spawned = Command::new("promtool")
+    let spawned = process::Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -198,6 +211,7 @@ fn a_thousand_series_take_milliseconds() {
         active: 1,
         sent_bytes: 2,
         received_bytes: 3,
+        quota_left: None,
     };
     scene.snapshot.users = (0..300).map(user).collect();
     let mut exporter = Exporter::new(BUILD);

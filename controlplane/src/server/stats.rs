@@ -35,6 +35,13 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
             "sent_bytes_per_second": now.rates.sent_bytes,
             "received_bytes_per_second": now.rates.received_bytes,
         },
+        "udp": {
+            "active_associations": now.udp.active,
+            "associations": now.udp.opened,
+            "sent_datagrams": now.udp.sent_datagrams,
+            "received_datagrams": now.udp.received_datagrams,
+        },
+        "logins": {"failed": now.logins_failed, "clients_banned": now.clients_banned},
         "message_queue": {"inbox_messages": now.inbox_messages},
         "memory": {"resident_bytes": crate::system::resident_bytes()},
         "quantiles": Json::Object(quantiles.collect()),

@@ -2,9 +2,11 @@
 //!
 //! In the order of a connection's life: `listener` accepts, `sessions` keeps its deadlines, `socks` leads it,
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
-//! asked on the way (through `questions` and `inbox`), `dial` connects, `relay` moves its bytes, through
-//! `pipes` where there are many, `udp` its datagrams, and `records` tells of its end. `local_time` is the clock of rules with hours.
+//! asked on the way (through `questions` and `inbox`), `dial` connects, `bind` awaits a connection, `relay` moves
+//! its bytes, through `pipes` where there are many, `udp` its datagrams, and `records` tells of its end.
+//! `local_time` is the clock of rules with hours.
 
+pub mod bind;
 pub mod conversation;
 pub mod dial;
 pub mod inbox;
@@ -14,6 +16,7 @@ pub mod login;
 pub mod lookup;
 pub mod own;
 pub mod pipes;
+pub mod proxy_header;
 pub mod questions;
 pub mod records;
 pub mod relay;

@@ -29,8 +29,6 @@ pub struct Loan {
     pipe: Option<Pipe>,
     /// Bytes in the pipe.
     pub held: usize,
-    /// What the pipe takes at once.
-    pub capacity: usize,
 }
 
 impl PipePool {
@@ -54,7 +52,7 @@ impl PipePool {
             return None;
         };
         self.cells.pipes_in_use.add(1);
-        Some(Loan { pool: self.clone(), pipe: Some(pipe), held: 0, capacity: self.pipe_bytes })
+        Some(Loan { pool: self.clone(), pipe: Some(pipe), held: 0 })
     }
 
     /// What each pipe takes at once.
@@ -78,6 +76,12 @@ impl PipePool {
 }
 
 impl Loan {
+    /// What the pipe takes at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.pool.pipe_bytes
+    }
+
     /// The pipe's ends. `None` never happens before the drop.
     #[must_use]
     pub fn pipe(&self) -> Option<&Pipe> {

@@ -7,12 +7,12 @@ use ringway_shared::session::SessionEnd;
 /// Records waiting for the control plane; more are refused.
 const QUEUE_MAX: usize = 65_536;
 
-/// The workers' end.
+/// The workers' end. Boxed: the queue's room is paid for at the start, whether it is used or not.
 #[derive(Clone)]
-pub struct Recorder(Sender<SessionEnd>);
+pub struct Recorder(Sender<Box<SessionEnd>>);
 
 /// The control plane's end.
-pub struct Records(Receiver<SessionEnd>);
+pub struct Records(Receiver<Box<SessionEnd>>);
 
 /// A new queue.
 #[must_use]
@@ -25,13 +25,13 @@ impl Recorder {
     /// Queues a record. False: the queue is full and the record is lost; the caller counts it.
     #[must_use]
     pub fn put(&self, record: SessionEnd) -> bool {
-        self.0.try_send(record).is_ok()
+        self.0.try_send(Box::new(record)).is_ok()
     }
 }
 
 impl Records {
     /// Takes up to `max` records, oldest first.
     pub fn take(&self, into: &mut Vec<SessionEnd>, max: usize) {
-        into.extend(self.0.try_iter().take(max));
+        into.extend(self.0.try_iter().take(max).map(|record| *record));
     }
 }

@@ -17,6 +17,7 @@ use crate::io::pipes::Loan;
 use crate::io::sessions::{Phase, Session, TICK};
 use crate::policy::allowance::{Allowance, Way};
 use crate::rt::{self, Ready};
+use futures_util::FutureExt;
 use futures_util::future::join;
 use pace::{Pace, SHORT_SPLICE_BYTES};
 use ringway_shared::account::Account;
@@ -47,7 +48,8 @@ pub async fn relay(core: &Core, session: &Session, target: &Ready, opening: Opti
     };
     let up = Direction { relay: &relay, way: Way::Up };
     let down = Direction { relay: &relay, way: Way::Down };
-    join(up.run(), down.run()).await;
+    join(up.until_the_end().map(|ended| up.end(ended)), down.until_the_end().map(|ended| down.end(ended)))
+        .await;
     session.cut_reason().or(relay.broken.get()).unwrap_or(Reason::Finished)
 }
 
@@ -101,9 +103,12 @@ enum Filled {
 }
 
 impl<'a> Direction<'a> {
-    async fn run(self) {
+    /// What follows from this direction's end for the other one and for the sockets.
+    ///
+    /// Not a part of `until_the_end`'s future, nor one around it: an idle connection would pay for its room.
+    fn end(self, ended: Result<(), Reason>) {
         let Relay { core, session, .. } = self.relay;
-        match self.until_the_end().await {
+        match ended {
             Ok(()) if session.cut_reason().is_some() => {}
             // The second end of two: closing, which follows at once, says it as well.
             Ok(()) if self.relay.one_ended.replace(true) => {}
@@ -123,7 +128,7 @@ impl<'a> Direction<'a> {
     }
 
     /// Waits by the ring between steps, which gives the neighbours their turn.
-    async fn until_the_end(self) -> Result<(), Reason> {
+    async fn until_the_end(&self) -> Result<(), Reason> {
         let mut pace = Pace::default();
         let mut held = Held::Nothing;
         let mut step = self.begin(&mut held)?;
@@ -137,7 +142,7 @@ impl<'a> Direction<'a> {
                     writable.map_err(|_| self.receiver_broke())?;
                 }
                 // Boxed: a timer is large, and few connections ever pause.
-                Step::Pause => Box::pin(self.pause()).await,
+                Step::Pause => Box::pin(self.pause()).await?,
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;
@@ -165,20 +170,23 @@ impl<'a> Direction<'a> {
         Ok(Step::AwaitReceiver)
     }
 
-    /// Reads nothing until the user's rate allows it. A cut ends the pause by the next tick.
-    async fn pause(self) {
+    /// Reads nothing until the user's rate allows it. Ends by the next tick when the session or the other direction
+    /// does: neither wakes a timer.
+    async fn pause(self) -> Result<(), Reason> {
         let Relay { session, broken, .. } = self.relay;
         session.set_reading(false);
-        loop {
+        let ended = loop {
+            let ended = session.cut_reason().or(broken.get());
             let left = self.pause_ns();
-            if left == 0 || session.cut_reason().is_some() || broken.get().is_some() {
-                break;
+            if left == 0 || ended.is_some() {
+                break ended;
             }
             rt::sleep(Duration::from_nanos(left).min(TICK)).await;
             // Waiting for us is not idleness.
             self.touch();
-        }
+        };
         session.set_reading(true);
+        ended.map_or(Ok(()), Err)
     }
 
     fn pause_ns(self) -> u64 {
@@ -277,7 +285,7 @@ impl<'a> Direction<'a> {
 
     fn splice_in(self, loan: &mut Loan, pace: &mut Pace, most: usize) -> Result<Filled, Reason> {
         let Some(pipe) = loan.pipe() else { return Ok(Filled::Nothing) };
-        let most = most.min(loan.capacity);
+        let most = most.min(loan.capacity());
         match splice(self.sender(), None, &pipe.write_end, None, most, SPLICE) {
             Ok(0) => Ok(Filled::EndOfStream),
             Ok(count) => {

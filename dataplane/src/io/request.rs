@@ -1,6 +1,7 @@
 //! One request, from the client's first byte to the answer that says its connection stands.
 
 use crate::core::Core;
+use crate::io::bind::Listening;
 use crate::io::conversation::{answer, converse, farewell, handshake, note_reply};
 use crate::io::dial::{self, Dialled, Order};
 use crate::io::relay::Opening;
@@ -11,7 +12,7 @@ use crate::proto::handshake::{Handshake, Request};
 use crate::rt::Ready;
 use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::Command;
+use ringway_shared::session::{Command, Target};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -63,32 +64,21 @@ async fn fulfil(
     request: &Request,
 ) -> Result<Served, Reason> {
     enter_account(session)?;
-    match request.command {
-        Command::Connect => connect(core, session, handshake, request).await,
+    let payload = handshake.take_payload();
+    let dialled = match request.command {
+        Command::Connect => connect(core, session, &request.target, &payload).await?,
+        Command::Bind => {
+            let listening = Listening::open(core, session, &request.target).await?;
+            answer(session, handshake, Ok(listening.address())).await?;
+            listening.accept(core, session).await?
+        }
         Command::UdpAssociate => {
             let association = Association::open(core, session, &request.target)?;
             answer(session, handshake, Ok(association.advertised)).await?;
-            Ok(Served::Association(Box::new(association)))
+            return Ok(Served::Association(Box::new(association)));
         }
-        Command::Bind => Err(Reason::CommandNotSupported),
-    }
-}
-
-async fn connect(
-    core: &Core,
-    session: &Session,
-    handshake: &mut Handshake,
-    request: &Request,
-) -> Result<Served, Reason> {
-    let target = &request.target;
-    let route = route::route(core, session, request.command, target).await?;
-    let payload = handshake.take_payload();
-    let Dialled { target, told, sent, early } = match &route {
-        Route::Direct(permits) => {
-            dial::dial(core, session, Order { target, permits, payload: &payload }).await?
-        }
-        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
     };
+    let Dialled { target, told, sent, early } = dialled;
     match answer(session, handshake, Ok(told)).await {
         Ok(()) => Ok(Served::Tunnel { target, opening: Opening::of(payload, sent, early) }),
         Err(reason) => {
@@ -96,6 +86,15 @@ async fn connect(
             Err(reason)
         }
     }
+}
+
+async fn connect(core: &Core, session: &Session, target: &Target, payload: &[u8]) -> Result<Dialled, Reason> {
+    let route = route::route(core, session, Command::Connect, target).await?;
+    let permits = match &route {
+        Route::Direct(permits) => permits,
+        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+    };
+    dial::dial(core, session, Order { target, permits, payload }).await
 }
 
 /// Counts the connection among its user's, if the user may have one more and has quota left.

@@ -73,6 +73,14 @@ pub async fn route(
     }
 }
 
+/// Whether the client may ask for this at all, whatever its target: refused only if no target is left.
+pub fn may_ask(core: &Core, session: &Session, command: Command) -> Result<(), Reason> {
+    match ruling(core, session, command, None, 0, None) {
+        Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
+        Ruling::Allow { .. } | Ruling::Open { .. } => Ok(()),
+    }
+}
+
 /// Judges one address that is about to be dialled or sent to: its class and network first, then the user's own
 /// rules, then everybody's.
 pub fn judge(
@@ -89,7 +97,7 @@ pub fn judge(
             return Err(Refusal { reason: denial.reason, rule: None, hint: denial.hint });
         }
     };
-    match ruling(core, session, command, host, address.port(), Some(address.ip())) {
+    match ruling(core, session, command, Some(host), address.port(), Some(address.ip())) {
         Ruling::Allow { via, rule } => Ok(Judgement { permit, via, rule }),
         Ruling::Deny { rule } | Ruling::Open { rule } => Err(refused_by(rule)),
     }
@@ -103,7 +111,7 @@ fn by_name(
     target: &Target,
 ) -> Result<Option<Arc<str>>, Reason> {
     let Host::Name(_) = target.host else { return Ok(None) };
-    match ruling(core, session, command, &target.host, target.port, None) {
+    match ruling(core, session, command, Some(&target.host), target.port, None) {
         Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
         Ruling::Allow { via: Via::Group(group), rule } if names_are_remote(session, &group) => {
             note_rule(session, rule);
@@ -117,7 +125,7 @@ fn ruling(
     core: &Core,
     session: &Session,
     command: Command,
-    host: &Host,
+    host: Option<&Host>,
     port: u16,
     address: Option<IpAddr>,
 ) -> Ruling {
@@ -127,7 +135,7 @@ fn ruling(
         client: session.peer().ip(),
         user: user.map(|user| &*user.name),
         command,
-        host: Some(host),
+        host,
         port,
         address,
         at: core.local_time(),

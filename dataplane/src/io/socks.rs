@@ -1,6 +1,7 @@
 //! The life of one client connection, from its place in the table to its record.
 
 use crate::core::Core;
+use crate::io::proxy_header;
 use crate::io::relay;
 use crate::io::request::{self, Served};
 use crate::io::sessions::Session;
@@ -35,7 +36,7 @@ fn received(core: &Core, session: &Session) -> Result<(), Reason> {
     if !core.has_room_for_client() {
         return Err(Reason::LimitConnections);
     }
-    admit(core, session)
+    if proxy_header::is_due(session) { Ok(()) } else { admit(core, session) }
 }
 
 /// Counts the connection among its client's, if that may have one more now.
@@ -78,7 +79,9 @@ impl Drop for Seat {
                 account.usage.leave();
             }
         }
-        let wanted = session.service.config.log.access != AccessLog::Off || *reason == Reason::AuthFailed;
+        // A failed login is told of even without an access log, and even if its client did not wait for the answer.
+        let wanted =
+            session.service.config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
         if wanted && !core.wiring.recorder.put(record(core, session, *reason)) {
             cells.session_records_dropped.add(1);
         }
@@ -119,7 +122,7 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
 
 async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
     // Boxed, so that an idle relay does not carry the room of a handshake it has long had.
-    match Box::pin(request::establish(core, session)).await {
+    match Box::pin(introduce(core, session)).await {
         Ok(served) => {
             core.cells.handshakes_succeeded.add(1);
             match served {
@@ -133,4 +136,13 @@ async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
             reason
         }
     }
+}
+
+/// From the first byte, be it of a PROXY protocol header, to the success reply.
+async fn introduce(core: &Rc<Core>, session: &Rc<Session>) -> Result<Served, Reason> {
+    if proxy_header::is_due(session) {
+        proxy_header::take(core, session).await?;
+        admit(core, session)?;
+    }
+    request::establish(core, session).await
 }

@@ -2,7 +2,8 @@
 //!
 //! `targets` and `acl` judge where a client may go, `preference` in which order a name's addresses are tried, `auth`
 //! who it is, `clients` whether its address may come at all, `rate` and `quota` how fast and how much it may move,
-//! `allowance` what both leave to one connection, `datagrams` who may use its UDP association.
+//! `allowance` what both leave to one connection, `datagrams` who may use its UDP association, `upstreams` which
+//! proxy it goes through.
 
 pub mod acl;
 pub mod allowance;
@@ -14,3 +15,4 @@ pub mod quota;
 pub mod rate;
 pub mod recent;
 pub mod targets;
+pub mod upstreams;

@@ -126,11 +126,17 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Leave to dial one address. Nobody but [`Targets::judge`] can make one.
+/// Leave to dial one address. For a client's target nobody but [`Targets::judge`] can make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit(SocketAddr);
 
 impl Permit {
+    /// Leave to dial an upstream proxy: the operator named it, no client did, so no rule for clients holds.
+    #[must_use]
+    pub fn for_upstream(address: SocketAddr) -> Permit {
+        Permit(unmapped(address))
+    }
+
     /// The address to dial: an IPv4-mapped one as the IPv4 address it stands for.
     #[must_use]
     pub fn address(self) -> SocketAddr {

@@ -21,7 +21,7 @@ impl Drop for Credentials {
 }
 
 /// Overwrites bytes that may be a password. A best effort: what the allocator moved before is out of reach.
-pub(super) fn wipe(bytes: &mut [u8]) {
+pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     // Or the compiler leaves out a write that nobody reads.
     std::hint::black_box(bytes);

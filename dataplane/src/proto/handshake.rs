@@ -25,6 +25,7 @@ const _: () = assert!(
     "a message that is not whole must leave room for its rest"
 );
 pub use http_connect::HEAD_BYTES_MAX;
+const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize, "`seen` counts them");
 // 10,000 silent clients are cheap.
 const _: () = assert!(size_of::<Handshake>() < 96);
 
@@ -103,6 +104,8 @@ pub struct Handshake {
     /// Why it failed, until `poll` has told it.
     failure: Option<Reason>,
     replied: Option<u16>,
+    /// How much of the input a reader has seen and found too little.
+    seen: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +137,7 @@ impl Handshake {
             state: State::Undecided,
             failure: None,
             replied: None,
+            seen: 0,
         }
     }
 
@@ -320,9 +324,13 @@ impl Handshake {
 
     /// Runs one message's reader over the input and consumes the message if it is whole.
     fn read<T>(&mut self, message: impl FnOnce(&mut Reader) -> Message<T>) -> Message<T> {
-        let mut reader = Reader::over(&self.input);
-        let read = message(&mut reader)?;
+        let mut reader = Reader::again(&self.input, usize::from(self.seen));
+        let Some(read) = message(&mut reader) else {
+            self.seen = self.input.len() as u16;
+            return None;
+        };
         let consumed = self.input.len() - reader.left();
+        self.seen = 0;
         wipe(&mut self.input[..consumed]);
         self.input.drain(..consumed);
         if self.input.is_empty() {

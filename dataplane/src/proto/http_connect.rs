@@ -4,12 +4,13 @@
 //! only when it is whole read by `httparse`: so nothing of it depends on how it was cut into segments.
 
 mod authority;
-mod basic;
+pub mod basic;
 mod head;
 mod status;
 
 pub use head::HEAD_BYTES_MAX;
-pub(super) use status::answer;
+pub use head::{HEADERS_MAX, framed};
+pub use status::answer;
 
 use super::credentials::Credentials;
 use super::handshake::{Auth, Demands};
@@ -22,8 +23,8 @@ use ringway_shared::session::Command;
 ///
 /// A Content-Length or Transfer-Encoding says nothing here (RFC 9110 section 9.3.6: a CONNECT has no
 /// content): what follows the head is the tunnel's.
-pub(super) fn request(input: &mut Reader, demands: &Demands) -> Message<(Request, Option<Credentials>)> {
-    let head = match head::framed(input)? {
+pub fn request(input: &mut Reader, demands: &Demands) -> Message<(Request, Option<Credentials>)> {
+    let head = match framed(input)? {
         Ok(head) => head,
         Err(reason) => return Some(Err(reason)),
     };

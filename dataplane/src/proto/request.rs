@@ -11,7 +11,7 @@ pub struct Request {
 }
 
 /// The command that a SOCKS request's byte names, if it is served here.
-pub(super) fn command(byte: u8, served: Commands) -> Result<Command, Reason> {
+pub fn command(byte: u8, served: Commands) -> Result<Command, Reason> {
     let known = Command::ALL.into_iter().find(|known| *known as u8 == byte);
     known.filter(|known| served.contains(*known)).ok_or(Reason::CommandNotSupported)
 }

@@ -14,7 +14,7 @@ const USER_ID_BYTES_MAX: usize = 255;
 /// RFC 1035 section 2.3.4.
 const NAME_BYTES_MAX: usize = 255;
 /// The longest message: VN, CD, DSTPORT, DSTIP, USERID and a name, each with its NUL.
-pub(super) const LENGTH_MAX: usize = 1 + 1 + 2 + 4 + USER_ID_BYTES_MAX + 1 + NAME_BYTES_MAX + 1;
+pub const LENGTH_MAX: usize = 1 + 1 + 2 + 4 + USER_ID_BYTES_MAX + 1 + NAME_BYTES_MAX + 1;
 
 /// CD of the answer. 92 and 93 are about identd, which we never ask.
 const GRANTED: u8 = 90;
@@ -23,7 +23,7 @@ const REJECTED: u8 = 91;
 /// VN CD DSTPORT DSTIP USERID NUL, in 4a followed by a name and NUL.
 ///
 /// What is wrong with a message is told when it is whole, so that no rest of it resets our answer away.
-pub(super) fn request(input: &mut Reader, demands: &Demands) -> Message<Request> {
+pub fn request(input: &mut Reader, demands: &Demands) -> Message<Request> {
     if input.byte()? != VERSION {
         return Some(Err(Reason::BadVersion));
     }
@@ -64,7 +64,7 @@ fn announces_name(address: Ipv4Addr) -> bool {
 
 /// Answers a request with VN CD DSTPORT DSTIP; returns the CD that was said. An IPv6 address has no place
 /// in it: zeros stand for it, which a client takes for "the server's own".
-pub(super) fn answer(outcome: Outcome, output: &mut Vec<u8>) -> u16 {
+pub fn answer(outcome: Outcome, output: &mut Vec<u8>) -> u16 {
     let code = if outcome.is_ok() { GRANTED } else { REJECTED };
     let bound = outcome.unwrap_or(UNBOUND);
     let address = match bound.ip().to_canonical() {

@@ -1,7 +1,8 @@
 //! A descriptor the ring waits on, and the workspace's only unsafe line (docs/decisions/0001).
 
-use super::{turns, waits};
-use monoio::net::TcpStream;
+use super::turns;
+use super::waits::Wait;
+use monoio::net::UnixStream;
 use rustix::net::{SendFlags, Shutdown};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,23 +12,23 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// The ring only waits; bytes move by non-blocking calls on [`AsFd`]. The descriptor must be
 /// O_NONBLOCK. It closes on drop. Waits end when the descriptor becomes ready, fails, or is aborted.
 pub struct Ready {
-    // A TcpStream is monoio's cheapest public owner of any descriptor; nothing here is TCP.
-    owner: TcpStream,
+    // A UnixStream is monoio's cheapest public owner of any descriptor, 8 bytes; nothing here is of that family.
+    owner: UnixStream,
 }
 
 impl Ready {
     /// Takes a descriptor into this core's runtime. Errors: epoll refused it (epoll driver only).
     pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<Ready> {
-        let owner = TcpStream::from_std(std::net::TcpStream::from(descriptor.into()))?;
+        let owner = UnixStream::from_std(std::os::unix::net::UnixStream::from(descriptor.into()))?;
         Ok(Ready { owner })
     }
 
     /// Waits until a read would not block: data, end of stream or an error.
     pub async fn readable(&self) -> io::Result<()> {
-        waits::submitted();
+        let wait = Wait::begin();
         // `false`: the epoll driver must ask poll(2), or our own reads make it spin.
         let result = self.owner.readable(false).await;
-        waits::completed();
+        drop(wait);
         if turns::needed() {
             turns::take().await;
         }
@@ -36,9 +37,9 @@ impl Ready {
 
     /// Waits until a write would not block, or would fail.
     pub async fn writable(&self) -> io::Result<()> {
-        waits::submitted();
+        let wait = Wait::begin();
         let result = self.owner.writable(false).await;
-        waits::completed();
+        drop(wait);
         if turns::needed() {
             turns::take().await;
         }

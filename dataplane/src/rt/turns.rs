@@ -5,7 +5,7 @@
 //! never empty no timer fires either. So under epoll a task lines up here after each wait, and is called
 //! by an eventfd that only the driver's own wait can report.
 
-use monoio::net::TcpStream;
+use monoio::net::UnixStream;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -47,7 +47,7 @@ pub(super) async fn take() {
 /// left for the bell; nobody takes turns then.
 pub(super) async fn call() -> io::Result<()> {
     let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-    let watched = TcpStream::from_std(std::net::TcpStream::from(bell.try_clone()?))?;
+    let watched = UnixStream::from_std(std::os::unix::net::UnixStream::from(bell.try_clone()?))?;
     BELL.set(Some(bell.try_clone()?));
     NEEDED.set(true);
     loop {

@@ -7,12 +7,20 @@ thread_local! {
     static COMPLETED: Cell<u64> = const { Cell::new(0) };
 }
 
-pub(super) fn submitted() {
-    SUBMITTED.set(SUBMITTED.get() + 1);
+/// A wait under way. It comes back when dropped, whether it ended or was withdrawn.
+pub(super) struct Wait(());
+
+impl Wait {
+    pub(super) fn begin() -> Wait {
+        SUBMITTED.set(SUBMITTED.get() + 1);
+        Wait(())
+    }
 }
 
-pub(super) fn completed() {
-    COMPLETED.set(COMPLETED.get() + 1);
+impl Drop for Wait {
+    fn drop(&mut self) {
+        COMPLETED.set(COMPLETED.get() + 1);
+    }
 }
 
 /// Waits handed over and waits that came back, since this thread began.

@@ -37,7 +37,7 @@ pub fn config(workers: usize, alter: impl FnOnce(&mut Config)) -> Config {
         env: Vec::new(),
         sets: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
-        users: &|_| Err(io::ErrorKind::NotFound.into()),
+        read_file: &|_| Err(io::ErrorKind::NotFound.into()),
     };
     let mut config = config::load(&sources).unwrap_or_else(|faults| panic!("{faults:?}")).config;
     alter(&mut config);

@@ -14,8 +14,10 @@
 // A test file is all test, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod proxy_header;
 mod script;
 mod server;
+mod upstream;
 
 use script::{bytes_of, hex};
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ fn every_transcript_is_kept_to_the_byte() {
             played += 1;
         }
     }
-    assert!(played >= 90, "only {played} cases were found");
+    assert!(played >= 350, "only {played} cases were found");
 }
 
 /// What a case is played on.
@@ -51,6 +53,8 @@ trait Stage {
 fn stage_of(verb: &str, rest: &str) -> Option<Box<dyn Stage>> {
     match verb {
         "auth" => Some(Box::new(server::Server::demanding(rest))),
+        "upstream" => Some(Box::new(upstream::Upstream::asked(rest))),
+        "proxy_header" => Some(Box::new(proxy_header::ProxyHeader::expected())),
         _ => None,
     }
 }

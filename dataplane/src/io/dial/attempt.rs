@@ -35,7 +35,7 @@ pub(super) struct Stands {
 
 /// Why an attempt failed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
+pub(in crate::io) struct Failure {
     pub reason: Reason,
     pub errno: Option<Errno>,
 }

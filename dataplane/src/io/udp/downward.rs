@@ -10,7 +10,7 @@ impl Relay {
     /// Brings the client what peers have sent, each datagram behind a header that says whose it is.
     pub(super) fn bring_back(&self, incoming: Incoming, outgoing: &mut Outgoing, tally: &mut Tally) {
         // Peers in a row are judged once.
-        let mut last: Option<(SocketAddr, Result<(SocketAddr, Header), Dropped>)> = None;
+        let mut last = None;
         for (from, payload) in incoming.datagrams() {
             let judged = match last {
                 Some((peer, judged)) if peer == from => judged,

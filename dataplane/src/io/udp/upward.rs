@@ -8,7 +8,6 @@ use ringway_shared::config::Fragments;
 use ringway_shared::datagram::Drop as Dropped;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
 
 /// The datagrams of one batch on their way out.
 struct Upward<'a, 'b> {
@@ -94,7 +93,7 @@ impl Upward<'_, '_> {
         let mut reassembly = self.relay.reassembly.borrow_mut();
         let reassembly =
             reassembly.get_or_insert_with(|| Box::new(Reassembly::new(socks5.timeouts.fragments)));
-        let taken = reassembly.receive(fragment, Instant::now());
+        let taken = reassembly.receive(fragment, self.relay.core.now_ns());
         self.relay.count_dropped(Dropped::Fragment, taken.abandoned);
         let Some(whole) = taken.whole else { return Ok(()) };
         match self.relay.find(&whole.address, &whole.payload)? {

@@ -21,3 +21,8 @@ pub fn read(field: &[u8]) -> Option<Credentials> {
     wipe(&mut pair);
     credentials
 }
+
+/// Writes such a field.
+pub fn write(name: &[u8], password: &[u8]) -> String {
+    format!("Basic {}", STANDARD.encode([name, b":", password].concat()))
+}

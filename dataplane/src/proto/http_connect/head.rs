@@ -5,7 +5,7 @@ use ringway_shared::reason::Reason;
 
 /// The request line and the header section together; nobody's tunnel needs more.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
-const HEADERS_MAX: usize = 64;
+pub const HEADERS_MAX: usize = 64;
 
 /// What of a head matters here.
 pub struct Head<'a> {
@@ -19,17 +19,15 @@ pub struct Head<'a> {
 /// RFC 9112 section 2.2 lets a server read a bare LF as a line's end and a bare CR as a space: two readers who
 /// differ there can be played off against each other, so here both are errors, each as soon as it is seen.
 pub fn framed<'a>(input: &mut Reader<'a>) -> Message<&'a [u8]> {
-    let mut line_start = 0;
     let bytes = input.rest();
-    for (at, byte) in bytes.iter().enumerate().take(HEAD_BYTES_MAX) {
-        let after_cr = at > 0 && bytes[at - 1] == b'\r';
-        match byte {
-            0 => return Some(Err(Reason::Malformed)),
-            b'\n' if !after_cr => return Some(Err(Reason::Malformed)),
-            b'\n' if at - 1 == line_start => return input.bytes(at + 1).map(Ok),
-            b'\n' => line_start = at + 1,
-            _ if after_cr => return Some(Err(Reason::Malformed)),
-            _ => {}
+    // From the first unseen byte: or a head sent a byte at a time would cost its length squared.
+    for (at, byte) in bytes.iter().enumerate().take(HEAD_BYTES_MAX).skip(input.seen()) {
+        let after_cr = bytes[..at].ends_with(b"\r");
+        if *byte == 0 || (*byte == b'\n') != after_cr {
+            return Some(Err(Reason::Malformed));
+        }
+        if bytes[..=at].ends_with(b"\r\n\r\n") {
+            return input.bytes(at + 1).map(Ok);
         }
     }
     (bytes.len() >= HEAD_BYTES_MAX).then_some(Err(Reason::HeaderTooLarge))

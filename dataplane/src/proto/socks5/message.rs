@@ -2,7 +2,7 @@
 //!
 //! Checks run in the order of the bytes, each as soon as its byte is there, so that chunking changes nothing.
 
-use super::{AUTHENTICATION_VERSION, VERSION};
+use super::{ATYP_IPV4, ATYP_IPV6, ATYP_NAME, AUTHENTICATION_VERSION, VERSION};
 use crate::proto::credentials::Credentials;
 use crate::proto::host;
 use crate::proto::reader::{Message, Reader};
@@ -14,11 +14,6 @@ use std::net::IpAddr;
 
 /// The longest message: VER, ULEN, 255 bytes, PLEN, 255 bytes.
 pub const LENGTH_MAX: usize = 1 + 1 + 255 + 1 + 255;
-
-/// RFC 1928 section 5.
-pub const ATYP_IPV4: u8 = 1;
-pub const ATYP_NAME: u8 = 3;
-pub const ATYP_IPV6: u8 = 4;
 
 /// VER NMETHODS METHODS (RFC 1928 section 3); `wanted` must be among the methods.
 pub fn greeting(input: &mut Reader, wanted: u8) -> Message<()> {

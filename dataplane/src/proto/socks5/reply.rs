@@ -1,9 +1,9 @@
 //! The server's last word, RFC 1928 section 6, and the one way to it from a [`Reason`].
 
-use super::{VERSION, message};
+use super::{VERSION, push_address};
 use crate::proto::handshake::{Outcome, UNBOUND};
 use ringway_shared::reason::Reason;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// RFC 1928 section 6, REP.
 #[derive(Clone, Copy)]
@@ -94,16 +94,7 @@ impl Reply {
     /// VER REP RSV ATYP BND.ADDR BND.PORT, the address in its own family.
     fn write(self, bound: SocketAddr, output: &mut Vec<u8>) {
         output.extend([VERSION, self as u8, 0]);
-        match bound.ip() {
-            IpAddr::V4(ip) => {
-                output.push(message::ATYP_IPV4);
-                output.extend(ip.octets());
-            }
-            IpAddr::V6(ip) => {
-                output.push(message::ATYP_IPV6);
-                output.extend(ip.octets());
-            }
-        }
+        push_address(bound.ip(), output);
         output.extend(bound.port().to_be_bytes());
     }
 }

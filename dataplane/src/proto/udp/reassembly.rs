@@ -1,7 +1,7 @@
 //! Fragments to datagrams, as RFC 1928 section 7 has it.
 
 use super::{Datagram, Fragment};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Payload bytes held of an unfinished datagram: what fits into a UDP datagram over IPv4.
 pub const HELD_BYTES_MAX: usize = 65_507;
@@ -12,14 +12,14 @@ pub const HELD_BYTES_MAX: usize = 65_507;
 /// The sequence is abandoned when one comes late, is missing, goes elsewhere, or finds too much held.
 #[derive(Debug)]
 pub struct Reassembly {
-    limit: Duration,
+    limit_ns: u64,
     /// `None`: no sequence is under way.
     sequence: Option<Sequence>,
 }
 
 #[derive(Debug)]
 struct Sequence {
-    begun: Instant,
+    begun_ns: u64,
     /// The highest FRAG taken.
     place: u8,
     /// Of its first fragment: ATYP, DST.ADDR, DST.PORT.
@@ -44,18 +44,19 @@ pub struct Whole {
 }
 
 impl Reassembly {
-    /// `limit` is the REASSEMBLY TIMER: from a sequence's first fragment to its last.
+    /// `limit` is the REASSEMBLY TIMER: from a sequence's first fragment to its last. `now_ns` below counts from any
+    /// fixed moment.
     #[must_use]
     pub fn new(limit: Duration) -> Reassembly {
-        Reassembly { limit, sequence: None }
+        Reassembly { limit_ns: limit.as_nanos() as u64, sequence: None }
     }
 
     /// Takes a fragment; what is none ([`Fragment::Whole`]) does not belong here and is given back as abandoned.
-    pub fn receive(&mut self, datagram: &Datagram, now: Instant) -> Taken {
+    pub fn receive(&mut self, datagram: &Datagram, now_ns: u64) -> Taken {
         let Fragment::Part { place, last } = datagram.fragment else {
             return Taken { abandoned: 1, whole: None };
         };
-        let mut taken = Taken { abandoned: self.expire(now), whole: None };
+        let mut taken = Taken { abandoned: self.expire(now_ns), whole: None };
         if self.sequence.as_ref().is_some_and(|sequence| !sequence.continues_with(place, datagram)) {
             // "The reassembly queue must be reinitialized and the associated fragments abandoned."
             taken.abandoned += self.abandon();
@@ -66,7 +67,7 @@ impl Reassembly {
                 return taken;
             }
             self.sequence = Some(Sequence {
-                begun: now,
+                begun_ns: now_ns,
                 place: 0,
                 address: datagram.address.into(),
                 payload: Vec::new(),
@@ -84,8 +85,8 @@ impl Reassembly {
     }
 
     /// Gives up a sequence whose timer has run out; tells how many fragments that were.
-    pub fn expire(&mut self, now: Instant) -> u64 {
-        let overdue = |sequence: &Sequence| now.saturating_duration_since(sequence.begun) >= self.limit;
+    pub fn expire(&mut self, now_ns: u64) -> u64 {
+        let overdue = |sequence: &Sequence| now_ns.saturating_sub(sequence.begun_ns) >= self.limit_ns;
         if self.sequence.as_ref().is_some_and(overdue) { self.abandon() } else { 0 }
     }
 
@@ -108,6 +109,8 @@ mod tests {
     use proptest::prelude::*;
 
     const LIMIT: Duration = Duration::from_secs(10);
+    const LIMIT_NS: u64 = 10_000_000_000;
+    const BEGUN: u64 = 77;
     const ADDRESS: &[u8] = b"\x01\xc0\x00\x02\x01\x00\x50";
 
     fn part(frag: u8, payload: &[u8]) -> Datagram<'_> {
@@ -122,11 +125,10 @@ mod tests {
     /// Plays fragments at one moment; what each brought.
     fn play(frags: &[u8]) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut reassembly = Reassembly::new(LIMIT);
-        let now = Instant::now();
         frags
             .iter()
             .map(|frag| {
-                let taken = reassembly.receive(&part(*frag, &[*frag & 0x7f]), now);
+                let taken = reassembly.receive(&part(*frag, &[*frag & 0x7f]), BEGUN);
                 (taken.abandoned, taken.whole.map(|whole| whole.payload))
             })
             .collect()
@@ -154,31 +156,28 @@ mod tests {
     #[test]
     fn the_timer_counts_from_the_first_fragment() {
         let mut reassembly = Reassembly::new(LIMIT);
-        let begun = Instant::now();
-        reassembly.receive(&part(1, b"a"), begun);
-        reassembly.receive(&part(2, b"b"), begun + LIMIT - Duration::from_millis(1));
-        let late = reassembly.receive(&part(0x83, b"c"), begun + LIMIT);
+        reassembly.receive(&part(1, b"a"), BEGUN);
+        reassembly.receive(&part(2, b"b"), BEGUN + LIMIT_NS - 1);
+        let late = reassembly.receive(&part(0x83, b"c"), BEGUN + LIMIT_NS);
         assert_eq!(late, Taken { abandoned: 3, whole: None });
-        let again = reassembly.receive(&part(0x81, b"d"), begun + LIMIT);
+        let again = reassembly.receive(&part(0x81, b"d"), BEGUN + LIMIT_NS);
         assert_eq!(again, Taken { abandoned: 0, whole: whole(b"d") });
     }
 
     #[test]
     fn a_fragment_for_another_target_abandons_the_sequence() {
         let mut reassembly = Reassembly::new(LIMIT);
-        let now = Instant::now();
-        reassembly.receive(&part(1, b"a"), now);
+        reassembly.receive(&part(1, b"a"), BEGUN);
         let elsewhere = Datagram { address: b"\x01\xc0\x00\x02\x02\x00\x50", ..part(0x82, b"b") };
-        assert_eq!(reassembly.receive(&elsewhere, now), Taken { abandoned: 2, whole: None });
+        assert_eq!(reassembly.receive(&elsewhere, BEGUN), Taken { abandoned: 2, whole: None });
     }
 
     #[test]
     fn no_more_than_a_datagram_is_held() {
         let mut reassembly = Reassembly::new(LIMIT);
-        let now = Instant::now();
         let half = vec![7; 40_000];
-        assert_eq!(reassembly.receive(&part(1, &half), now).abandoned, 0);
-        assert_eq!(reassembly.receive(&part(2, &half), now), Taken { abandoned: 2, whole: None });
+        assert_eq!(reassembly.receive(&part(1, &half), BEGUN).abandoned, 0);
+        assert_eq!(reassembly.receive(&part(2, &half), BEGUN), Taken { abandoned: 2, whole: None });
         assert!(reassembly.sequence.is_none());
     }
 
@@ -186,12 +185,11 @@ mod tests {
         #[test]
         fn a_whole_sequence_is_the_concatenation(parts in prop::collection::vec(any::<Vec<u8>>(), 1..=127)) {
             let mut reassembly = Reassembly::new(LIMIT);
-            let now = Instant::now();
-            let end = parts.len();
+                let end = parts.len();
             for (index, payload) in parts.iter().enumerate() {
                 let place = index as u8 + 1;
                 let frag = if index + 1 == end { place | 0x80 } else { place };
-                let taken = reassembly.receive(&part(frag, payload), now);
+                let taken = reassembly.receive(&part(frag, payload), BEGUN);
                 prop_assert_eq!(taken.abandoned, 0);
                 prop_assert_eq!(taken.whole, if index + 1 == end { whole(&parts.concat()) } else { None });
             }
@@ -200,11 +198,10 @@ mod tests {
         #[test]
         fn every_fragment_is_delivered_held_or_abandoned(frags: Vec<u8>, steps in prop::collection::vec(0u64..4, 0..64)) {
             let mut reassembly = Reassembly::new(LIMIT);
-            let begun = Instant::now();
             let (mut taken, mut settled) = (0, 0);
-            let mut now = begun;
+            let mut now = BEGUN;
             for (frag, step) in frags.iter().filter(|frag| **frag & 0x7f != 0).zip(steps) {
-                now += Duration::from_secs(step * 2);
+                now += step * 2_000_000_000;
                 let outcome = reassembly.receive(&part(*frag, b"xy"), now);
                 taken += 1;
                 settled += outcome.abandoned + outcome.whole.map_or(0, |whole| whole.payload.len() as u64 / 2);

@@ -1,0 +1,274 @@
+//! Access lines: one for each connection at its end, to standard error or to a file of their own.
+//!
+//! What a client sent may stand in them, so no value may end its field or its line. No secret is in a
+//! `SessionEnd`, and so in no line.
+
+use crate::log_file::LogFile;
+use crate::logs::Queue;
+use jiff::Timestamp;
+use ringway_shared::config::{AccessLog, Log, LogFormat};
+use ringway_shared::session::SessionEnd;
+use rustix::io::Errno;
+use serde_json::{Map, Number, Value as Json};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Where access lines go, and how they look.
+pub struct Access {
+    to: To,
+    format: LogFormat,
+}
+
+enum To {
+    Nowhere,
+    /// Among the other lines.
+    Stderr(Queue),
+    File(LogFile),
+}
+
+impl Access {
+    /// Opens what is to be opened. The error is for the operator.
+    pub fn open(log: &Log, queue: Queue) -> Result<Access, String> {
+        let to = match &log.access {
+            AccessLog::Off => To::Nowhere,
+            AccessLog::Stderr => To::Stderr(queue),
+            AccessLog::File(path) => To::File(LogFile::open(path, queue)?),
+        };
+        Ok(Access { to, format: log.access_format })
+    }
+
+    /// How many lines can be taken now without losing one.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match &self.to {
+            To::Nowhere => usize::MAX,
+            // Half of the queue is left to lines that cannot wait.
+            To::Stderr(queue) => queue.room() / 2,
+            To::File(file) => file.room(),
+        }
+    }
+
+    pub fn write(&mut self, end: &SessionEnd) {
+        match &mut self.to {
+            To::Nowhere => {}
+            To::Stderr(queue) => queue.put(&line(end, self.format)),
+            To::File(file) => file.put(&line(end, self.format)),
+        }
+    }
+
+    /// Hands what has gathered to the kernel, as far as it takes it.
+    pub fn flush(&mut self) {
+        if let To::File(file) = &mut self.to {
+            file.flush();
+        }
+    }
+
+    /// Opens the file anew, so that a rotated one can go. Says how it went.
+    pub fn reopen(&mut self) {
+        match &mut self.to {
+            To::File(file) => file.reopen(),
+            To::Nowhere | To::Stderr(_) => tracing::info!("no log file to reopen: log.access names none"),
+        }
+    }
+}
+
+/// A field's value.
+enum Value<'a> {
+    Text(std::borrow::Cow<'a, str>),
+    Number(u64),
+    Time(Duration),
+}
+
+fn line(end: &SessionEnd, format: LogFormat) -> String {
+    let ended_ms = end.accepted_at_ms.saturating_add(end.duration.as_millis() as u64);
+    let time = Timestamp::from_millisecond(ended_ms as i64).unwrap_or_default();
+    match format {
+        LogFormat::Text => text(time, &fields(end)),
+        LogFormat::Json => json(time, &fields(end)),
+    }
+}
+
+/// What is told, in this order. What is not known is left out.
+fn fields(end: &SessionEnd) -> Vec<(&'static str, Value<'_>)> {
+    let text = |text: &'_ str| Value::Text(text.to_owned().into());
+    let shown = |shown: &dyn std::fmt::Display| Value::Text(shown.to_string().into());
+    let number = |number: u64| Value::Number(number);
+    let errno = end.errno.map(Errno::from_raw_os_error);
+    let fields = [
+        ("client", Some(shown(&end.client))),
+        ("protocol", end.protocol.map(|protocol| text(protocol.label()))),
+        ("command", end.command.map(|command| text(command.label()))),
+        ("user", end.user.as_deref().map(text)),
+        ("target", end.target.as_ref().map(|target| shown(target))),
+        ("address", end.address.as_ref().map(|address| shown(address))),
+        ("upstream", end.upstream.as_deref().map(text)),
+        ("sent", Some(number(end.sent_bytes))),
+        ("received", Some(number(end.received_bytes))),
+        ("handshake_ms", end.phases.handshake.map(Value::Time)),
+        ("dns_ms", end.phases.name_lookup.map(Value::Time)),
+        ("connect_ms", end.phases.connect.map(Value::Time)),
+        ("duration_ms", Some(Value::Time(end.duration))),
+        ("reason", Some(text(end.reason.label()))),
+        ("reply", end.reply.map(|reply| number(u64::from(reply)))),
+        ("errno", end.errno.map(|errno| number(errno.unsigned_abs().into()))),
+        ("error", errno.and_then(name_of).map(text)),
+        ("rule", end.rule.as_deref().map(text)),
+        ("hint", end.hint.as_deref().map(text)),
+        ("worker", Some(number(end.worker.into()))),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Looks like the log's other lines, and reads as `key=value` from the fourth word on.
+fn text(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+    // Writing to a String cannot fail.
+    let mut line = format!("{time:.6}  INFO access: closed");
+    for (name, value) in fields {
+        let _ = match value {
+            Value::Text(text) if stands_bare(text) => write!(line, " {name}={text}"),
+            Value::Text(text) => write!(line, " {name}={text:?}"),
+            Value::Number(number) => write!(line, " {name}={number}"),
+            Value::Time(time) => write!(line, " {name}={}", milliseconds(*time)),
+        };
+    }
+    line.push('\n');
+    line
+}
+
+/// One flat object.
+fn json(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+    let mut object = Map::new();
+    object.insert("timestamp".to_owned(), format!("{time:.6}").into());
+    object.insert("stream".to_owned(), "access".into());
+    for (name, value) in fields {
+        let value = match value {
+            Value::Text(text) => Json::from(text.as_ref()),
+            Value::Number(number) => Json::from(*number),
+            Value::Time(time) => Number::from_f64(milliseconds(*time)).map_or(Json::Null, Json::Number),
+        };
+        object.insert((*name).to_owned(), value);
+    }
+    let mut line = Json::Object(object).to_string();
+    line.push('\n');
+    line
+}
+
+/// Whether a value needs no quotes to be told from what stands beside it.
+fn stands_bare(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@+[]%".contains(&b);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
+/// To the microsecond: most connects take less than a millisecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
+
+/// The name of an error that connect(2) and its neighbours give.
+fn name_of(errno: Errno) -> Option<&'static str> {
+    const NAMES: &[(Errno, &str)] = &[
+        (Errno::ACCESS, "EACCES"),
+        (Errno::ADDRINUSE, "EADDRINUSE"),
+        (Errno::ADDRNOTAVAIL, "EADDRNOTAVAIL"),
+        (Errno::AFNOSUPPORT, "EAFNOSUPPORT"),
+        (Errno::AGAIN, "EAGAIN"),
+        (Errno::CONNABORTED, "ECONNABORTED"),
+        (Errno::CONNREFUSED, "ECONNREFUSED"),
+        (Errno::CONNRESET, "ECONNRESET"),
+        (Errno::HOSTDOWN, "EHOSTDOWN"),
+        (Errno::HOSTUNREACH, "EHOSTUNREACH"),
+        (Errno::INVAL, "EINVAL"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::NETDOWN, "ENETDOWN"),
+        (Errno::NETUNREACH, "ENETUNREACH"),
+        (Errno::NFILE, "ENFILE"),
+        (Errno::NOBUFS, "ENOBUFS"),
+        (Errno::NODEV, "ENODEV"),
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::PERM, "EPERM"),
+        (Errno::TIMEDOUT, "ETIMEDOUT"),
+    ];
+    NAMES.iter().find(|(known, _)| *known == errno).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringway_shared::reason::Reason;
+    use ringway_shared::session::{Command, Host, Phases, Protocol, Target};
+
+    fn refused() -> SessionEnd {
+        SessionEnd {
+            worker: 1,
+            accepted_at_ms: 1_795_257_286_000,
+            client: ([192, 0, 2, 7], 40_000).into(),
+            protocol: Some(Protocol::Socks5),
+            command: Some(Command::Connect),
+            user: Some("al\nice reason=finished \"".into()),
+            claimed: None,
+            banned: false,
+            target: Some(Target { host: Host::Name("example.org".into()), port: 80 }),
+            address: Some(([169, 254, 169, 254], 80).into()),
+            upstream: None,
+            reply: Some(2),
+            errno: Some(111),
+            reason: Reason::DeniedTarget,
+            rule: Some("socks5.acl[3]".into()),
+            hint: Some("name metadata in socks5.allow_targets".into()),
+            sent_bytes: 1,
+            received_bytes: 2,
+            phases: Phases { handshake: Some(Duration::from_micros(1_500)), ..Phases::default() },
+            duration: Duration::from_micros(1_234_567),
+        }
+    }
+
+    #[test]
+    fn a_text_line_tells_everything_in_its_order() {
+        let expected = "2026-11-21T10:34:47.234000Z  INFO access: closed client=192.0.2.7:40000 protocol=socks5 \
+            command=connect user=\"al\\nice reason=finished \\\"\" target=example.org:80 address=169.254.169.254:80 sent=1 \
+            received=2 handshake_ms=1.5 duration_ms=1234.567 reason=denied_target reply=2 errno=111 error=ECONNREFUSED \
+            rule=socks5.acl[3] hint=\"name metadata in socks5.allow_targets\" worker=1\n";
+        assert_eq!(line(&refused(), LogFormat::Text), expected);
+    }
+
+    #[test]
+    fn a_json_line_is_one_flat_object() {
+        let line = line(&refused(), LogFormat::Json);
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let told: Json = serde_json::from_str(&line).unwrap();
+        assert_eq!(told["timestamp"], "2026-11-21T10:34:47.234000Z");
+        assert_eq!(told["stream"], "access");
+        assert_eq!(told["user"], "al\nice reason=finished \"");
+        assert_eq!(told["duration_ms"], 1_234.567);
+        assert_eq!((&told["errno"], &told["error"]), (&Json::from(111), &Json::from("ECONNREFUSED")));
+        let fields = told.as_object().unwrap();
+        assert!(fields.values().all(|value| value.is_string() || value.is_number()), "{line}");
+        assert!(!fields.contains_key("connect_ms") && !fields.contains_key("upstream"), "{line}");
+    }
+
+    #[test]
+    fn nothing_a_client_sends_ends_its_field() {
+        for text in ["a b", "a=b", "a\"", "a\r\nb", "", "a\u{2028}b", "\u{1b}[31m", "a\\", "\u{202e}x", "ü"]
+        {
+            let mut end = refused();
+            end.user = Some(text.into());
+            let told = line(&end, LogFormat::Text);
+            assert_eq!(told.lines().count(), 1, "{told}");
+            assert!(told.contains(&format!(" user={text:?} target=")), "{told}");
+            assert!(!told.contains(['\u{1b}', '\u{2028}', '\u{202e}']), "{told}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_labels_need_no_quotes() {
+        for text in [
+            "[2001:db8::1]:443",
+            "socks5.acl[3]",
+            "users[alice].acl[0]",
+            "xn--bcher-kva.example:80",
+            "fe80::1%eth0",
+        ] {
+            assert!(stands_bare(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A log file of our own: appended to, opened anew when it was rotated, and never waited for.
+//!
+//! What the kernel does not take (the disk is full) waits in a bounded buffer; what finds no room there is dropped and
+//! counted. A line cut short by a full disk goes on where it ended, so no line is ever torn.
+
+use crate::logs::Queue;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes waiting to be written; lines beyond them are dropped.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+/// Bytes gathered before they are handed to the kernel.
+const WRITE_BYTES: usize = 64 << 10;
+/// About what a line takes, to tell how many more there is room for.
+const LINE_BYTES: usize = 512;
+/// Who may see who went where: the owner and the group.
+const MODE: u32 = 0o640;
+
+/// The file, and what waits for it.
+pub struct LogFile {
+    path: PathBuf,
+    file: File,
+    waiting: Vec<u8>,
+    /// Counts the lines dropped.
+    queue: Queue,
+    /// The last write failed, and it was said.
+    failing: bool,
+    /// Lines dropped since then.
+    dropped: u64,
+}
+
+impl LogFile {
+    /// Opens or creates it. The error is for the operator.
+    pub fn open(path: &Path, queue: Queue) -> Result<LogFile, String> {
+        let file = append_to(path).map_err(|error| {
+            format!("cannot open the access log {}: {error}; log.access names it", path.display())
+        })?;
+        let path = path.to_owned();
+        Ok(LogFile { path, file, waiting: Vec::new(), queue, failing: false, dropped: 0 })
+    }
+
+    /// About how many lines find room now. A file that fails takes all, to drop and count them.
+    pub fn room(&self) -> usize {
+        if self.failing { usize::MAX } else { (WAITING_BYTES_MAX - self.waiting.len()) / LINE_BYTES }
+    }
+
+    /// Takes a whole line.
+    pub fn put(&mut self, line: &str) {
+        if self.waiting.len() + line.len() > WAITING_BYTES_MAX {
+            self.queue.count_dropped(1);
+            self.dropped += 1;
+            return;
+        }
+        self.waiting.extend_from_slice(line.as_bytes());
+        if self.waiting.len() >= WRITE_BYTES && !self.failing {
+            self.flush();
+        }
+    }
+
+    /// Hands everything that waits to the kernel, as far as it takes it.
+    pub fn flush(&mut self) {
+        while !self.waiting.is_empty() {
+            match self.file.write(&self.waiting) {
+                Ok(0) => return,
+                Ok(written) => {
+                    self.waiting.drain(..written);
+                    self.recovered();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A pipe whose reader is slow: it will take more.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => return self.failed(&error),
+            }
+        }
+    }
+
+    /// Opens the file anew by its path; if that fails the old one is kept.
+    pub fn reopen(&mut self) {
+        self.flush();
+        let path = self.path.display();
+        match append_to(&self.path) {
+            Ok(file) => {
+                self.file = file;
+                tracing::info!("reopened the access log {path}");
+            }
+            Err(error) => {
+                tracing::error!("cannot reopen the access log {path}: {error}; writing on to the old one");
+            }
+        }
+    }
+
+    /// Says once that lines cannot be written.
+    fn failed(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            let path = self.path.display();
+            tracing::error!(
+                "cannot write the access log {path}: {error}; its lines wait, and are dropped when there are too many"
+            );
+        }
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            let dropped = std::mem::take(&mut self.dropped);
+            tracing::info!(
+                "the access log {} is written again; {dropped} lines were lost",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// A pipe without a reader must not hold us up: such an opening fails at once.
+fn append_to(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags.bits() as i32).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::Sink;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    /// A folder of its own for each test.
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("ringway-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn lines_are_appended_and_the_file_is_nobody_elses() {
+        let path = folder("append").join("access.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let sink = Sink::new();
+        let mut file = LogFile::open(&path, sink.queue()).unwrap();
+        file.put("one\n");
+        file.flush();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\none\n");
+        let fresh = path.with_file_name("fresh.log");
+        drop(LogFile::open(&fresh, sink.queue()).unwrap());
+        assert_eq!(std::fs::metadata(&fresh).unwrap().permissions().mode() & 0o777 & !MODE, 0);
+    }
+
+    #[test]
+    fn a_rotated_file_is_left_for_a_new_one() {
+        let path = folder("rotate").join("access.log");
+        let mut file = LogFile::open(&path, Sink::new().queue()).unwrap();
+        file.put("one\n");
+        std::fs::rename(&path, path.with_extension("1")).unwrap();
+        file.reopen();
+        file.put("two\n");
+        file.flush();
+        assert_eq!(std::fs::read_to_string(path.with_extension("1")).unwrap(), "one\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_failed_reopen_keeps_the_old_file() {
+        let folder = folder("keep");
+        let path = folder.join("inner").join("access.log");
+        std::fs::create_dir(folder.join("inner")).unwrap();
+        let mut file = LogFile::open(&path, Sink::new().queue()).unwrap();
+        std::fs::rename(folder.join("inner"), folder.join("moved")).unwrap();
+        file.reopen();
+        file.put("one\n");
+        file.flush();
+        assert_eq!(std::fs::read_to_string(folder.join("moved/access.log")).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_with_its_path() {
+        let path = folder("refused");
+        let why = LogFile::open(&path, Sink::new().queue()).err().unwrap();
+        assert!(why.contains(&path.display().to_string()) && why.contains("log.access"), "{why}");
+    }
+
+    /// /dev/full answers every write with ENOSPC.
+    #[test]
+    fn a_full_disk_costs_lines_beyond_the_buffer_and_each_is_counted() {
+        let sink = Sink::new();
+        let mut file = LogFile::open(Path::new("/dev/full"), sink.queue()).unwrap();
+        let line = "x".repeat(1023) + "\n";
+        for _ in 0..WAITING_BYTES_MAX / 1024 + 7 {
+            file.put(&line);
+        }
+        assert!(file.failing && file.waiting.len() == WAITING_BYTES_MAX);
+        assert_eq!(sink.dropped().load(Relaxed), 7);
+        // There is room again: what waited is written whole.
+        let path = folder("full").join("access.log");
+        file.file = append_to(&path).unwrap();
+        file.flush();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), WAITING_BYTES_MAX as u64);
+        assert!(!file.failing);
+    }
+}
