@@ -299,9 +299,9 @@ mod tests {
 
         let (again, mut second) = (account("alice", QuotaPeriod::Month), quotas(&path));
         again.usage.quota_used.store(5, Relaxed);
-        second.keep(&[again.clone()], at(NOVEMBER));
+        second.keep(std::slice::from_ref(&again), at(NOVEMBER));
         assert_eq!(used(&again), 705);
-        second.keep(&[again.clone()], at(NOVEMBER));
+        second.keep(std::slice::from_ref(&again), at(NOVEMBER));
         assert_eq!(used(&again), 705, "the file is told once");
     }
 
@@ -331,7 +331,7 @@ mod tests {
         quotas(&path).keep(&[alice], at(NOVEMBER));
         let again = account("alice", QuotaPeriod::Month);
         again.usage.quota_used.store(2, Relaxed);
-        quotas(&path).keep(&[again.clone()], at(DECEMBER));
+        quotas(&path).keep(std::slice::from_ref(&again), at(DECEMBER));
         assert_eq!(used(&again), 2);
     }
 
