@@ -148,9 +148,25 @@ fn json(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
         };
         object.insert((*name).to_owned(), value);
     }
-    let mut line = Json::Object(object).to_string();
+    let mut line = printable(&Json::Object(object).to_string());
     line.push('\n');
     line
+}
+
+/// JSON leaves line separators and their kind as they are; terminals and pagers do not.
+fn printable(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside texts JSON is ASCII, so an escape is always inside one.
+        if c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.escape_debug().len() == 1) {
+            shown.push(c);
+        } else {
+            let escapes =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown += &escapes;
+        }
+    }
+    shown
 }
 
 /// Whether a value needs no quotes to be told from what stands beside it.
@@ -248,14 +264,27 @@ mod tests {
 
     #[test]
     fn nothing_a_client_sends_ends_its_field() {
-        for text in ["a b", "a=b", "a\"", "a\r\nb", "", "a\u{2028}b", "\u{1b}[31m", "a\\", "\u{202e}x", "ü"]
-        {
+        for text in [
+            "a b",
+            "a=b",
+            "a\"",
+            "a\r\nb",
+            "",
+            "a\u{2028}b",
+            "\u{1b}[31m",
+            "a\\",
+            "\u{202e}x\u{7f}\u{1d173}",
+            "ü",
+        ] {
             let mut end = refused();
             end.user = Some(text.into());
             let told = line(&end, LogFormat::Text);
             assert_eq!(told.lines().count(), 1, "{told}");
             assert!(told.contains(&format!(" user={text:?} target=")), "{told}");
             assert!(!told.contains(['\u{1b}', '\u{2028}', '\u{202e}']), "{told}");
+            let json = line(&end, LogFormat::Json);
+            assert!(!json.contains(['\u{1b}', '\u{2028}', '\u{202e}', '\u{7f}']), "{json}");
+            assert_eq!(serde_json::from_str::<Json>(&json).unwrap()["user"], text);
         }
     }
 

@@ -7,7 +7,7 @@ pub mod page;
 pub mod process;
 
 use crate::http_facts::HttpFacts;
-use crate::observe::Snapshot;
+use crate::observe::{Snapshot, UserRow};
 pub use page::Format;
 use page::{Page, Samples};
 use process::Process;
@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub snapshot: &'a Snapshot,
     /// One for each worker.
     pub cells: &'a [Arc<Cells>],
+    /// The configured users.
+    pub users: Vec<UserRow>,
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
@@ -80,7 +82,8 @@ impl Exporter {
 
     /// The families that the control plane knows by itself.
     fn write_own(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
-        let Snapshot { rates, users, udp, host, workers, .. } = facts.snapshot;
+        let Snapshot { rates, host, workers, .. } = facts.snapshot;
+        let users = &facts.users;
         let workers = || workers.iter().enumerate().map(|(worker, row)| (worker.to_string(), row));
         match family.name {
             "socks5_handshakes" => {
@@ -107,8 +110,8 @@ impl Exporter {
             "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
             "socks5_requests" => requests(facts.cells, samples),
             "socks5_udp_datagrams" => {
-                samples.put(&[SENT], udp.sent_datagrams);
-                samples.put(&[RECEIVED], udp.received_datagrams);
+                samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));
+                samples.put(&[RECEIVED], sum(facts.cells, |cells| cells.udp_received.get()));
             }
             "socks5_udp_datagrams_dropped" => {
                 for drop in Drop::ALL {

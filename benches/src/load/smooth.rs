@@ -43,6 +43,7 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     report.measure("smallest_share", shares.iter().fold(f64::MAX, |least, share| least.min(*share)) / fair);
     report.measure("largest_share", shares.iter().fold(0.0, |most: f64, share| most.max(*share)) / fair);
     bench.gaps.describe("gap", BRIEF, &mut report);
+    report.measure("generator_stall_max_us", bench.own_stall.as_secs_f64() * 1e6);
     spent.describe("ms_per_gb", 1e3, bytes / 1e9, &mut report);
     report.count("failures", bench.ended);
     Ok(report)
@@ -56,6 +57,8 @@ struct Bench {
     receivers: Vec<Receiver>,
     /// Times between two arrivals on one connection.
     gaps: Latencies,
+    /// The longest time this program did not look: a gap may be as much too long.
+    own_stall: Duration,
     ended: u64,
 }
 
@@ -79,7 +82,14 @@ impl Bench {
             senders.push(sender);
             receivers.push(Receiver { socket: receiver, bytes: 0, latest: Instant::now() });
         }
-        Ok(Bench { poller, senders, receivers, gaps: Latencies::default(), ended: 0 })
+        Ok(Bench {
+            poller,
+            senders,
+            receivers,
+            gaps: Latencies::default(),
+            own_stall: Duration::ZERO,
+            ended: 0,
+        })
     }
 
     fn pump(&mut self, duration: Duration) -> Result<(), Failure> {
@@ -87,8 +97,11 @@ impl Bench {
         let mut ready = Ready::new();
         let mut buffer = vec![0; SIZE];
         self.receivers.iter_mut().for_each(|receiver| receiver.latest = begun);
+        let mut looked = begun;
         while begun.elapsed() < duration {
             self.poller.wait(LOOK, &mut ready)?;
+            self.own_stall = self.own_stall.max(looked.elapsed());
+            looked = Instant::now();
             for (index, _) in &ready {
                 match index.checked_sub(self.receivers.len()) {
                     Some(sender) => drop(socket::write(&self.senders[sender], &buffer)),
