@@ -1,13 +1,14 @@
-//! The client's side of a SOCKS5 CONNECT (RFC 1928, RFC 1929): bytes in, bytes out, no socket.
+//! The client's side of a SOCKS5 CONNECT or UDP ASSOCIATE (RFC 1928, RFC 1929): bytes in, bytes out, no socket.
 
 use crate::failure::Failure;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const VERSION: u8 = 5;
 const METHOD_NONE: u8 = 0;
 const METHOD_PASSWORD: u8 = 2;
 const METHOD_NO_ACCEPTABLE: u8 = 0xff;
 const COMMAND_CONNECT: u8 = 1;
+const COMMAND_UDP_ASSOCIATE: u8 = 3;
 const ADDRESS_IPV4: u8 = 1;
 const ADDRESS_NAME: u8 = 3;
 const ADDRESS_IPV6: u8 = 4;
@@ -23,11 +24,14 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// One CONNECT. Send [`Handshake::take_output`], read at most [`Handshake::wants`] bytes (so that none of the
+/// One request. Send [`Handshake::take_output`], read at most [`Handshake::wants`] bytes (so that none of the
 /// payload is taken), give them to [`Handshake::receive`], and again until that says the connection stands.
 pub struct Handshake {
     stage: Stage,
+    command: u8,
     target: SocketAddr,
+    /// BND.ADDR and BND.PORT of the reply.
+    bound: Option<SocketAddr>,
     credentials: Option<Credentials>,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -41,11 +45,36 @@ enum Stage {
 }
 
 impl Handshake {
+    /// A CONNECT to `target`.
     #[must_use]
     pub fn new(target: SocketAddr, credentials: Option<Credentials>) -> Handshake {
+        Handshake::asking(COMMAND_CONNECT, target, credentials)
+    }
+
+    /// A UDP ASSOCIATE that does not say where its datagrams will come from.
+    #[must_use]
+    pub fn associate(credentials: Option<Credentials>) -> Handshake {
+        Handshake::asking(COMMAND_UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into(), credentials)
+    }
+
+    fn asking(command: u8, target: SocketAddr, credentials: Option<Credentials>) -> Handshake {
         let method = if credentials.is_some() { METHOD_PASSWORD } else { METHOD_NONE };
         let output = vec![VERSION, 1, method];
-        Handshake { stage: Stage::Method, target, credentials, input: Vec::new(), output }
+        Handshake {
+            stage: Stage::Method,
+            command,
+            target,
+            bound: None,
+            credentials,
+            input: Vec::new(),
+            output,
+        }
+    }
+
+    /// What the server has bound, once it stands; `None` if it told a name.
+    #[must_use]
+    pub fn bound(&self) -> Option<SocketAddr> {
+        self.bound
     }
 
     /// What is to be sent now.
@@ -70,7 +99,10 @@ impl Handshake {
             Stage::Method => self.take_method(message[0], message[1])?,
             Stage::Login if message[1] != 0 => return Err(Failure::LoginRefused(message[1])),
             Stage::Login => self.send_request(),
-            Stage::Reply => return finish(&message),
+            Stage::Reply => {
+                self.bound = bound(&message);
+                return finish(&message);
+            }
         }
         Ok(false)
     }
@@ -103,7 +135,7 @@ impl Handshake {
     }
 
     fn send_request(&mut self) {
-        self.output = vec![VERSION, COMMAND_CONNECT, 0];
+        self.output = vec![VERSION, self.command, 0];
         match self.target {
             SocketAddr::V4(target) => {
                 self.output.push(ADDRESS_IPV4);
@@ -126,6 +158,21 @@ fn login(credentials: &Credentials) -> Vec<u8> {
         message.extend(part.as_bytes());
     }
     message
+}
+
+fn bound(reply: &[u8]) -> Option<SocketAddr> {
+    let (ip, rest) = match reply.get(3..)? {
+        [ADDRESS_IPV4, rest @ ..] => {
+            let (ip, rest) = rest.split_first_chunk::<4>()?;
+            (IpAddr::from(*ip), rest)
+        }
+        [ADDRESS_IPV6, rest @ ..] => {
+            let (ip, rest) = rest.split_first_chunk::<16>()?;
+            (IpAddr::from(*ip), rest)
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_be_bytes(*rest.first_chunk()?)))
 }
 
 fn finish(reply: &[u8]) -> Result<bool, Failure> {
@@ -171,6 +218,16 @@ mod tests {
         let (sent, end) = play(Handshake::new(target(), Some(credentials)), &[5, 2, 1, 0]);
         assert_eq!(sent, [5, 1, 2, 1, 2, b'a', b'l', 1, b'x', 5, 1, 0, 1, 127, 0, 0, 1, 0, 80]);
         assert!(matches!(end, Ok(false)));
+    }
+
+    #[test]
+    fn an_association_tells_where_to_send() {
+        let mut client = Handshake::associate(None);
+        client.take_output();
+        client.receive(&[5, 0]).unwrap();
+        assert_eq!(client.take_output(), [5, 3, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert!(client.receive(&[5, 0, 0, 1, 127, 0, 0, 1, 1, 2]).unwrap());
+        assert_eq!(client.bound(), Some("127.0.0.1:258".parse().unwrap()));
     }
 
     #[test]

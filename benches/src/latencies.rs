@@ -26,6 +26,11 @@ impl Latencies {
         self.0.saturating_record(duration.as_nanos() as u64);
     }
 
+    /// Adds what another has recorded. Both have one range, so nothing is refused.
+    pub fn add(&mut self, other: &Latencies) {
+        let _ = self.0.add(&other.0);
+    }
+
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()

@@ -1,11 +1,12 @@
 //! ringway's load programs. They speak to any SOCKS5 server, so every figure can be had from ringway and its peers alike.
 //!
 //! In reading order: `failure` (what can go wrong, in words), `handshake` (the client's side of SOCKS5, bytes only),
-//! `route` (how a target is reached), `socket` and `poller` (the system calls), `target` (what is reached),
+//! `route` (how a target is reached), `socket`, `poller` and `datagrams` (the system calls), `target` (what is reached),
 //! `latencies`, `server` (what the measured process spends), `report` (the one format), `load` (a module per load)
 //! and `comparison` (many reports -> medians, ratios and bars).
 
 pub mod comparison;
+pub mod datagrams;
 pub mod failure;
 pub mod handshake;
 pub mod latencies;

@@ -54,18 +54,25 @@ impl Route {
     /// Dials all the way to `target`.
     pub fn dial(&self, target: SocketAddr) -> Result<TcpStream, Failure> {
         let mut socket = self.dial_first_hop(target)?;
-        let Some(mut handshake) = self.handshake(target) else { return Ok(socket) };
-        let mut input = [0; WANTS_MAX];
-        let mut received = 0;
-        loop {
-            socket.write_all(&handshake.take_output())?;
-            let wants = handshake.wants();
-            match socket.read(&mut input[..wants])? {
-                0 => return Err(Failure::EarlyEof { received, expected: received + wants as u64 }),
-                bytes if handshake.receive(&input[..bytes])? => return Ok(socket),
-                bytes => received += bytes as u64,
-            }
+        if let Some(mut handshake) = self.handshake(target) {
+            shake(&mut socket, &mut handshake)?;
         }
+        Ok(socket)
+    }
+
+    /// The way of datagrams to `target`.
+    pub fn associate(&self, target: SocketAddr) -> Result<Association, Failure> {
+        let Route::Socks5 { credentials, .. } = self else {
+            let headed = matches!(self, Route::Forwarder(_));
+            return Ok(Association { relay: self.first_hop(target), headed, _control: None });
+        };
+        let mut control = self.dial_first_hop(target)?;
+        let mut handshake = Handshake::associate(credentials.clone());
+        shake(&mut control, &mut handshake)?;
+        let bound = handshake.bound().ok_or(Failure::Malformed("it told no address to send datagrams to"))?;
+        // "The address is that of the connection": so some servers tell none.
+        let ip = if bound.ip().is_unspecified() { self.first_hop(target).ip() } else { bound.ip() };
+        Ok(Association { relay: SocketAddr::new(ip, bound.port()), headed: true, _control: Some(control) })
     }
 
     /// The route in words, for the report.
@@ -76,6 +83,29 @@ impl Route {
             Route::Forwarder(forwarder) => format!("forwarder {forwarder}"),
             Route::Socks5 { proxy, credentials: None } => format!("socks5 {proxy}"),
             Route::Socks5 { proxy, credentials: Some(_) } => format!("socks5 {proxy} with login"),
+        }
+    }
+}
+
+/// Where datagrams go for a target to get them. A SOCKS5 server's lives as long as this.
+pub struct Association {
+    pub relay: SocketAddr,
+    /// Whether each datagram has the header of RFC 1928 section 7: of a forwarder's too, which then is a relay of
+    /// datagrams that does nothing but take it off and put it on.
+    pub headed: bool,
+    _control: Option<TcpStream>,
+}
+
+fn shake(socket: &mut TcpStream, handshake: &mut Handshake) -> Result<(), Failure> {
+    let mut input = [0; WANTS_MAX];
+    let mut received = 0;
+    loop {
+        socket.write_all(&handshake.take_output())?;
+        let wants = handshake.wants();
+        match socket.read(&mut input[..wants])? {
+            0 => return Err(Failure::EarlyEof { received, expected: received + wants as u64 }),
+            bytes if handshake.receive(&input[..bytes])? => return Ok(()),
+            bytes => received += bytes as u64,
         }
     }
 }

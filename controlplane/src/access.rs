@@ -3,9 +3,9 @@
 //! What a client sent may stand in them, so no value may end its field or its line. No secret is in a
 //! `SessionEnd`, and so in no line.
 
+use crate::calendar;
 use crate::log_file::LogFile;
 use crate::logs::Queue;
-use jiff::Timestamp;
 use ringway_shared::config::{AccessLog, Log, LogFormat};
 use ringway_shared::session::SessionEnd;
 use rustix::io::Errno;
@@ -81,10 +81,10 @@ enum Value<'a> {
 
 fn line(end: &SessionEnd, format: LogFormat) -> String {
     let ended_ms = end.accepted_at_ms.saturating_add(end.duration.as_millis() as u64);
-    let time = Timestamp::from_millisecond(ended_ms as i64).unwrap_or_default();
+    let time = calendar::stamp(ended_ms);
     match format {
-        LogFormat::Text => text(time, &fields(end)),
-        LogFormat::Json => json(time, &fields(end)),
+        LogFormat::Text => text(&time, &fields(end)),
+        LogFormat::Json => json(&time, &fields(end)),
     }
 }
 
@@ -120,9 +120,9 @@ fn fields(end: &SessionEnd) -> Vec<(&'static str, Value<'_>)> {
 }
 
 /// Looks like the log's other lines, and reads as `key=value` from the fourth word on.
-fn text(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+fn text(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
     // Writing to a String cannot fail.
-    let mut line = format!("{time:.6}  INFO access: closed");
+    let mut line = format!("{time}  INFO access: closed");
     for (name, value) in fields {
         let _ = match value {
             Value::Text(text) if stands_bare(text) => write!(line, " {name}={text}"),
@@ -136,9 +136,9 @@ fn text(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
 }
 
 /// One flat object.
-fn json(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+fn json(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
     let mut object = Map::new();
-    object.insert("timestamp".to_owned(), format!("{time:.6}").into());
+    object.insert("timestamp".to_owned(), time.into());
     object.insert("stream".to_owned(), "access".into());
     for (name, value) in fields {
         let value = match value {
@@ -148,9 +148,25 @@ fn json(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
         };
         object.insert((*name).to_owned(), value);
     }
-    let mut line = Json::Object(object).to_string();
+    let mut line = printable(&Json::Object(object).to_string());
     line.push('\n');
     line
+}
+
+/// JSON leaves line separators and their kind as they are; terminals and pagers do not.
+fn printable(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Outside texts JSON is ASCII, so an escape is always inside one.
+        if c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.escape_debug().len() == 1) {
+            shown.push(c);
+        } else {
+            let escapes =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown += &escapes;
+        }
+    }
+    shown
 }
 
 /// Whether a value needs no quotes to be told from what stands beside it.
@@ -248,14 +264,27 @@ mod tests {
 
     #[test]
     fn nothing_a_client_sends_ends_its_field() {
-        for text in ["a b", "a=b", "a\"", "a\r\nb", "", "a\u{2028}b", "\u{1b}[31m", "a\\", "\u{202e}x", "ü"]
-        {
+        for text in [
+            "a b",
+            "a=b",
+            "a\"",
+            "a\r\nb",
+            "",
+            "a\u{2028}b",
+            "\u{1b}[31m",
+            "a\\",
+            "\u{202e}x\u{7f}\u{1d173}",
+            "ü",
+        ] {
             let mut end = refused();
             end.user = Some(text.into());
             let told = line(&end, LogFormat::Text);
             assert_eq!(told.lines().count(), 1, "{told}");
             assert!(told.contains(&format!(" user={text:?} target=")), "{told}");
             assert!(!told.contains(['\u{1b}', '\u{2028}', '\u{202e}']), "{told}");
+            let json = line(&end, LogFormat::Json);
+            assert!(!json.contains(['\u{1b}', '\u{2028}', '\u{202e}', '\u{7f}']), "{json}");
+            assert_eq!(serde_json::from_str::<Json>(&json).unwrap()["user"], text);
         }
     }
 

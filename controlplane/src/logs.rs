@@ -47,15 +47,8 @@ pub struct Sink {
 pub fn begin(log: &Log) -> Sink {
     let sink = Sink::new();
     let queue = sink.queue();
-    let filter = Targets::new()
-        .with_default(level(log.level))
-        // Odd packets of strangers are no news of ours.
-        .with_target("hickory_resolver", LevelFilter::ERROR)
-        .with_target("hickory_net", LevelFilter::ERROR)
-        .with_target("hickory_proto", LevelFilter::ERROR)
-        .with_target(LOGIN, LevelFilter::WARN);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(log.level));
     // A second subscriber (in tests) is refused; the first one stays.
     let _ = match log.format {
         LogFormat::Text => registry.with(layer).try_init(),
@@ -83,6 +76,17 @@ impl Queue {
     pub fn count_dropped(&self, lines: u64) {
         self.dropped.fetch_add(lines, Relaxed);
     }
+}
+
+/// What is written at all.
+fn filter(least: LogLevel) -> Targets {
+    Targets::new()
+        .with_default(level(least))
+        // Odd packets of strangers are no news of ours.
+        .with_target("hickory_resolver", LevelFilter::ERROR)
+        .with_target("hickory_net", LevelFilter::ERROR)
+        .with_target("hickory_proto", LevelFilter::ERROR)
+        .with_target(LOGIN, LevelFilter::WARN)
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -231,5 +235,11 @@ mod tests {
             sink.queue().put("line\n");
         }
         assert_eq!(sink.dropped().load(Relaxed), 3);
+    }
+
+    #[test]
+    fn no_level_silences_failed_logins() {
+        assert!(filter(LogLevel::Error).would_enable(LOGIN, &tracing::Level::WARN));
+        assert!(!filter(LogLevel::Error).would_enable("ringway", &tracing::Level::WARN));
     }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod acl_test;
+mod calendar;
 mod catalogue_docs;
 mod cli;
 mod exit;

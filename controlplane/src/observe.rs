@@ -39,7 +39,6 @@ pub struct Snapshot {
     pub dns: Merged,
     pub session: Merged,
     pub loop_lag: Merged,
-    pub users: Vec<UserRow>,
     pub udp: Udp,
     pub logins_failed: u64,
     pub clients_banned: u64,
@@ -68,6 +67,7 @@ pub struct Rates {
 pub type Merged = hdrhistogram::Histogram<u64>;
 
 /// One configured user over all cores.
+#[derive(Clone)]
 pub struct UserRow {
     pub name: Arc<str>,
     pub active: u64,
@@ -75,6 +75,26 @@ pub struct UserRow {
     pub received_bytes: u64,
     /// Bytes left of its quota, if it has one.
     pub quota_left: Option<u64>,
+}
+
+impl UserRow {
+    /// Read now, without the workers' help.
+    #[must_use]
+    pub fn of(account: &Account) -> UserRow {
+        let usage = &account.usage;
+        // As with all connections: `closed` first, so that active is never negative.
+        let closed = usage.sum(|cells| cells.closed.get());
+        UserRow {
+            name: account.user.name.clone(),
+            active: usage.sum(|cells| cells.opened.get()).saturating_sub(closed),
+            sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
+            received_bytes: usage.sum(|cells| cells.received_bytes.get()),
+            quota_left: account
+                .user
+                .quota
+                .map(|quota| quota.bytes.saturating_sub(usage.quota_used.load(Relaxed))),
+        }
+    }
 }
 
 /// UDP associations and their datagrams, all cores together.
@@ -120,7 +140,7 @@ impl Observer {
     }
 
     /// Reads everything now. `state` tells how worker `i` is doing.
-    pub fn look(&mut self, accounts: &[Account], state: impl Fn(usize) -> WorkerState) -> Snapshot {
+    pub fn look(&mut self, state: impl Fn(usize) -> WorkerState) -> Snapshot {
         let at = Instant::now();
         let cells = &self.subject.cells;
         let totals = Totals {
@@ -149,7 +169,6 @@ impl Observer {
             dns: merge(cells, |c| &c.dns),
             session: merge(cells, |c| &c.session),
             loop_lag: merge(cells, |c| &c.loop_lag),
-            users: accounts.iter().map(user_row).collect(),
             udp: Udp {
                 active: sum(cells, Cells::udp_active),
                 opened: sum(cells, |c| c.udp_opened.get()),
@@ -189,22 +208,6 @@ impl Observer {
             state: state(index),
         });
         rows.collect()
-    }
-}
-
-fn user_row(account: &Account) -> UserRow {
-    let usage = &account.usage;
-    // As with all connections: `closed` first, so that active is never negative.
-    let closed = usage.sum(|cells| cells.closed.get());
-    UserRow {
-        name: account.user.name.clone(),
-        active: usage.sum(|cells| cells.opened.get()).saturating_sub(closed),
-        sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
-        received_bytes: usage.sum(|cells| cells.received_bytes.get()),
-        quota_left: account
-            .user
-            .quota
-            .map(|quota| quota.bytes.saturating_sub(usage.quota_used.load(Relaxed))),
     }
 }
 

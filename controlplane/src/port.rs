@@ -2,7 +2,7 @@
 
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
-use crate::observe::{Observer, Snapshot};
+use crate::observe::{Observer, Snapshot, UserRow};
 use crate::server::{Facts, Meter, Staff, State};
 use ringway_dataplane::Workers;
 use ringway_shared::config::Config;
@@ -36,17 +36,16 @@ pub fn state(
         connections_max: config.control.connections_max,
         effective,
     };
-    let (asking, counting, telling) = (workers.clone(), workers.clone(), workers.clone());
+    let (asking, telling) = (workers.clone(), workers.clone());
     let staff = Staff {
         count: config.workers.count,
         state: Box::new(move |worker| asking.state(worker)),
-        accounts: Box::new(move || counting.accounts()),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
     };
-    State::new(facts, staff, meter(tallies), observer)
+    State::new(facts, staff, meter(tallies, workers.clone()), observer)
 }
 
-fn meter(tallies: Tallies) -> Meter {
+fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
     let http = Rc::new(HttpFacts::default());
     let (beginning, ending) = (http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
@@ -54,6 +53,8 @@ fn meter(tallies: Tallies) -> Meter {
         let facts = export::Facts {
             snapshot,
             cells,
+            users: workers.accounts().iter().map(UserRow::of).collect(),
+            upstreams: workers.upstreams(),
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             quota_save_failures: tallies.quota_save_failures.get(),

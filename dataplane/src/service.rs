@@ -6,6 +6,7 @@ use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
+use crate::policy::upstreams::Upstreams;
 use ringway_shared::account::{Account, Usage};
 use ringway_shared::config::{Config, Users};
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub struct Service {
     pub config: Arc<Config>,
     pub targets: Arc<Targets>,
     pub acl: Arc<Acl>,
+    pub upstreams: Arc<Upstreams>,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
     /// Client connections at once, over all workers.
@@ -54,12 +56,14 @@ pub struct Stock {
     verifier: Option<Verifier>,
     /// By name, of every user there ever was: who is removed and comes back finds its quota as it was.
     usages: HashMap<Arc<str>, Arc<Usage>>,
+    /// Those of the last service: their counts go on.
+    upstreams: Option<Arc<Upstreams>>,
 }
 
 impl Stock {
     #[must_use]
     pub fn new(workers: usize, sockets_max: u64) -> Stock {
-        Stock { workers, sockets_max, verifier: None, usages: HashMap::new() }
+        Stock { workers, sockets_max, verifier: None, usages: HashMap::new(), upstreams: None }
     }
 
     /// Makes a configuration ready. Errors are for the operator.
@@ -75,10 +79,13 @@ impl Stock {
             None => None,
             Some(users) => Some(self.login(users)?),
         };
+        let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
+        self.upstreams = Some(upstreams.clone());
         Ok(Service {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
             acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
+            upstreams,
             login,
             connections_max,
             associations_max,

@@ -1,6 +1,7 @@
 //! The life of one core: pin, build the runtime, serve the listeners, obey the inbox, drain.
 
 use crate::core::{Core, Wiring};
+use crate::io::dial::health;
 use crate::io::inbox::{Inbox, Mail};
 use crate::io::listener;
 use crate::io::sessions::TICK;
@@ -89,6 +90,9 @@ impl Worker {
         }
         beat(&core);
         spawn(&core, keep_time(core.clone()));
+        if core.wiring.index == 0 {
+            spawn(&core, health::watch(core.clone()));
+        }
         Ok(Worker { core, inbox, bell, listeners, cut: 0 })
     }
 

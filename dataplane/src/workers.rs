@@ -14,6 +14,7 @@ use ringway_shared::command::Command;
 use ringway_shared::config::{Config, Socks5};
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::SessionEnd;
+use ringway_shared::upstream::UpstreamState;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -225,6 +226,12 @@ impl Workers {
     pub fn accounts(&self) -> Vec<Account> {
         let service = self.service.borrow();
         service.login.as_ref().map_or_else(Vec::new, |login| login.directory.accounts().to_vec())
+    }
+
+    /// The upstream proxies there are now, in the configuration's order.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        self.service.borrow().upstreams.states()
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.

@@ -153,7 +153,7 @@ const DOORS: &[Door] = &[
         files: &["shared/src/histogram.rs", "controlplane/src/observe.rs", "benches/"],
     },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
-    Door { package: "jiff", files: &["dataplane/src/io/local_time.rs"] },
+    Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },

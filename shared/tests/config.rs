@@ -295,6 +295,30 @@ fn the_effective_configuration_tells_who_set_what_and_loads_again() {
 }
 
 #[test]
+fn mappings_are_shown_one_below_the_other_and_load_again_from_every_source() {
+    let rules = "[{action: deny, to: [Example.org., 10.0.0.0/8], ports: [25, 6000-6063], hours: '22:00-6:00'}, {action: allow, via: exits}]";
+    let proxies = "[{name: a, group: exits, address: 'x.example:1', username: u, password_env: SECRET}]";
+    let secret = ("SECRET", "hunter2");
+    let file = format!("socks5:\n  acl: {rules}\n  upstream: {{proxies: {proxies}}}\n");
+    let env = [("RINGWAY_SOCKS5__ACL", rules), ("RINGWAY_SOCKS5__UPSTREAM__PROXIES", proxies), secret];
+    let sets = [format!("socks5.acl={rules}"), format!("socks5.upstream.proxies={proxies}")];
+    let sets: Vec<_> = sets.iter().map(String::as_str).collect();
+    for loaded in
+        [load(Some(&file), &[secret], &[]), load(Some(""), &env, &[]), load(Some(""), &[secret], &sets)]
+    {
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        let text = print::effective_yaml(&loaded.effective);
+        let rule = "    - {action: deny, to: [example.org, 10.0.0.0/8], ports: [25, \"6000-6063\"], hours: \"22:00-06:00\"}\n";
+        assert!(text.contains(rule), "{text}");
+        assert!(!text.contains("hunter2") && !loaded.effective.to_json().to_string().contains("hunter2"));
+        let login = loaded.config.socks5.upstream.proxies[0].login.as_ref().unwrap();
+        assert_eq!(&*login.password, b"hunter2");
+        let again = load(Some(&text), &[secret], &[]).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(debug(&again.config), debug(&loaded.config));
+    }
+}
+
+#[test]
 fn the_schema_knows_every_key_and_its_default() {
     let schema: serde_json::Value = serde_json::from_str(&print::schema_json()).unwrap();
     for key in KEYS {

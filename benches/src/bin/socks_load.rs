@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use ringway_benches::failure::Failure;
 use ringway_benches::handshake::Credentials;
-use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, smooth, throughput, wwr};
+use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, smooth, throughput, udp, wwr};
 use ringway_benches::report::Report;
 use ringway_benches::route::Route;
 use ringway_benches::socket::raise_fd_limit;
@@ -137,6 +137,29 @@ enum Load {
         #[arg(long)]
         half_close: bool,
     },
+    /// Datagrams through a UDP association, open loop: loss, latency and the server's CPU time for each. With
+    /// --forwarder: through a relay that takes them with their SOCKS5 headers and no request (see bare_udp_relay)
+    Udp {
+        #[arg(long, value_enum, default_value_t = udp::Way::Up)]
+        way: udp::Way,
+        /// Datagrams per second, each way
+        #[arg(long, default_value_t = 50_000, value_parser = positive)]
+        rate: u64,
+        /// Bytes of a datagram, its header not counted
+        #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(udp::SIZES))]
+        size: u64,
+        /// Datagrams sent at once, as a congestion controller that paces would
+        #[arg(long, default_value_t = 10, value_parser = positive)]
+        burst: u64,
+        /// Datagrams of a burst that leave as one train (UDP_SEGMENT); 1: each on its own
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+        train: u64,
+        /// Let the kernel line up what our ends receive (UDP_GRO)
+        #[arg(long)]
+        gro: bool,
+        #[arg(long, default_value = "5", value_parser = seconds)]
+        seconds: Duration,
+    },
     /// Clients that say nothing, or a byte at a time, while others are served
     Silent {
         #[arg(long, default_value_t = 1_000, value_parser = positive)]
@@ -223,6 +246,12 @@ fn measure(cli: &Cli) -> Result<Report, Failure> {
                 half_close: *half_close,
             };
             integrity::run(&setting, &options)
+        }
+        Load::Udp { way, rate, size, burst, train, gro, seconds } => {
+            let (size, burst, train) = (*size as usize, *burst as usize, *train as usize);
+            let options =
+                udp::Options { way: *way, rate: *rate, size, burst, train, gro: *gro, duration: *seconds };
+            udp::run(&setting, &options)
         }
         Load::Silent { connections, drip, drip_ms, ordinary, parallel, seconds } => {
             let options = silent::Options {

@@ -7,6 +7,7 @@ pub mod rate;
 pub mod silent;
 pub mod smooth;
 pub mod throughput;
+pub mod udp;
 pub mod wwr;
 
 use crate::report::Report;

@@ -15,6 +15,8 @@ const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export");
 struct Scene {
     snapshot: Snapshot,
     cells: Vec<Arc<Cells>>,
+    users: Vec<UserRow>,
+    upstreams: Vec<UpstreamState>,
     http: HttpFacts,
 }
 
@@ -23,7 +25,7 @@ impl Scene {
     fn idle(workers: usize) -> Scene {
         let cells: Vec<_> = (0..workers).map(|_| Arc::new(Cells::default())).collect();
         let subject = Subject { cells: cells.clone(), epoch: Instant::now() };
-        let mut snapshot = Observer::new(subject).look(&[], |_| WorkerState::Running);
+        let mut snapshot = Observer::new(subject).look(|_| WorkerState::Running);
         // What the machine adds is taken out again: the texts below are exact.
         snapshot.host = crate::system::HostFacts::default();
         for row in &mut snapshot.workers {
@@ -36,8 +38,8 @@ impl Scene {
             received_bytes: 0,
             quota_left: None,
         };
-        snapshot.users = vec![user("alice"), user("o\"b\\r\nien")];
-        Scene { snapshot, cells, http: HttpFacts::default() }
+        let users = vec![user("alice"), user("o\"b\\r\nien")];
+        Scene { snapshot, cells, users, upstreams: Vec::new(), http: HttpFacts::default() }
     }
 
     /// The same, with some traffic.
@@ -55,10 +57,13 @@ impl Scene {
         scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
         scene.snapshot.workers[0].busy = Duration::from_millis(1500);
         scene.snapshot.workers[1].driver = Driver::IoUringDeferred;
-        scene.snapshot.users[0].active = 2;
-        scene.snapshot.users[1].sent_bytes = 77;
-        scene.snapshot.users[1].quota_left = Some(23);
-        scene.snapshot.udp.sent_datagrams = 6;
+        let exit = UpstreamState { name: "exit1".into(), up: true, usage: Arc::default() };
+        exit.usage.count(UpstreamResult::TargetFailed);
+        scene.upstreams = vec![exit];
+        scene.users[0].active = 2;
+        scene.users[1].sent_bytes = 77;
+        scene.users[1].quota_left = Some(23);
+        first.udp_sent.add(6);
         first.requests.of(Protocol::Socks4, Command::Bind).add(8);
         second.udp_dropped.of(Drop::Fragment).add(9);
         second.udp_opened.add(2);
@@ -72,8 +77,17 @@ impl Scene {
     }
 
     fn facts(&self) -> Facts<'_> {
-        let Scene { snapshot, cells, http } = self;
-        Facts { snapshot, cells, http, log_lines_dropped: 4, quota_save_failures: 5, config_generation: 1 }
+        let Scene { snapshot, cells, users, upstreams, http } = self;
+        Facts {
+            snapshot,
+            cells,
+            users: users.clone(),
+            upstreams: upstreams.clone(),
+            http,
+            log_lines_dropped: 4,
+            quota_save_failures: 5,
+            config_generation: 1,
+        }
     }
 
     fn render(&self, format: Format) -> String {
@@ -213,7 +227,7 @@ fn a_thousand_series_take_milliseconds() {
         received_bytes: 3,
         quota_left: None,
     };
-    scene.snapshot.users = (0..300).map(user).collect();
+    scene.users = (0..300).map(user).collect();
     let mut exporter = Exporter::new(BUILD);
     let mut timed = || {
         let start = Instant::now();

@@ -3,7 +3,6 @@
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use ringway_dataplane::WorkerState;
-use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::metrics::Cells;
 use serde_json::Value as Json;
@@ -22,8 +21,6 @@ pub struct Staff {
     pub count: usize,
     /// How worker `i` is doing.
     pub state: Box<dyn Fn(usize) -> WorkerState>,
-    /// The configured users and what they have used.
-    pub accounts: Box<dyn Fn() -> Vec<Account>>,
     /// Tells worker `i`. False: its inbox is full or it has ended.
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
 }
@@ -103,7 +100,7 @@ impl State {
         if let Some(kept) = latest.as_ref().filter(young) {
             return kept.clone();
         }
-        let taken = Rc::new(self.observer.borrow_mut().look(&(self.staff.accounts)(), &self.staff.state));
+        let taken = Rc::new(self.observer.borrow_mut().look(&self.staff.state));
         latest.insert(taken).clone()
     }
 

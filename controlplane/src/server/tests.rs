@@ -189,7 +189,6 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
     let staff = Staff {
         count: 2,
         state: Box::new(move |index| [&WorkerState::Running, &second][index].clone()),
-        accounts: Box::new(Vec::new),
         tell: Box::new(move |worker, command| {
             told.send(format!("{worker}: {command:?}")).unwrap();
             !fake.inboxes_full

@@ -1,11 +1,16 @@
 //! Connects to targets: only to addresses that policy has permitted, within one budget.
 //!
 //! Here: the story, and the straight way to a single address. `race` is the way to several, `attempt` one connect,
-//! `egress` how its socket leaves this host, `winners` which address of a name answered last time.
+//! `egress` how its socket leaves this host, `winners` which address of a name answered last time. `upstream` goes
+//! through a proxy of the operator's, `health` asks these whether they serve, and `announcement` tells a target
+//! whom a connection is for.
 
+mod announcement;
 mod attempt;
 pub mod egress;
+pub mod health;
 mod race;
+mod upstream;
 pub mod winners;
 
 use crate::core::Core;
@@ -25,8 +30,10 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
     pub target: &'a Target,
-    /// At least one.
+    /// At least one, unless an upstream proxy looks the name up.
     pub permits: &'a [Permit],
+    /// Through an upstream proxy of this group.
+    pub via: Option<&'a str>,
     /// The client's first bytes, where some came with its request.
     pub payload: &'a [u8],
 }
@@ -34,7 +41,8 @@ pub struct Order<'a> {
 /// An established connection to a target.
 pub struct Dialled {
     pub target: Rc<Ready>,
-    /// What the client is told of it, BND.ADDR and BND.PORT (RFC 1928 section 6): our own address on it.
+    /// What the client is told of it, BND.ADDR and BND.PORT (RFC 1928 section 6): our own address on it, or
+    /// what an upstream says of its own.
     pub told: SocketAddr,
     /// So many bytes of the payload have gone already, along with the SYN.
     pub sent: usize,
@@ -42,17 +50,28 @@ pub struct Dialled {
     pub early: Vec<u8>,
 }
 
+impl From<Stands> for Dialled {
+    fn from(Stands { socket, bound, sent }: Stands) -> Self {
+        Dialled { target: socket, told: bound, sent, early: Vec::new() }
+    }
+}
+
 /// Connects to the order's target.
 pub async fn dial(core: &Core, session: &Session, order: Order<'_>) -> Result<Dialled, Reason> {
     let begun = Instant::now();
-    let outcome = connect(core, session, order, session.service.config.socks5.timeouts.connect).await;
+    let limit = session.service.config.socks5.timeouts.connect;
+    let outcome = match order.via {
+        None => directly(core, session, order, limit).await.map(Dialled::from),
+        // Boxed: its room is not for those who go straight.
+        Some(group) => Box::pin(upstream::through(core, session, order, group, limit)).await,
+    };
     let taken = begun.elapsed();
     core.cells.connect.record(taken.as_micros() as u64);
     session.facts.borrow_mut().phases.connect = Some(taken);
     match outcome {
-        Ok(Stands { socket, bound, sent }) => {
+        Ok(dialled) => {
             core.sessions.enter(session, Phase::Relay);
-            Ok(Dialled { target: socket, told: bound, sent, early: Vec::new() })
+            Ok(dialled)
         }
         Err(failure) => Err(give_up(core, session, failure)),
     }
@@ -64,8 +83,23 @@ fn give_up(core: &Core, session: &Session, failure: Failure) -> Reason {
     if let Some(errno) = failure.errno {
         session.facts.borrow_mut().notes().errno = Some(errno.raw_os_error());
     }
-    let cut = session.cut_reason().filter(|reason| *reason != Reason::ConnectTimeout);
-    cut.unwrap_or(failure.reason)
+    if is_over(session) { session.cut_reason().unwrap_or(failure.reason) } else { failure.reason }
+}
+
+async fn directly(
+    core: &Core,
+    session: &Session,
+    order: Order<'_>,
+    limit: Duration,
+) -> Result<Stands, Failure> {
+    let stands = connect(core, session, order, limit).await?;
+    announcement::make(session, order.target, stands).await
+}
+
+/// Whether the session was cut for more than the time of one attempt.
+fn is_over(session: &Session) -> bool {
+    let of_one_attempt = [None, Some(Reason::ConnectTimeout), Some(Reason::NameLookupTimeout)];
+    !of_one_attempt.contains(&session.cut_reason())
 }
 
 /// Connects to one of the permitted addresses, which becomes the session's target.
@@ -79,20 +113,30 @@ async fn connect(
     let prefer = session.service.config.socks5.egress.prefer;
     match order.permits {
         [only] if preference::serves(prefer, only.address().ip()) => {
-            straight(core, session, *only, first_bytes(session, order)).await
+            straight(core, session, *only, order).await
         }
         // Boxed: its room is not for those who need one address only.
         _ => Box::pin(several(core, session, order, limit)).await,
     }
 }
 
-/// What may go along with the SYN. To several addresses nothing: each of them might get it.
-fn first_bytes<'a>(session: &Session, order: Order<'a>) -> &'a [u8] {
-    if session.service.config.socks5.egress.fast_open { order.payload } else { &[] }
+/// What may go along with the SYN: the payload, unless an announcement goes before it or a quota must be asked for
+/// each byte first.
+fn first_bytes<'a>(session: &Session, permit: Permit, order: Order<'a>) -> &'a [u8] {
+    let wanted = session.service.config.socks5.egress.fast_open && !order.payload.is_empty();
+    let may = wanted
+        && !announcement::is_due(session, order.target, permit.address())
+        && session.account().is_none_or(|account| account.user.quota.is_none());
+    if may { order.payload } else { &[] }
 }
 
-async fn straight(core: &Core, session: &Session, permit: Permit, first: &[u8]) -> Result<Stands, Failure> {
-    let attempt = Attempt::begin(session, permit, first)?;
+async fn straight(
+    core: &Core,
+    session: &Session,
+    permit: Permit,
+    order: Order<'_>,
+) -> Result<Stands, Failure> {
+    let attempt = Attempt::of(session, permit, first_bytes(session, permit, order))?;
     core.set_target(session, Some(attempt.socket.clone()));
     if !core.has_room_for_socket() {
         return Err(Reason::NoResources.into());
@@ -125,7 +169,7 @@ async fn several(
             // To the client it is as if the name had no other address.
             Err(name.map_or(Reason::NetworkUnreachable, |_| Reason::NameNotFound).into())
         }
-        [only] => straight(core, session, only, first_bytes(session, order)).await,
+        [only] => straight(core, session, only, order).await,
         _ => {
             let (stands, address) = race::race(core, session, &permits, begun + limit).await?;
             core.set_target(session, Some(stands.socket.clone()));

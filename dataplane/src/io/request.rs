@@ -90,11 +90,12 @@ async fn fulfil(
 
 async fn connect(core: &Core, session: &Session, target: &Target, payload: &[u8]) -> Result<Dialled, Reason> {
     let route = route::route(core, session, Command::Connect, target).await?;
-    let permits = match &route {
-        Route::Direct(permits) => permits,
-        Route::Upstream { .. } | Route::UpstreamByName { .. } => return Err(Reason::UpstreamUnreachable),
+    let (permits, via) = match &route {
+        Route::Direct(permits) => (&permits[..], None),
+        Route::Upstream { group, permits } => (&permits[..], Some(&**group)),
+        Route::UpstreamByName { group } => (&[][..], Some(&**group)),
     };
-    dial::dial(core, session, Order { target, permits, payload }).await
+    dial::dial(core, session, Order { target, permits, via, payload }).await
 }
 
 /// Counts the connection among its user's, if the user may have one more and has quota left.

@@ -34,8 +34,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Batches taken from a socket for one wake; then the ring gives the neighbours their turn.
+/// Batches taken from a socket for one wake, and the bytes after which no further one is; then the ring gives the
+/// neighbours their turn.
 const BATCHES_PER_WAKE: usize = 4;
+const BYTES_PER_WAKE: u64 = 128 * 1024;
 /// Errors of a socket in a row before its task rests, and for how long: an interface that is down says so for ever.
 const ERRORS_IN_A_ROW_MAX: u32 = 16;
 const REST: Duration = Duration::from_millis(10);
@@ -178,7 +180,8 @@ impl Relay {
             // What ICMP says of a peer comes as an error of the next call; the association survives it.
             errors = if self.drain(&socket, direction).is_ok() { 0 } else { errors + 1 };
             if errors > ERRORS_IN_A_ROW_MAX {
-                rt::sleep(REST).await;
+                // Boxed: an idle association must not carry the room of a timer.
+                Box::pin(rt::sleep(REST)).await;
             }
         }
     }
@@ -197,7 +200,7 @@ impl Relay {
                         Direction::Down => self.bring_back(incoming, &mut outgoing, &mut tally),
                     }
                     outgoing.flush(&mut tally);
-                    if !may_be_more {
+                    if !may_be_more || tally.payload_bytes > BYTES_PER_WAKE {
                         break;
                     }
                 }

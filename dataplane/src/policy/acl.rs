@@ -135,12 +135,16 @@ struct Sought<'a> {
 
 impl<'a> Sought<'a> {
     fn of(case: &Case<'a>) -> Sought<'a> {
-        let (name, literal) = match case.host {
+        Sought::at(case.host, case.address)
+    }
+
+    fn at(host: Option<&'a Host>, address: Option<IpAddr>) -> Sought<'a> {
+        let (name, literal) = match host {
             Some(Host::Name(name)) => (Some(plain_name(name)), None),
             Some(Host::Address(ip)) => (None, Some(*ip)),
             None => (None, None),
         };
-        let address = case.address.or(literal).map(|ip| ip.to_canonical());
+        let address = address.or(literal).map(|ip| ip.to_canonical());
         Sought { name, addresses: address.map(|ip| [ip, unfold(ip)]) }
     }
 }
@@ -174,21 +178,35 @@ fn compare(rule: &Rule, case: &Case<'_>, sought: &Sought<'_>) -> Match {
 
 fn compare_target(rule: &Rule, sought: &Sought<'_>) -> Match {
     let mut unknown = false;
-    let reaches = |destination: &Destination| match (destination, &sought.name, &sought.addresses) {
-        (Destination::Domain(domain), Some(name), _) => is_below(name, domain),
-        (Destination::Domain(_), None, _) => false,
-        (Destination::Network(network), _, Some(addresses)) => {
-            addresses.iter().any(|ip| covers(network, *ip))
-        }
-        (Destination::Network(_), _, None) => {
+    let reached = |destination: &Destination| {
+        reaches(destination, sought).unwrap_or_else(|| {
             unknown = true;
             false
-        }
+        })
     };
-    if rule.to.is_empty() || rule.to.iter().any(reaches) {
+    if rule.to.is_empty() || rule.to.iter().any(reached) {
         return Match::Yes;
     }
     if unknown { Match::Unknown } else { Match::No(Criterion::To) }
+}
+
+/// Whether one of `destinations` is this host, dialled at this address.
+#[must_use]
+pub fn reach(destinations: &[Destination], host: &Host, address: IpAddr) -> bool {
+    let sought = Sought::at(Some(host), Some(address));
+    destinations.iter().any(|destination| reaches(destination, &sought) == Some(true))
+}
+
+/// `None`: that depends on an address not known yet.
+fn reaches(destination: &Destination, sought: &Sought<'_>) -> Option<bool> {
+    match (destination, &sought.name, &sought.addresses) {
+        (Destination::Domain(domain), Some(name), _) => Some(is_below(name, domain)),
+        (Destination::Domain(_), None, _) => Some(false),
+        (Destination::Network(network), _, Some(addresses)) => {
+            Some(addresses.iter().any(|ip| covers(network, *ip)))
+        }
+        (Destination::Network(_), _, None) => None,
+    }
 }
 
 /// Which of days and hours does not match, if one does not. Hours that wrap over midnight belong to the day they

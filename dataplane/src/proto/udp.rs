@@ -6,6 +6,7 @@
 
 use super::host;
 use super::reader::Reader;
+use super::socks5::{ATYP_IPV4, ATYP_IPV6, ATYP_NAME};
 pub use reassembly::{HELD_BYTES_MAX, Reassembly, Taken, Whole};
 use ringway_shared::session::{Host, Target};
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +15,6 @@ mod reassembly;
 
 /// The longest header ringway writes: RSV, FRAG, ATYP, an IPv6 address, the port.
 pub const HEADER_BYTES_MAX: usize = 2 + 1 + 1 + 16 + 2;
-
-const ATYP_IPV4: u8 = 1;
-const ATYP_NAME: u8 = 3;
-const ATYP_IPV6: u8 = 4;
 
 /// What one datagram of a client says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

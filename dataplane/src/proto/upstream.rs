@@ -133,6 +133,13 @@ impl Client {
         self.failure.take().map(Err)
     }
 
+    /// Whether the request itself has been said, or is in the output: from then on the target may be the cause of
+    /// what goes wrong.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        matches!(self.state, State::Reply | State::Head | State::Open)
+    }
+
     /// What there is to send. Taken once.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)

@@ -2,9 +2,9 @@
 //! reading, documents and schema come.
 
 use super::place::Span;
-use super::read::{Read, wrong};
-use super::suggest;
+use super::read::{Read, listed, wrong};
 use super::yaml::{Data, Entry, Node, Wrong};
+use super::{suggest, units};
 use std::ops::RangeInclusive;
 
 /// A field of a mapping.
@@ -29,6 +29,24 @@ pub enum Shape {
     Size(RangeInclusive<u64>),
     /// Rules, as in `socks5.acl`.
     Rules,
+}
+
+impl Shape {
+    /// What may be written, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Shape::Text(example) => format!("text, e.g. {example}"),
+            Shape::Texts(example) => format!("list, e.g. [{example}]"),
+            Shape::Ports => "list of ports and ranges".to_owned(),
+            Shape::Word(words) => format!("one of {}", listed(words.iter())),
+            Shape::Words(words) => format!("list of {}", listed(words.iter())),
+            Shape::Number(low, high) => format!("{low} to {high}"),
+            Shape::Size(sizes) => {
+                format!("size, {} to {}", units::show_bytes(*sizes.start()), units::show_bytes(*sizes.end()))
+            }
+            Shape::Rules => "list of rules, as in socks5.acl".to_owned(),
+        }
+    }
 }
 
 /// The fields of one mapping while they are read; what is wrong with them gathers here.

@@ -1,6 +1,7 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
 use super::draft::Draft;
+use super::fields::Field;
 use super::nets::{self, Target};
 use super::place::Span;
 use super::proxies::{self, WrittenProxy};
@@ -216,7 +217,16 @@ impl Kind {
 
     /// Whether a list's items are mappings; other lists may be written in an override with commas between items.
     pub fn is_list_of_mappings(&self) -> bool {
-        matches!(self, Kind::Rules(_) | Kind::Proxies(_))
+        !self.fields().is_empty()
+    }
+
+    /// The fields of the mappings that are a list's items.
+    pub fn fields(&self) -> &'static [Field] {
+        match self {
+            Kind::Rules(_) => &rules::FIELDS,
+            Kind::Proxies(_) => &proxies::FIELDS,
+            _ => &[],
+        }
     }
 
     /// What may be written, for people.

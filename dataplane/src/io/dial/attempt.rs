@@ -41,10 +41,21 @@ pub(in crate::io) struct Failure {
 }
 
 impl Attempt {
-    /// Starts to connect. `first` is what may go along with the SYN: empty, or TCP Fast Open is tried.
-    pub fn begin(session: &Session, permit: Permit, first: &[u8]) -> Result<Attempt, Failure> {
-        session.facts.borrow_mut().address = Some(permit.address());
-        let socket = socket_to(session, permit.address())?;
+    /// Starts to connect for a client. `first` is what may go along with the SYN: empty, or TCP Fast Open is tried.
+    pub fn of(session: &Session, permit: Permit, first: &[u8]) -> Result<Attempt, Failure> {
+        let address = permit.address();
+        session.facts.borrow_mut().address = Some(address);
+        Attempt::begin(permit, first, |socket| egress::prepare(socket, address.is_ipv6(), session))
+    }
+
+    /// Starts to connect by a socket prepared as the caller has it.
+    pub fn begin(
+        permit: Permit,
+        first: &[u8],
+        prepare: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> Result<Attempt, Failure> {
+        let socket = socket_to(permit.address())?;
+        prepare(&socket)?;
         let (stands, sent) = connect(&socket, permit.address(), first)?;
         Ok(Attempt { socket: Rc::new(Ready::new(socket)?), permit, stands, sent })
     }
@@ -72,11 +83,10 @@ impl Attempt {
     }
 }
 
-fn socket_to(session: &Session, address: SocketAddr) -> io::Result<Socket> {
+fn socket_to(address: SocketAddr) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
-    egress::prepare(&socket, address.is_ipv6(), session)?;
     Ok(socket)
 }
 

@@ -8,28 +8,34 @@ use crate::io::sessions::Session;
 use ringway_shared::config::{Config, Egress};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 /// Makes a new socket leave as configured for the session's client; `ipv6` is the socket's family. Call it before
 /// connect(2) or the first datagram. What went wrong is noted for the access log.
 pub fn prepare(socket: &impl AsFd, ipv6: bool, session: &Session) -> io::Result<()> {
     let egress = &session.service.config.socks5.egress;
-    let socket = SockRef::from(socket);
-    let prepared = mark(&socket, egress).map_err(|error| (error, "socks5.egress".to_owned()));
-    let outcome = prepared.and_then(|()| match source_for(session, ipv6) {
-        Ok(None) => Ok(()),
-        Ok(Some(ip)) => socket
-            .bind(&SocketAddr::new(ip, 0).into())
-            .map_err(|error| (error, format!("egress address {ip}"))),
-        Err(hint) => Err((Errno::AFNOSUPPORT.into(), hint.to_owned())),
-    });
-    outcome.map_err(|(error, subject)| {
+    let (outcome, subject) = match source_for(session, ipv6) {
+        Err(hint) => (Err(Errno::AFNOSUPPORT.into()), hint.to_owned()),
+        Ok(None) => (leave(&SockRef::from(socket), egress, None), "socks5.egress".to_owned()),
+        Ok(Some(ip)) => (leave(&SockRef::from(socket), egress, Some(ip)), format!("egress address {ip}")),
+    };
+    outcome.inspect_err(|error: &io::Error| {
         session.facts.borrow_mut().notes().hint = Some(format!("{subject}: {error}").into());
-        error
     })
+}
+
+/// The same for a socket of our own, which no client has asked for.
+pub fn prepare_own(socket: &Socket, ipv6: bool, egress: &Egress) -> io::Result<()> {
+    leave(socket, egress, choose(&egress.addresses, ipv6, Ipv4Addr::UNSPECIFIED.into(), ""))
+}
+
+fn leave(socket: &Socket, egress: &Egress, source: Option<IpAddr>) -> io::Result<()> {
+    mark(socket, egress)?;
+    source.map_or(Ok(()), |ip| socket.bind(&SocketAddr::new(ip, 0).into()))
 }
 
 /// This host's address towards `peer`, as routes and egress settings have it: no packet is sent for the answer.
@@ -51,7 +57,8 @@ pub fn try_out(config: &Config) -> Result<(), String> {
     let own = users.flat_map(|user| {
         user.egress.iter().map(|ip| (*ip, format!("socks5.users_file: egress of user {}", user.name)))
     });
-    for (ip, key) in common.chain(own) {
+    let mut tried = HashSet::new();
+    for (ip, key) in common.chain(own).filter(|(ip, _)| tried.insert(*ip)) {
         try_address(ip).map_err(|error| {
             format!("{key}: {ip} cannot be a source address ({error}): give it to an interface of this host, or take it out")
         })?;

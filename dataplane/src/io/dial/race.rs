@@ -65,7 +65,7 @@ pub(super) async fn race(
 
 fn start<'a>(core: &'a Core, session: &Session, permit: Permit) -> Result<(Attempt, Counted<'a>), Failure> {
     let counted = Counted::one(core)?;
-    Ok((Attempt::begin(session, permit, &[])?, counted))
+    Ok((Attempt::of(session, permit, &[])?, counted))
 }
 
 async fn run((attempt, _counted): (Attempt, Counted<'_>)) -> Result<(Stands, SocketAddr), Failure> {

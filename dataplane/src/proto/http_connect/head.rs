@@ -65,5 +65,6 @@ fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [
 /// Whether a request line ends in a well-formed version (RFC 9112 section 2.3) that is not one of ours.
 fn speaks_other_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    let [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = line else { return false };
+    major.is_ascii_digit() && minor.is_ascii_digit()
 }

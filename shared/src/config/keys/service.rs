@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
         "[]",
         NewConnections,
         Kind::Rules(|d, rules| d.rules = rules),
-        "Who may go where: [rules](#rules), of which the first that matches decides; where none does the request is allowed. Asked after `deny_targets` and after the rules of the user, if there is one. No rule takes the place of `auth`.",
+        "Who may go where: rules, of which the first that matches decides; where none does the request is allowed. Asked after `deny_targets` and after the rules of the user, if there is one. No rule takes the place of `auth`.",
     ),
     key(
         "socks5.limits.connections",

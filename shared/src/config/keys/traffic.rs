@@ -189,7 +189,7 @@ pub const KEYS: &[Key] = &[
         "[]",
         NewConnections,
         Kind::Proxies(|d, proxies| d.proxies = proxies),
-        "The [upstream proxies](#upstream-proxies), each of one group.",
+        "The upstream proxies, each of one group.",
     ),
     key(
         "socks5.proxy_protocol.from",

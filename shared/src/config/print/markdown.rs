@@ -1,9 +1,9 @@
 //! docs/configuration.md.
 
-use crate::config::fields::{Field, Shape};
+use crate::config::fields::Field;
 use crate::config::keys::{KEYS, Key, SECTIONS};
-use crate::config::read::listed;
-use crate::config::{proxies, rules, units, users};
+use crate::config::kind::Kind;
+use crate::config::{proxies, rules, users};
 
 const HEAD: &str = include_str!("markdown_head.md");
 /// Texts about mappings in lists, each followed by the table of its fields.
@@ -35,22 +35,15 @@ pub fn markdown() -> String {
 
 fn row(key: &Key) -> String {
     let (path, default, reload) = (key.path, key.default, key.reload.label());
-    format!("| `{path}` | {} | `{default}` | {reload} | {} |\n", key.kind.describe(), key.doc)
+    let kind = match key.kind {
+        Kind::Rules(_) => "list of [rules](#rules)".to_owned(),
+        Kind::Proxies(_) => "list of [proxies](#upstream-proxies)".to_owned(),
+        _ => key.kind.describe(),
+    };
+    format!("| `{path}` | {kind} | `{default}` | {reload} | {} |\n", key.doc)
 }
 
 fn field_row(field: &Field) -> String {
-    let value = match &field.shape {
-        Shape::Text(example) => format!("text, e.g. `{example}`"),
-        Shape::Texts(example) => format!("list, e.g. `[{example}]`"),
-        Shape::Ports => "list of ports and ranges".to_owned(),
-        Shape::Word(words) => format!("one of {}", listed(words.iter())),
-        Shape::Words(words) => format!("list of {}", listed(words.iter())),
-        Shape::Number(low, high) => format!("{low} to {high}"),
-        Shape::Size(sizes) => {
-            format!("size, {} to {}", units::show_bytes(*sizes.start()), units::show_bytes(*sizes.end()))
-        }
-        Shape::Rules => "list of [rules](#rules)".to_owned(),
-    };
     let needed = if field.required { " (needed)" } else { "" };
-    format!("| `{}`{needed} | {value} | {} |\n", field.name, field.doc)
+    format!("| `{}`{needed} | {} | {} |\n", field.name, field.shape.describe(), field.doc)
 }

@@ -14,6 +14,10 @@ pub fn default_yaml() -> String {
         outline.open_sections(key, true);
         outline.comment(key.doc);
         outline.comment(&format!("({}; {})", key.kind.describe(), key.reload.label()));
+        for field in key.kind.fields() {
+            let needed = if field.required { "needed; " } else { "" };
+            outline.comment(&format!("- {} ({needed}{}): {}", field.name, field.shape.describe(), field.doc));
+        }
         outline.line(&format!("{}: {}", key.name(), key.default));
     }
     outline.text
