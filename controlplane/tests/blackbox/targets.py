@@ -184,7 +184,7 @@ class UdpServer:
                 data, peer = self.socket.recvfrom(65536)
             except OSError:
                 return
-            if self.socket.fileno() < 0:
+            if peer is None:  # Shut down.
                 return
             self.heard.append(data)
             self.peers.append(peer[:2])

@@ -18,6 +18,8 @@ from targets import PAGE, echo
 ALICE = {"alice": "correct horse"}
 
 
+# A datagram to a name goes to one of its addresses: `localhost` has two.
+PREFER_IPV4 = {"socks5.egress.prefer": "ipv4"}
 # scripts/test.sh puts npm's packages there.
 NODE_MODULES = REPOSITORY / "target/node/node_modules"
 
@@ -113,11 +115,16 @@ def socksify(tmp_path):
         host, port = proxy.socks
         file = tmp_path / "socks.conf"
         file.write_text(
-            f"route {{ from: 0.0.0.0/0 to: 0.0.0.0/0 via: {host} port = {port} proxyprotocol: {protocol}"
-            f" method: {'username' if user else 'none'} }}\n"
+            "logoutput: stderr\n"
+            "route {\n"
+            f"from: 0.0.0.0/0 to: 0.0.0.0/0 via: {host} port = {port}\n"
+            f"proxyprotocol: {protocol}\n"
+            f"method: {'username' if user else 'none'}\n"
+            "}\n"
         )
         login = {"SOCKS_USERNAME": user[0], "SOCKS_PASSWORD": user[1]} if user else {}
-        return command("socksify", *words, env={"SOCKS_CONF": str(file), **login})
+        # Else it goes directly to whatever this host's interfaces reach.
+        return command("socksify", *words, env={"SOCKS_CONF": str(file), "SOCKS_AUTOADD_LANROUTES": "no", **login})
 
     return run
 
@@ -225,7 +232,7 @@ def test_pysocks_relays_datagrams(ringway, udp_target, by_name):
     server = udp_target()
     with pysocks.socksocket(type=socket.SOCK_DGRAM) as connection:
         connection.settimeout(10)
-        connection.set_proxy(pysocks.SOCKS5, *ringway().socks)
+        connection.set_proxy(pysocks.SOCKS5, *ringway(PREFER_IPV4).socks)
         for number in range(10):
             connection.sendto(b"%d" % number, ("localhost" if by_name else "127.0.0.1", server.address[1]))
             assert connection.recvfrom(100) == (b"%d" % number, server.address)
@@ -353,7 +360,7 @@ def test_npm_socks_binds(ringway, kind, expected):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_npm_socks_associates(ringway, udp_target, host):
     server = udp_target(host="::1" if host == "::1" else "127.0.0.1")
-    assert npm_socks(ringway(), "associate", (host, server.address[1]), type=5)["heard"] == "hello"
+    assert npm_socks(ringway(PREFER_IPV4), "associate", (host, server.address[1]), type=5)["heard"] == "hello"
 
 
 def test_the_smoke_script_fetches_health_through_the_proxy():
