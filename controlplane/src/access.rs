@@ -3,9 +3,9 @@
 //! What a client sent may stand in them, so no value may end its field or its line. No secret is in a
 //! `SessionEnd`, and so in no line.
 
+use crate::calendar;
 use crate::log_file::LogFile;
 use crate::logs::Queue;
-use jiff::Timestamp;
 use ringway_shared::config::{AccessLog, Log, LogFormat};
 use ringway_shared::session::SessionEnd;
 use rustix::io::Errno;
@@ -81,10 +81,10 @@ enum Value<'a> {
 
 fn line(end: &SessionEnd, format: LogFormat) -> String {
     let ended_ms = end.accepted_at_ms.saturating_add(end.duration.as_millis() as u64);
-    let time = Timestamp::from_millisecond(ended_ms as i64).unwrap_or_default();
+    let time = calendar::stamp(ended_ms);
     match format {
-        LogFormat::Text => text(time, &fields(end)),
-        LogFormat::Json => json(time, &fields(end)),
+        LogFormat::Text => text(&time, &fields(end)),
+        LogFormat::Json => json(&time, &fields(end)),
     }
 }
 
@@ -120,9 +120,9 @@ fn fields(end: &SessionEnd) -> Vec<(&'static str, Value<'_>)> {
 }
 
 /// Looks like the log's other lines, and reads as `key=value` from the fourth word on.
-fn text(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+fn text(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
     // Writing to a String cannot fail.
-    let mut line = format!("{time:.6}  INFO access: closed");
+    let mut line = format!("{time}  INFO access: closed");
     for (name, value) in fields {
         let _ = match value {
             Value::Text(text) if stands_bare(text) => write!(line, " {name}={text}"),
@@ -136,9 +136,9 @@ fn text(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
 }
 
 /// One flat object.
-fn json(time: Timestamp, fields: &[(&'static str, Value<'_>)]) -> String {
+fn json(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
     let mut object = Map::new();
-    object.insert("timestamp".to_owned(), format!("{time:.6}").into());
+    object.insert("timestamp".to_owned(), time.into());
     object.insert("stream".to_owned(), "access".into());
     for (name, value) in fields {
         let value = match value {

@@ -21,8 +21,8 @@ const INTRODUCTION: &str = "# Metrics
 
 `GET /metrics` on the control port answers in Prometheus text, or in OpenMetrics where `Accept` prefers it. Names are given as
 scraped. A histogram `x` has the samples `x_bucket{le}`, `x_sum` and `x_count`. Every family is there from the first scrape on,
-each reason and each worker with a zero; families labelled `user`, and `http_requests_total`, gain a sample for each
-configured user (that of quotas: for each with a quota) and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
+each reason and each worker with a zero; families labelled `user` or `upstream`, and `http_requests_total`, gain a sample for
+each configured user (that of quotas: for each with a quota) or proxy, and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
 
 `direction` is `sent` or `received`, as clients see it: `sent` goes from clients to targets. For the host it is out of and into
 its interfaces. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs;

@@ -15,6 +15,7 @@ use ringway_shared::datagram::Drop;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Protocol};
+use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use std::sync::Arc;
 
 /// What this binary was built from.
@@ -31,6 +32,8 @@ pub struct Facts<'a> {
     pub cells: &'a [Arc<Cells>],
     /// The configured users.
     pub users: Vec<UserRow>,
+    /// The configured upstream proxies.
+    pub upstreams: Vec<UpstreamState>,
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
@@ -82,43 +85,9 @@ impl Exporter {
 
     /// The families that the control plane knows by itself.
     fn write_own(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
-        let Snapshot { rates, host, workers, .. } = facts.snapshot;
-        let users = &facts.users;
+        let Snapshot { host, workers, .. } = facts.snapshot;
         let workers = || workers.iter().enumerate().map(|(worker, row)| (worker.to_string(), row));
         match family.name {
-            "socks5_handshakes" => {
-                samples.put(&["success"], sum(facts.cells, |cells| cells.handshakes_succeeded.get()));
-                by_reason(facts.cells, |cells| &cells.handshakes_failed, samples);
-            }
-            "socks5_traffic_speed_bytes_per_second" => {
-                samples.put(&[SENT], rates.sent_bytes);
-                samples.put(&[RECEIVED], rates.received_bytes);
-            }
-            "socks5_user_connections_active" => {
-                users.iter().for_each(|user| samples.put(&[&user.name], user.active));
-            }
-            "socks5_user_traffic" => {
-                for user in users {
-                    samples.put(&[&user.name, SENT], user.sent_bytes);
-                    samples.put(&[&user.name, RECEIVED], user.received_bytes);
-                }
-            }
-            "socks5_user_quota_bytes_left" => {
-                let left = users.iter().filter_map(|user| Some((&user.name, user.quota_left?)));
-                left.for_each(|(name, left)| samples.put(&[name], left));
-            }
-            "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
-            "socks5_requests" => requests(facts.cells, samples),
-            "socks5_udp_datagrams" => {
-                samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));
-                samples.put(&[RECEIVED], sum(facts.cells, |cells| cells.udp_received.get()));
-            }
-            "socks5_udp_datagrams_dropped" => {
-                for drop in Drop::ALL {
-                    let dropped = sum(facts.cells, |cells| cells.udp_dropped.of(*drop).get());
-                    samples.put(&[drop.label()], dropped);
-                }
-            }
             "worker_busy_seconds" => {
                 workers().for_each(|(worker, row)| samples.put(&[&worker], row.busy.as_secs_f64()));
             }
@@ -146,7 +115,7 @@ impl Exporter {
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
             "build_info" => samples.put(&[self.build.version, self.build.commit], 1),
             "config_generation" => samples.put(&[], facts.config_generation),
-            unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+            _ => write_service(family, facts, samples),
         }
     }
 }
@@ -154,6 +123,57 @@ impl Exporter {
 /// The values of the label `direction`.
 const SENT: &str = "sent";
 const RECEIVED: &str = "received";
+
+/// Those of them that tell of the SOCKS5 service.
+fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+    let Facts { users, upstreams, .. } = facts;
+    match family.name {
+        "socks5_handshakes" => {
+            samples.put(&["success"], sum(facts.cells, |cells| cells.handshakes_succeeded.get()));
+            by_reason(facts.cells, |cells| &cells.handshakes_failed, samples);
+        }
+        "socks5_traffic_speed_bytes_per_second" => {
+            samples.put(&[SENT], facts.snapshot.rates.sent_bytes);
+            samples.put(&[RECEIVED], facts.snapshot.rates.received_bytes);
+        }
+        "socks5_user_connections_active" => {
+            users.iter().for_each(|user| samples.put(&[&user.name], user.active));
+        }
+        "socks5_user_traffic" => {
+            for user in users {
+                samples.put(&[&user.name, SENT], user.sent_bytes);
+                samples.put(&[&user.name, RECEIVED], user.received_bytes);
+            }
+        }
+        "socks5_user_quota_bytes_left" => {
+            let left = users.iter().filter_map(|user| Some((&user.name, user.quota_left?)));
+            left.for_each(|(name, left)| samples.put(&[name], left));
+        }
+        "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
+        "socks5_requests" => requests(facts.cells, samples),
+        "socks5_udp_datagrams" => {
+            samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));
+            samples.put(&[RECEIVED], sum(facts.cells, |cells| cells.udp_received.get()));
+        }
+        "socks5_udp_datagrams_dropped" => {
+            for drop in Drop::ALL {
+                let dropped = sum(facts.cells, |cells| cells.udp_dropped.of(*drop).get());
+                samples.put(&[drop.label()], dropped);
+            }
+        }
+        "socks5_upstream_up" => {
+            upstreams.iter().for_each(|it| samples.put(&[&it.name], u64::from(it.up)));
+        }
+        "socks5_upstream_connections" => {
+            for UpstreamState { name, usage, .. } in upstreams {
+                for result in UpstreamResult::ALL {
+                    samples.put(&[name, result.label()], usage.counted(result));
+                }
+            }
+        }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
 
 fn sum(cells: &[Arc<Cells>], value: impl Fn(&Cells) -> u64) -> u64 {
     cells.iter().map(|cells| value(cells)).sum()

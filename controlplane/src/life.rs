@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -296,7 +296,7 @@ impl Life {
     }
 
     fn keep_quotas(&self) {
-        self.quotas.borrow_mut().keep(&self.workers.accounts(), jiff::Timestamp::now());
+        self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
     }
 
     /// Logs a round of ended connections; how many they were.

@@ -54,6 +54,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             snapshot,
             cells,
             users: workers.accounts().iter().map(UserRow::of).collect(),
+            upstreams: workers.upstreams(),
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             quota_save_failures: tallies.quota_save_failures.get(),

@@ -3,8 +3,7 @@
 //! The file is replaced whole (written beside, synced, renamed), so a crash leaves the one before: at most the last
 //! second is lost. One that cannot be understood is refused and left as it is: nobody's quota starts anew by accident.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use crate::calendar;
 use ringway_shared::account::Account;
 use ringway_shared::config::{Config, Quota, QuotaPeriod};
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 /// Bytes of the file: the most users there can be, thrice over.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -60,11 +60,11 @@ enum Period {
 }
 
 impl Period {
-    fn now(quota: Quota, now: Timestamp) -> Period {
-        let today = now.to_zoned(TimeZone::UTC);
+    fn now(quota: Quota, now: SystemTime) -> Period {
+        let (year, month) = calendar::month(now);
         match quota.period {
             QuotaPeriod::Total => Period::Total,
-            QuotaPeriod::Month => Period::Month { year: today.year(), month: today.month() },
+            QuotaPeriod::Month => Period::Month { year, month },
         }
     }
 
@@ -130,7 +130,7 @@ impl Quotas {
     }
 
     /// Tells new users' usage what the file has of them, begins new months, and saves what has changed.
-    pub fn keep(&mut self, accounts: &[Account], now: Timestamp) {
+    pub fn keep(&mut self, accounts: &[Account], now: SystemTime) {
         if !accounts.iter().any(|account| account.user.quota.is_some()) {
             return;
         }
@@ -184,7 +184,7 @@ fn keep_one(
     kept: &mut BTreeMap<String, Kept>,
     adopted: &mut HashSet<Arc<str>>,
     account: &Account,
-    now: Timestamp,
+    now: SystemTime,
 ) -> bool {
     let Some(quota) = account.user.quota else { return false };
     let (name, used) = (&account.user.name, &account.usage.quota_used);
@@ -250,6 +250,7 @@ mod tests {
     use super::*;
     use ringway_shared::account::Usage;
     use ringway_shared::config::{Password, User};
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("ringway-quotas-{}-{name}", std::process::id()));
@@ -274,16 +275,17 @@ mod tests {
         Account { user: Arc::new(user), usage: Arc::new(Usage::for_workers(1)) }
     }
 
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
+    fn at(epoch_seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(epoch_seconds)
     }
 
     fn used(account: &Account) -> u64 {
         account.usage.quota_used.load(Relaxed)
     }
 
-    const NOVEMBER: &str = "2026-11-30T23:59:59Z";
-    const DECEMBER: &str = "2026-12-01T00:00:00Z";
+    /// 2026-12-01T00:00:00Z, and the second before.
+    const DECEMBER: u64 = 1_796_083_200;
+    const NOVEMBER: u64 = DECEMBER - 1;
 
     #[test]
     fn what_was_used_survives_a_restart_and_what_came_since_is_added() {
@@ -297,9 +299,9 @@ mod tests {
 
         let (again, mut second) = (account("alice", QuotaPeriod::Month), quotas(&path));
         again.usage.quota_used.store(5, Relaxed);
-        second.keep(&[again.clone()], at(NOVEMBER));
+        second.keep(std::slice::from_ref(&again), at(NOVEMBER));
         assert_eq!(used(&again), 705);
-        second.keep(&[again.clone()], at(NOVEMBER));
+        second.keep(std::slice::from_ref(&again), at(NOVEMBER));
         assert_eq!(used(&again), 705, "the file is told once");
     }
 
@@ -329,7 +331,7 @@ mod tests {
         quotas(&path).keep(&[alice], at(NOVEMBER));
         let again = account("alice", QuotaPeriod::Month);
         again.usage.quota_used.store(2, Relaxed);
-        quotas(&path).keep(&[again.clone()], at(DECEMBER));
+        quotas(&path).keep(std::slice::from_ref(&again), at(DECEMBER));
         assert_eq!(used(&again), 2);
     }
 

@@ -60,6 +60,18 @@ const UPSTREAM: &Seeds = &[
     b"\x07\x00HTTP/1.1 502 Bad Gateway\r\nProxy-Status: ringway; error=connection_refused\r\n\r\nbody",
 ];
 
+const UDP: &Seeds = &[
+    b"\x00\x0e\0\0\0\x01\xc0\0\x02\x01\0\x50data\x01\x16\0\0\0\x03\x0bexample.org\0\x50data",
+    b"\x00\x0b\0\0\x01\x01\xc0\0\x02\x01\0\x50a\x01\x0b\0\0\x02\x01\xc0\0\x02\x01\0\x50b\x01\x0b\0\0\x83\x01\xc0\0\x02\x01\0\x50c",
+    b"\x00\x16\0\0\x81\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb",
+    b"\x05\x0b\0\0\x01\x01\xc0\0\x02\x01\0\x50a\x06\xff\0\0\x02\x01\xc0\0\x02\x01\0\x50b",
+];
+
+#[test]
+fn datagrams_lose_nothing_and_are_put_together_exactly() {
+    soak(UDP, play::datagrams::play_bytes);
+}
+
 #[test]
 fn socks5_stays_lawful_in_any_chunking() {
     soak(SOCKS5, |data| play::server::play_bytes(Protocol::Socks5, data));

@@ -361,6 +361,15 @@ pub const FAMILIES: &[Family] = &[
         Control,
         "Times the quota file could not be read or saved.",
     ),
+    family("socks5_upstream_up", Gauge, Control, "1 for an upstream proxy that gets connections, 0 for one that is down.")
+        .labels(&["upstream"]),
+    family(
+        "socks5_upstream_connections",
+        Counter,
+        Control,
+        "Connections asked of upstream proxies, by what came of it: connected, target_failed, refused, unreachable.",
+    )
+    .labels(&["upstream", "result"]),
     family("socks5_udp_associations_active", Gauge, Sum(Cells::udp_active), "UDP associations open now."),
     family("socks5_udp_associations", Counter, Sum(|c| c.udp_opened.get()), "UDP associations begun."),
     family("socks5_udp_datagrams", Counter, Control, "UDP datagrams relayed, by direction.")

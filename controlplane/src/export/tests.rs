@@ -16,6 +16,7 @@ struct Scene {
     snapshot: Snapshot,
     cells: Vec<Arc<Cells>>,
     users: Vec<UserRow>,
+    upstreams: Vec<UpstreamState>,
     http: HttpFacts,
 }
 
@@ -38,7 +39,7 @@ impl Scene {
             quota_left: None,
         };
         let users = vec![user("alice"), user("o\"b\\r\nien")];
-        Scene { snapshot, cells, users, http: HttpFacts::default() }
+        Scene { snapshot, cells, users, upstreams: Vec::new(), http: HttpFacts::default() }
     }
 
     /// The same, with some traffic.
@@ -56,6 +57,9 @@ impl Scene {
         scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
         scene.snapshot.workers[0].busy = Duration::from_millis(1500);
         scene.snapshot.workers[1].driver = Driver::IoUringDeferred;
+        let exit = UpstreamState { name: "exit1".into(), up: true, usage: Arc::default() };
+        exit.usage.count(UpstreamResult::TargetFailed);
+        scene.upstreams = vec![exit];
         scene.users[0].active = 2;
         scene.users[1].sent_bytes = 77;
         scene.users[1].quota_left = Some(23);
@@ -73,11 +77,12 @@ impl Scene {
     }
 
     fn facts(&self) -> Facts<'_> {
-        let Scene { snapshot, cells, users, http } = self;
+        let Scene { snapshot, cells, users, upstreams, http } = self;
         Facts {
             snapshot,
             cells,
             users: users.clone(),
+            upstreams: upstreams.clone(),
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,

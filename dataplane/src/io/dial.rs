@@ -120,10 +120,13 @@ async fn connect(
     }
 }
 
-/// What may go along with the SYN: the payload, unless an announcement goes before it.
+/// What may go along with the SYN: the payload, unless an announcement goes before it or a quota must be asked for
+/// each byte first.
 fn first_bytes<'a>(session: &Session, permit: Permit, order: Order<'a>) -> &'a [u8] {
     let wanted = session.service.config.socks5.egress.fast_open && !order.payload.is_empty();
-    let may = wanted && !announcement::is_due(session, order.target, permit.address());
+    let may = wanted
+        && !announcement::is_due(session, order.target, permit.address())
+        && session.account().is_none_or(|account| account.user.quota.is_none());
     if may { order.payload } else { &[] }
 }
 

@@ -49,7 +49,7 @@ pub static FIELDS: [Field; 9] = [
         "hours",
         false,
         Shape::Text("08:00-18:00"),
-        "Hours of the day, local time, the end excluded. `22:00-06:00` goes over midnight; `days` looks at the clock's day.",
+        "Hours of the day, local time, the end excluded. `22:00-06:00` goes over midnight and belongs to the day it begins on.",
     ),
     field(
         "via",

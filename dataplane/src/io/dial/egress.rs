@@ -8,6 +8,7 @@ use crate::io::sessions::Session;
 use ringway_shared::config::{Config, Egress};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -56,7 +57,8 @@ pub fn try_out(config: &Config) -> Result<(), String> {
     let own = users.flat_map(|user| {
         user.egress.iter().map(|ip| (*ip, format!("socks5.users_file: egress of user {}", user.name)))
     });
-    for (ip, key) in common.chain(own) {
+    let mut tried = HashSet::new();
+    for (ip, key) in common.chain(own).filter(|(ip, _)| tried.insert(*ip)) {
         try_address(ip).map_err(|error| {
             format!("{key}: {ip} cannot be a source address ({error}): give it to an interface of this host, or take it out")
         })?;

@@ -139,8 +139,15 @@ impl Ask<'_> {
         let begun = Instant::now();
         let unreachable = |reason: Reason| Trouble::unreachable(reason.into());
         let addresses = lookup::addresses_of(core, session, &proxy.host).await.map_err(unreachable)?;
-        let permit = |ip| Permit::for_upstream(SocketAddr::new(ip, proxy.port));
-        let permits: Vec<Permit> = addresses.into_iter().map(permit).collect();
+        let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, proxy.port));
+        // Asking ourselves would ask ourselves, until no descriptor is left.
+        let others = addresses.filter(|address| !core.wiring.own.contains(*address));
+        let permits: Vec<Permit> = others.map(Permit::for_upstream).collect();
+        if permits.is_empty() {
+            session.facts.borrow_mut().notes().hint =
+                Some(format!("upstream {}: that is this very proxy", proxy.name).into());
+            return Err(unreachable(Reason::UpstreamUnreachable));
+        }
         let place = Target { host: proxy.host.clone(), port: proxy.port };
         let order = Order { target: &place, permits: &permits, payload: &[], via: None };
         let left = share.saturating_sub(begun.elapsed());

@@ -1,0 +1,38 @@
+//! Moments as people write them, in UTC.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::time::SystemTime;
+
+/// A moment, given in milliseconds of the Unix epoch, as the log's lines begin with one.
+#[must_use]
+pub fn stamp(epoch_ms: u64) -> String {
+    let moment = i64::try_from(epoch_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    format!("{:.6}", moment.unwrap_or_default())
+}
+
+/// The year and the month of a moment.
+#[must_use]
+pub fn month(moment: SystemTime) -> (i16, i8) {
+    let moment = Timestamp::try_from(moment).unwrap_or_default().to_zoned(TimeZone::UTC);
+    (moment.year(), moment.month())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn moments_are_told_in_utc() {
+        assert_eq!(stamp(1_795_257_287_234), "2026-11-21T10:34:47.234000Z");
+        assert_eq!(stamp(u64::MAX), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_month_begins_at_midnight_of_utc() {
+        let december = UNIX_EPOCH + Duration::from_secs(1_796_083_200);
+        assert_eq!(month(december), (2026, 12));
+        assert_eq!(month(december - Duration::from_millis(1)), (2026, 11));
+    }
+}
