@@ -41,9 +41,14 @@ impl LogFile {
         Ok(LogFile { path, file, waiting: Vec::new(), queue, failing: false, dropped: 0 })
     }
 
-    /// About how many lines find room now. A file that fails takes all, to drop and count them.
+    /// About how many lines find room now. A file that fails, or a pipe whose reader does not come, takes all, to drop
+    /// and count them: what ended must be taken on, for its failed logins are told elsewhere.
     pub fn room(&self) -> usize {
-        if self.failing { usize::MAX } else { (WAITING_BYTES_MAX - self.waiting.len()) / LINE_BYTES }
+        match (WAITING_BYTES_MAX - self.waiting.len()) / LINE_BYTES {
+            0 => usize::MAX,
+            _ if self.failing => usize::MAX,
+            lines => lines,
+        }
     }
 
     /// Takes a whole line.
@@ -51,7 +56,8 @@ impl LogFile {
         if self.waiting.len() + line.len() > WAITING_BYTES_MAX {
             self.queue.count_dropped(1);
             self.dropped += 1;
-            return;
+            // Only a pipe lets so much wait without having failed.
+            return self.failed(&ErrorKind::WouldBlock.into());
         }
         self.waiting.extend_from_slice(line.as_bytes());
         if self.waiting.len() >= WRITE_BYTES && !self.failing {
@@ -178,6 +184,23 @@ mod tests {
         let path = folder("refused");
         let why = LogFile::open(&path, Sink::new().queue()).err().unwrap();
         assert!(why.contains(&path.display().to_string()) && why.contains("log.access"), "{why}");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_empties_holds_up_nothing_but_its_own_lines() {
+        let path = folder("pipe").join("access.fifo");
+        let status = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(status.success());
+        let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let sink = Sink::new();
+        let mut file = LogFile::open(&path, sink.queue()).unwrap();
+        let line = "x".repeat(1023) + "\n";
+        while sink.dropped().load(Relaxed) == 0 {
+            assert!(file.room() > 0);
+            file.put(&line);
+        }
+        assert_eq!((file.room(), file.failing), (usize::MAX, true), "and it is said");
+        drop(reader);
     }
 
     /// /dev/full answers every write with ENOSPC.
