@@ -4,7 +4,7 @@
 
 use crate::core::Core;
 use crate::io::questions::Reply;
-use crate::io::sessions::{Phase, Session};
+use crate::io::sessions::{Phase, Session, TICK};
 use crate::io::verify::Job;
 use crate::policy::auth::Check;
 use crate::proto::handshake::{Credentials, Verdict};
@@ -28,6 +28,10 @@ pub async fn authenticate(core: &Core, session: &Session, credentials: &Credenti
         return Err(refuse(core, session, credentials, asked).await);
     };
     let account = login.directory.account(user).clone();
+    // The connection may be older than a reload that removed the user.
+    if !core.service().knows(&account) {
+        return Err(Reason::UserRemoved);
+    }
     account.usage.cells[core.wiring.index].opened.add(1);
     session.facts.borrow_mut().account = Some(account);
     Ok(())
