@@ -70,12 +70,14 @@ async fn refuse(core: &Core, session: &Session, credentials: &Credentials, asked
         notes.banned = failure.banned;
     }
     core.sessions.enter_for(session, Phase::Verdict, failure.delay + DELAY_SLACK);
-    let left = failure.delay.saturating_sub(asked.elapsed());
-    if !left.is_zero() {
-        // Boxed: a timer is large, and only those who failed need one.
-        Box::pin(rt::sleep(left)).await;
+    loop {
+        let left = failure.delay.saturating_sub(asked.elapsed());
+        if left.is_zero() || session.cut_reason().is_some() {
+            return session.cut_reason().unwrap_or(Reason::AuthFailed);
+        }
+        // Boxed: a timer is large, and only those who failed need one. A cut does not wake it.
+        Box::pin(rt::sleep(left.min(TICK))).await;
     }
-    session.cut_reason().unwrap_or(Reason::AuthFailed)
 }
 
 async fn verify(
