@@ -20,11 +20,17 @@ const DELAY_SLACK: Duration = Duration::from_secs(5);
 pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Verdict {
     let Some(login) = &session.service.login else { return Err(Reason::AuthFailed) };
     let client = session.peer().ip();
-    if core.wiring.clients.is_banned(client, core.now_ns()) {
+    let is_banned = || core.wiring.clients.is_banned(client, core.now_ns());
+    if is_banned() {
         return Err(Reason::ClientBanned);
     }
     let asked = Instant::now();
-    let Some(user) = recognise(core, login, session, credentials).await? else {
+    let user = recognise(core, login, session, credentials).await?;
+    // Other guesses of this client may have been judged while this one was: the ban is for all of them.
+    if is_banned() {
+        return Err(Reason::ClientBanned);
+    }
+    let Some(user) = user else {
         return Err(refuse(core, session, credentials, asked).await);
     };
     let account = login.directory.account(user).clone();
