@@ -18,9 +18,9 @@ KIB, MIB = 1 << 10, 1 << 20
 
 def gets_in(proxy, target, user=ALICE, source=None):
     """A connection relayed to the target, or None: however it is refused."""
-    connection = proxy.connect(source)
     login = socks5.greeting(socks5.PASSWORD) + socks5.credentials(*user) if user else socks5.greeting(socks5.NO_AUTH)
     try:
+        connection = proxy.connect(source)
         connection.sendall(login + socks5.request(*target.address))
         assert socks5.receive_exactly(connection, 2) == bytes([5, socks5.PASSWORD if user else socks5.NO_AUTH])
         if user and socks5.receive_exactly(connection, 2) != b"\x01\x00":
