@@ -119,9 +119,9 @@ CASES = {
     "days": Case([deny(days=DAYS)], False, FIRST),
     "a span of days": Case([deny(days=["mon-sun"])], False, FIRST),
     "other days": Case([deny(days=other_days())], True),
-    "a user's own rule": Case([], False, "users[0].acl[0]", users={"alice": [deny(to=EVERYWHERE)]}),
-    "a user's own rule comes first, denying": Case([allow()], False, "users[0].acl[0]", users={"alice": [deny()]}),
-    "a user's own rule comes first, allowing": Case([deny()], True, "users[0].acl[0]", users={"alice": [allow()]}),
+    "a user's own rule": Case([], False, "users[alice].acl[0]", users={"alice": [deny(to=EVERYWHERE)]}),
+    "a user's own rule comes first, denying": Case([allow()], False, "users[alice].acl[0]", users={"alice": [deny()]}),
+    "a user's own rule comes first, allowing": Case([deny()], True, "users[alice].acl[0]", users={"alice": [allow()]}),
     "where a user's own rules say nothing": Case([deny()], False, FIRST, users={"alice": [deny(ports=[1])]}),
     "another user's own rule": Case([], True, users={"bob": [deny()]}),
 }
