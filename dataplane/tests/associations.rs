@@ -8,7 +8,7 @@ mod udp_client;
 use dns_server::{DnsServer, Reply};
 use proxy::{Proxy, answer, request, until};
 use ringway_shared::config::{
-    Config, Fragments, Password, Quota, QuotaPeriod, UdpFilter, User, UserUdp, Users,
+    Config, DriverChoice, Fragments, Password, Quota, QuotaPeriod, UdpFilter, User, UserUdp, Users,
 };
 use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
@@ -17,6 +17,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use udp_client::{Client, header, named, receive, socket};
+
+const DRIVERS: [DriverChoice; 2] = [DriverChoice::Auto, DriverChoice::Epoll];
 
 fn dropped(proxy: &Proxy, why: Dropped) -> u64 {
     proxy.cells.iter().map(|cells| cells.udp_dropped.of(why).get()).sum()
@@ -28,8 +30,13 @@ fn associations_now(proxy: &Proxy) -> u64 {
 
 #[test]
 fn datagrams_come_and_go_with_their_peers_addresses_and_are_counted() {
-    let proxy = Proxy::start(|_| {});
-    let client = Client::associate(&proxy);
+    for driver in DRIVERS {
+        come_and_go(&Proxy::start(|config| config.workers.driver = driver));
+    }
+}
+
+fn come_and_go(proxy: &Proxy) {
+    let client = Client::associate(proxy);
     assert_eq!(client.relay.ip(), client.control.local_addr().unwrap().ip());
     let peer = socket("127.0.0.1");
     client.round_trip(&peer);
@@ -47,7 +54,7 @@ fn datagrams_come_and_go_with_their_peers_addresses_and_are_counted() {
     assert_eq!((cells.udp_sent.get(), cells.udp_received.get()), (2, 2));
     assert_eq!((cells.sent_bytes.get(), cells.received_bytes.get()), (5, 4));
     until(|| (proxy.targets_now() == 0).then_some(()));
-    assert_eq!(associations_now(&proxy), 0);
+    assert_eq!(associations_now(proxy), 0);
 }
 
 #[test]
@@ -260,8 +267,13 @@ fn targets_are_judged_as_those_of_connect_are() {
 
 #[test]
 fn an_association_lives_exactly_as_long_as_its_connection() {
-    let proxy = Proxy::start(|_| {});
-    let mut client = Client::associate(&proxy);
+    for driver in DRIVERS {
+        live_as_long(&Proxy::start(|config| config.workers.driver = driver));
+    }
+}
+
+fn live_as_long(proxy: &Proxy) {
+    let mut client = Client::associate(proxy);
     let peer = socket("127.0.0.1");
     client.round_trip(&peer);
     client.control.write_all(&[0x55; 100_000]).unwrap();
@@ -272,7 +284,7 @@ fn an_association_lives_exactly_as_long_as_its_connection() {
     assert_eq!(proxy.end().reason, Reason::Finished);
     until(|| UdpSocket::bind(relay).ok());
 
-    let client = Client::associate(&proxy);
+    let client = Client::associate(proxy);
     socket2::SockRef::from(&client.control).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     assert_eq!(proxy.end().reason, Reason::ClientReset);

@@ -9,6 +9,7 @@ use proxy::{BlackHole, Proxy, answer, listeners, request, until};
 use ringway_shared::command::Command;
 use ringway_shared::config::{Config, Password, Prefer, User, Users};
 use ringway_shared::reason::Reason;
+use socket2::Socket;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -125,6 +126,21 @@ fn a_cut_ends_a_race_at_once() {
     drop(cut);
     assert_eq!(proxy.end().reason, Reason::Drained);
     assert_eq!(proxy.targets_now(), 0);
+}
+
+#[test]
+fn a_client_that_resets_is_not_dialled_for_any_longer() {
+    let dns = names(&["127.0.0.2", "127.0.0.4"]);
+    let (_target, _holes, port) = beside_black_holes("127.0.0.3", ["127.0.0.2", "127.0.0.4"]);
+    let proxy = Proxy::start(asking(&dns));
+    for host in ["x.test", "127.0.0.2"] {
+        let mut client = proxy.client(None);
+        client.write_all(&request(1, host, port)).unwrap();
+        until(|| (proxy.targets_now() > 0).then_some(()));
+        Socket::from(client).set_linger(Some(Duration::ZERO)).unwrap();
+        assert_eq!(proxy.end().reason, Reason::ClientGone, "{host}");
+        assert_eq!(proxy.targets_now(), 0);
+    }
 }
 
 #[test]

@@ -23,8 +23,9 @@ pub async fn authenticate(core: &Core, session: &Session, credentials: &Credenti
     if core.wiring.clients.is_banned(client, core.now_ns()) {
         return Err(Reason::ClientBanned);
     }
+    let asked = Instant::now();
     let Some(user) = recognise(core, login, session, credentials).await? else {
-        return Err(refuse(core, session, credentials).await);
+        return Err(refuse(core, session, credentials, asked).await);
     };
     core.wiring.clients.login_succeeded(client);
     let account = login.directory.account(user).clone();
@@ -50,8 +51,9 @@ async fn recognise(
     })
 }
 
-/// Notes the failure and keeps the answer back for as long as policy says.
-async fn refuse(core: &Core, session: &Session, credentials: &Credentials) -> Reason {
+/// Notes the failure and keeps the answer back for as long as policy says. Counted from the question: what a
+/// hash took to verify would else tell whose it was.
+async fn refuse(core: &Core, session: &Session, credentials: &Credentials, asked: Instant) -> Reason {
     let logins = &session.service.config.socks5.logins;
     let failure = core.wiring.clients.login_failed(session.peer().ip(), logins, core.now_ns());
     core.cells.logins_failed.add(1);
@@ -65,12 +67,14 @@ async fn refuse(core: &Core, session: &Session, credentials: &Credentials) -> Re
         notes.banned = failure.banned;
     }
     core.sessions.enter_for(session, Phase::Verdict, failure.delay + DELAY_SLACK);
-    if !failure.delay.is_zero() {
+    let left = failure.delay.saturating_sub(asked.elapsed());
+    if !left.is_zero() {
         // Boxed: a timer is large, and only those who failed need one.
-        Box::pin(rt::sleep(failure.delay)).await;
+        Box::pin(rt::sleep(left)).await;
     }
     session.cut_reason().unwrap_or(Reason::AuthFailed)
 }
+
 async fn verify(
     core: &Core,
     login: &Login,

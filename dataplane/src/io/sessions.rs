@@ -216,6 +216,13 @@ impl Session {
         sides.iter().zip(reasons).find(|(side, _)| broke(side)).map(|(_, reason)| reason)
     }
 
+    /// Whether the client has reset its connection while its target was sought, when nobody reads it.
+    fn reset_by_client(&self) -> Option<Reason> {
+        let mut client = [PollFd::new(&self.client, PollFlags::empty())];
+        poll(&mut client, Some(&Timespec::default())).ok()?;
+        client[0].revents().contains(PollFlags::ERR).then_some(Reason::ClientGone)
+    }
+
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.get()
@@ -360,10 +367,13 @@ impl Sessions {
         if now.wrapping_sub(session.since_tick.get()) >= session.allowed_ticks.get() {
             return Some(phase.timeout_reason());
         }
-        if matches!(phase, Phase::Relay | Phase::HalfClosed | Phase::AwaitPeer)
-            && let Some(reason) = session.reset_side()
-        {
-            return Some(reason);
+        let left = match phase {
+            Phase::Relay | Phase::HalfClosed => session.reset_side(),
+            Phase::NameLookup | Phase::Connect | Phase::AwaitPeer => session.reset_by_client(),
+            _ => None,
+        };
+        if left.is_some() {
+            return left;
         }
         let in_handshake =
             now.wrapping_sub(session.opened_tick) >= ticks(session.service.config.socks5.timeouts.handshake);

@@ -26,7 +26,8 @@ pub enum Check<'a> {
 /// The users, ready to be looked up.
 ///
 /// A wrong answer costs the same whether the name is known or not: where the file holds hashes, an unknown
-/// name (and a wrong plain password) is made to wait for the costliest of them.
+/// name (and a wrong plain password) is made to wait for the costliest of them. Where a known name's hash is
+/// cheaper than that, the delay of refusals (`socks5.logins.delay`, from question to answer) hides the rest.
 pub struct Directory {
     accounts: Box<[Account]>,
     by_name: HashMap<Arc<str>, usize>,
