@@ -27,7 +27,6 @@ pub async fn authenticate(core: &Core, session: &Session, credentials: &Credenti
     let Some(user) = recognise(core, login, session, credentials).await? else {
         return Err(refuse(core, session, credentials, asked).await);
     };
-    core.wiring.clients.login_succeeded(client);
     let account = login.directory.account(user).clone();
     account.usage.cells[core.wiring.index].opened.add(1);
     session.facts.borrow_mut().account = Some(account);
