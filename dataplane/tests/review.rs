@@ -176,7 +176,6 @@ fn a_raised_rate_forgives_what_was_owed_at_the_old_one() {
     let (old, mut old_target) = connect(&[b'x'; 900]);
     old_target.read_exact(&mut [0; 900]).unwrap();
     drop((old, old_target));
-    proxy.end();
     let next = config(1, |config| config.socks5.users = with_rate(100_000_000));
     proxy.workers.reconfigure(&Arc::new(next)).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -185,4 +184,50 @@ fn a_raised_rate_forgives_what_was_owed_at_the_old_one() {
     client.write_all(&[b'y'; 200_000]).unwrap();
     target.read_exact(&mut vec![0; 200_000]).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3), "200 kB at 100 MB/s took {:?}", begun.elapsed());
+}
+
+/// What has ended on both sides does not wait for its user's rate.
+#[test]
+fn a_pause_ends_with_the_stream() {
+    let proxy = Proxy::start(|config| {
+        let mut alice = plain("alice");
+        alice.rate_up = Some(100);
+        config.socks5.users = users(vec![alice]);
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for _ in 0..3 {
+        let mut client = proxy.client(Some(("alice", "secret")));
+        client.write_all(&[&request(1, "127.0.0.1", port)[..], &[b'x'; 900]].concat()).unwrap();
+        let answer = answer(client);
+        let (mut target, _) = listener.accept().unwrap();
+        target.read_exact(&mut [0; 900]).unwrap();
+        drop((answer.stream, target));
+    }
+    let begun = Instant::now();
+    until(|| (proxy.cells[0].clients_now.get() == 0).then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+}
+
+/// Names that nobody waits for any more hold no descriptors.
+#[test]
+fn an_association_that_is_over_asks_no_names() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap();
+    let proxy = Proxy::start(|config| config.socks5.dns.servers = vec![server]);
+    let mut worst = Duration::ZERO;
+    for round in 0..15 {
+        let client = udp_client::Client::associate(&proxy);
+        for number in 0..16 {
+            let name = format!("n{number}.r{round}.test");
+            let header = [&[0, 0, 0, 3, name.len() as u8], name.as_bytes(), &[0, 80]].concat();
+            client.say_raw(&header);
+        }
+        drop(client);
+        proxy.end();
+        let begun = Instant::now();
+        until(|| (proxy.targets_now() == 0).then_some(()));
+        worst = worst.max(begun.elapsed());
+    }
+    assert!(worst < Duration::from_secs(1), "sockets stayed for {worst:?} after their association");
 }

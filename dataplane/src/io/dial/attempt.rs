@@ -129,6 +129,12 @@ impl Drop for Counted<'_> {
 }
 
 impl Failure {
+    /// Whether it fell on this host, before anybody else could be at fault: no descriptor or port left, or no
+    /// source address of the family.
+    pub fn is_ours(&self) -> bool {
+        self.reason == Reason::NoResources || self.errno == Some(Errno::AFNOSUPPORT)
+    }
+
     /// Of two failures the one that tells more: what a host answered before what none did; a missing route (often
     /// that of the other address family) hides nothing.
     pub fn or_more_telling(self, other: Failure) -> Failure {

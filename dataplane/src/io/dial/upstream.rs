@@ -214,8 +214,9 @@ impl Ask<'_> {
 
 impl Trouble {
     fn unreachable(failure: Failure) -> Trouble {
+        let blamed = !failure.is_ours();
         let failure = Failure { reason: Reason::UpstreamUnreachable, ..failure };
-        Trouble::Upstream { result: UpstreamResult::Unreachable, failure, blamed: true }
+        Trouble::Upstream { result: UpstreamResult::Unreachable, failure, blamed }
     }
 
     fn refused(has_asked: bool) -> Trouble {
