@@ -160,7 +160,7 @@ impl<'a> Direction<'a> {
             Way::Up => (std::mem::take(&mut opening.payload), opening.sent),
             Way::Down => (std::mem::take(&mut opening.early), 0),
         };
-        self.relay.opening.set(Some(opening));
+        self.relay.opening.set(opening.if_left());
         if bytes.is_empty() {
             return Ok(Step::AwaitSender);
         }

@@ -129,10 +129,10 @@ impl Drop for Counted<'_> {
 }
 
 impl Failure {
-    /// Whether it fell on this host, before anybody else could be at fault: no descriptor or port left, or no
-    /// source address of the family.
-    pub fn is_ours(&self) -> bool {
-        self.reason == Reason::NoResources || self.errno == Some(Errno::AFNOSUPPORT)
+    /// Whether the cause is ours (no descriptor, no port, no address to leave by) and says nothing of the other side.
+    pub fn is_ours(self) -> bool {
+        let reasons = [Reason::NoResources, Reason::ResolverBusy];
+        reasons.contains(&self.reason) || self.errno == Some(Errno::AFNOSUPPORT)
     }
 
     /// Of two failures the one that tells more: what a host answered before what none did; a missing route (often

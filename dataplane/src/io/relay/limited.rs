@@ -61,14 +61,15 @@ impl Direction<'_> {
         pace: &mut Pace,
     ) -> Result<Filled, Reason> {
         let most = if pace.bulk { self.relay.core.pipes.pipe_bytes() } else { SCRATCH_BYTES };
-        let granted = allowance.grant(self.way, most);
+        let now_ns = self.relay.core.now_ns();
+        let granted = allowance.grant(self.way, most, now_ns);
         if granted == 0 {
             return self.end_or_too_much();
         }
         let before = self.total().get();
         let filled = self.read(held, pace, granted);
         let read = self.total().get() - before;
-        allowance.settle(self.way, granted, read as usize, self.relay.core.now_ns());
+        allowance.settle(self.way, granted, read as usize, now_ns);
         filled
     }
 
