@@ -142,6 +142,15 @@ fn a_cut_ends_the_wait_at_once() {
 }
 
 #[test]
+fn it_listens_where_the_clients_other_connections_leave() {
+    let proxy = Proxy::start(|config| config.socks5.egress.addresses = vec![[127, 0, 0, 7].into()]);
+    let first = bind(&proxy, "127.0.0.9", b"");
+    assert_eq!(first.bound.ip(), IpAddr::from([127, 0, 0, 7]));
+    let _peer = come_from("127.0.0.9", first.bound).unwrap();
+    assert_eq!(answer(first.stream).reply, 0);
+}
+
+#[test]
 fn the_port_is_one_of_the_range_and_the_address_the_advertised_one() {
     // Below the ephemeral ports, and not where another run of this test looks.
     let first_port = 20_000 + (std::process::id() % 4_000) as u16 * 3;
