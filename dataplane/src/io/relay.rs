@@ -156,7 +156,7 @@ impl<'a> Direction<'a> {
             Way::Up => (std::mem::take(&mut opening.payload), opening.sent),
             Way::Down => (std::mem::take(&mut opening.early), 0),
         };
-        self.relay.opening.set(Some(opening));
+        self.relay.opening.set(opening.if_left());
         if bytes.is_empty() {
             return Ok(Step::AwaitSender);
         }
@@ -229,14 +229,15 @@ impl<'a> Direction<'a> {
 
     fn read_allowed(self, allowance: &Allowance, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
         let most = if pace.bulk { self.relay.core.pipes.pipe_bytes() } else { SCRATCH_BYTES };
-        let granted = allowance.grant(self.way, most);
+        let now_ns = self.relay.core.now_ns();
+        let granted = allowance.grant(self.way, most, now_ns);
         if granted == 0 {
             return self.end_or_too_much();
         }
         let before = self.total().get();
         let filled = self.read(held, pace, granted);
         let read = self.total().get() - before;
-        allowance.settle(self.way, granted, read as usize, self.relay.core.now_ns());
+        allowance.settle(self.way, granted, read as usize, now_ns);
         filled
     }
 
