@@ -137,7 +137,7 @@ fn a_cut_ends_the_wait_at_once() {
     let begun = Instant::now();
     assert!(proxy.workers.tell(0, Command::Cut));
     assert_ne!(answer(first.stream).reply, 0);
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(proxy.end().reason, Reason::Drained);
 }
 
