@@ -194,8 +194,16 @@ def test_another_method_is_405(ringway, method):
 )
 def test_what_is_not_http_is_400(ringway, head):
     proxy = ringway()
-    assert status(proxy, head.encode() + b"\r\n\r\n") == 400
+    assert status(proxy, head.encode() + b"\r\nHost: a\r\n\r\n") == 400
     assert set(proxy.closed()) <= {"malformed", "bad_name"}
+
+
+@pytest.mark.parametrize("fields", ["", "Host: a\r\nHost: a\r\n", "Host: a/b\r\n"])
+def test_one_host_is_due_in_http_1_1(ringway, target, fields):
+    """RFC 9112 section 3.2; HTTP/1.0 has none."""
+    proxy, to = ringway(), http_connect.authority(*target(echo).address)
+    assert status(proxy, f"CONNECT {to} HTTP/1.1\r\n{fields}\r\n".encode()) == 400
+    assert status(proxy, f"CONNECT {to} HTTP/1.0\r\n\r\n".encode()) == 200
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "9.9"])
