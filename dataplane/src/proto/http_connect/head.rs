@@ -35,6 +35,8 @@ pub fn framed<'a>(input: &mut Reader<'a>) -> Message<&'a [u8]> {
 
 /// Reads a whole head. `httparse` refuses folded lines, space before a colon and control characters.
 pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
+    // RFC 9112 section 2.2: a server should ignore at least one empty line before the request line.
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
