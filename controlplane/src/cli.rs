@@ -1,5 +1,6 @@
 //! The command line: what was asked, and the questions that need no running process.
 
+use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::exit::Exit;
 use crate::passwd;
@@ -27,10 +28,18 @@ pub enum Task {
         #[arg(value_enum)]
         what: Printed,
     },
+    /// Asks the rules of a configuration.
+    #[command(subcommand)]
+    Acl(Rules),
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
+}
+
+#[derive(Subcommand)]
+pub enum Rules {
+    Test(AclTest),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,6 +68,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Config { what: Printed::Effective } => {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
+        Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
     };

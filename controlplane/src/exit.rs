@@ -4,22 +4,30 @@ use std::process::ExitCode;
 
 /// How the process ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Stopped as asked, or the question was answered.
-    Done = 0,
+    Done,
     /// A worker died or was wedged: the others were drained, and a new process should be started.
-    WorkerLost = 1,
-    /// The command line or the configuration is wrong.
-    BadConfiguration = 2,
+    WorkerLost,
+    /// `ringway acl test`: the connection would be refused.
+    Denied,
+    /// The command line or the configuration is wrong, or says too little to answer.
+    BadConfiguration,
     /// The surroundings do not allow a start: a port is taken, io_uring is refused and epoll was not allowed.
-    CannotStart = 3,
+    CannotStart,
     /// A second SIGINT or SIGTERM cut the drain short.
-    CutShort = 130,
+    CutShort,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            // Who runs ringway and who asks it a question are never the same.
+            Exit::WorkerLost | Exit::Denied => 1,
+            Exit::BadConfiguration => 2,
+            Exit::CannotStart => 3,
+            Exit::CutShort => 130,
+        })
     }
 }

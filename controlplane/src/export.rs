@@ -11,6 +11,7 @@ use crate::observe::{Snapshot, UserRow};
 pub use page::Format;
 use page::{Page, Samples};
 use process::Process;
+use ringway_dataplane::ClientFacts;
 use ringway_shared::datagram::Drop;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
@@ -34,6 +35,7 @@ pub struct Facts<'a> {
     pub users: Vec<UserRow>,
     /// The configured upstream proxies.
     pub upstreams: Vec<UpstreamState>,
+    pub clients: ClientFacts,
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
@@ -150,6 +152,8 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
             left.for_each(|(name, left)| samples.put(&[name], left));
         }
         "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
+        "socks5_clients_banned_active" => samples.put(&[], facts.clients.banned),
+        "socks5_clients_untracked" => samples.put(&[], facts.clients.untracked),
         "socks5_requests" => requests(facts.cells, samples),
         "socks5_udp_datagrams" => {
             samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));

@@ -11,12 +11,12 @@ use crate::quotas::Quotas;
 use crate::server;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
-use ringway_dataplane::{Plan, WorkerState, Workers};
+use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
 use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -84,13 +84,17 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         tracing::warn!("{notice}");
     }
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
-    let tallies =
-        Tallies { log_lines_dropped: sink.dropped(), quota_save_failures: quotas.borrow().save_failures() };
+    let clients = Rc::new(Cell::new(ClientFacts::default()));
+    let tallies = Tallies {
+        log_lines_dropped: sink.dropped(),
+        quota_save_failures: quotas.borrow().save_failures(),
+        clients: clients.clone(),
+    };
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, access, quotas };
+    let life = Life { config, cells, epoch, workers, state, access, quotas, clients };
     life.keep_quotas();
     life.announce(&control_addresses);
     let exit = tokio::select! {
@@ -127,6 +131,7 @@ struct Life {
     state: Rc<server::State>,
     access: RefCell<Access>,
     quotas: RefCell<Quotas>,
+    clients: Rc<Cell<ClientFacts>>,
 }
 
 /// A drain under way.
@@ -177,6 +182,7 @@ impl Life {
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
+                    self.clients.set(self.workers.look_after_clients());
                 }
                 _ = rounds.tick() => {
                     self.write_records();

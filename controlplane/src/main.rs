@@ -4,6 +4,7 @@
 //! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `export` (to Prometheus), `server` (the control port).
 
 mod access;
+mod acl_test;
 mod calendar;
 mod catalogue_docs;
 mod cli;

@@ -4,7 +4,7 @@ use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::server::{Facts, Meter, Staff, State};
-use ringway_dataplane::Workers;
+use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
@@ -18,6 +18,7 @@ const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commi
 pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
     pub quota_save_failures: Rc<Cell<u64>>,
+    pub clients: Rc<Cell<ClientFacts>>,
 }
 
 /// The control port's state for this process.
@@ -55,6 +56,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             cells,
             users: workers.accounts().iter().map(UserRow::of).collect(),
             upstreams: workers.upstreams(),
+            clients: tallies.clients.get(),
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             quota_save_failures: tallies.quota_save_failures.get(),

@@ -6,6 +6,7 @@ use crate::io::listener;
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
+use crate::policy::clients::Clients;
 use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -70,6 +71,15 @@ pub struct Plan {
     pub descriptors_max: u64,
 }
 
+/// What is known of clients' addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientFacts {
+    /// Banned now, for failed logins.
+    pub banned: u64,
+    /// How often one found the table full of others and was not counted.
+    pub untracked: u64,
+}
+
 /// All workers of this process, and the resolver and verifiers that serve them.
 pub struct Workers {
     outboxes: Arc<[Outbox]>,
@@ -77,6 +87,8 @@ pub struct Workers {
     records: Records,
     addresses: Vec<SocketAddr>,
     notices: Vec<String>,
+    clients: Arc<Clients>,
+    epoch: Instant,
     /// What the next service takes over.
     stock: RefCell<Stock>,
     /// What new connections are served under.
@@ -96,6 +108,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let pipes_carried = for_pipes / 2 / config.workers.count as u64;
     let (resolver, _ends_with_its_askers) =
         resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
+    let clients = Arc::<Clients>::default();
     let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
     let wiring = Wiring {
         index: 0,
@@ -103,7 +116,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         cells: plan.cells.clone().into(),
         outboxes: outboxes.clone(),
         own: Arc::new(Own(own)),
-        clients: Arc::default(),
+        clients: clients.clone(),
         epoch: plan.epoch,
         resolver,
         recorder,
@@ -117,6 +130,8 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         records,
         addresses,
         notices: Vec::new(),
+        clients,
+        epoch: plan.epoch,
         stock: RefCell::new(stock),
         service: RefCell::new(service),
     };
@@ -232,6 +247,14 @@ impl Workers {
     #[must_use]
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         self.service.borrow().upstreams.states()
+    }
+
+    /// Forgets clients of whom there is nothing to know any more, and tells of those there is. Once a second will do.
+    #[must_use]
+    pub fn look_after_clients(&self) -> ClientFacts {
+        let now_ns = self.epoch.elapsed().as_nanos() as u64;
+        let banned = self.clients.tidy(&self.service.borrow().config.socks5.logins, now_ns);
+        ClientFacts { banned: banned as u64, untracked: self.clients.untracked() }
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.

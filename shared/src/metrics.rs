@@ -320,6 +320,13 @@ pub const FAMILIES: &[Family] = &[
         Sum(|c| c.clients_banned.get()),
         "Bans of clients for failed logins.",
     ),
+    family("socks5_clients_banned_active", Gauge, Control, "Clients that are banned now."),
+    family(
+        "socks5_clients_untracked",
+        Counter,
+        Control,
+        "Clients that could not be counted because their table was full of others.",
+    ),
     family(
         "socks5_traffic_bytes_sent",
         Counter,

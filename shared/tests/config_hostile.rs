@@ -24,6 +24,25 @@ fn no_text_within_the_limits_takes_long() {
     }
 }
 
+/// Mappings inside lists are read in pieces of their own.
+#[test]
+fn no_mapping_within_the_limits_takes_long() {
+    for (head, piece, tail) in [
+        ("socks5: {acl: [{", "x: 1, ", "}]}"),
+        ("socks5: {acl: [", "{x: 1}, ", "]}"),
+        ("socks5: {acl: [{to: [", "x!, ", "]}]}"),
+        ("socks5: {upstream: {proxies: [{", "names: 1, ", "}]}}"),
+        ("socks5: {acl: [", "{action: deny, to: [a.b, c.d], days: [mon]}, ", "]}"),
+    ] {
+        let text = head.to_owned() + &piece.repeat((config::FILE_BYTES_MAX - 64) / piece.len()) + tail;
+        #[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
+        let began = std::time::Instant::now();
+        let told = load(Some(&text), &[], &[]).map(|_| ()).unwrap_err();
+        assert!(began.elapsed().as_secs() < 60, "{piece:?}");
+        assert!(told.iter().count() <= 100);
+    }
+}
+
 #[test]
 fn the_most_users_can_be_read_and_no_more() {
     for (count, fits) in [(config::USERS_MAX, true), (config::USERS_MAX + 1, false)] {
@@ -75,6 +94,17 @@ fn nearly_yaml() -> impl Strategy<Value = String> {
             "password: $argon2id$v=19$",
             "$2b$",
             "{plain}",
+            "acl:",
+            "proxies:",
+            "{action: deny, ",
+            "via: exits",
+            "to: [10.0.0.0/8, a.example]",
+            "ports: [1-2]",
+            "days: [sat-mon]",
+            "hours: 22:00-06:00",
+            "{name: a, address: 'x:1', ",
+            "password_env: X",
+            "quota: 1GiB",
         ])
         .prop_map(str::to_owned),
         any::<String>(),

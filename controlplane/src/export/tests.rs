@@ -83,6 +83,7 @@ impl Scene {
             cells,
             users: users.clone(),
             upstreams: upstreams.clone(),
+            clients: ClientFacts { banned: 3, untracked: 1 },
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,

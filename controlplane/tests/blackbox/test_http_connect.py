@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import socket
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from socks5 import receive_exactly, receive_until_closed
 from targets import answer_after_end, echo
 from test_wire import fill_the_backlog
 
+BULK_BYTES = 8 << 20
 ALICE = ("alice", "secret")
 
 
@@ -105,6 +107,17 @@ def test_a_reset_is_passed_on(ringway, listener, who_resets):
     assert socks5.is_reset(other)
 
 
+def test_a_reset_in_the_middle_of_bulk_never_looks_complete(ringway, listener):
+    server = listener()
+    connection, accepted = http_connect.tunnel(ringway(), server.address), server.accept()
+    received = threading.Thread(target=lambda: receive_exactly(accepted, BULK_BYTES))
+    received.start()
+    connection.sendall(bytes(BULK_BYTES))
+    received.join()
+    socks5.reset(connection)
+    assert socks5.is_reset(accepted)
+
+
 # Passwords (RFC 7617)
 
 
@@ -158,7 +171,7 @@ def test_a_login_that_is_none_lets_nobody_in(ringway, users_file, listener, logi
 # Statuses and their causes
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "CONNECTED"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "CONNECTED", "connect"])
 def test_another_method_is_405(ringway, method):
     proxy = ringway()
     connection = proxy.connect()
@@ -194,8 +207,21 @@ def test_another_method_is_405(ringway, method):
 )
 def test_what_is_not_http_is_400(ringway, head):
     proxy = ringway()
-    assert status(proxy, head.encode() + b"\r\n\r\n") == 400
+    assert status(proxy, head.encode() + b"\r\nHost: a\r\n\r\n") == 400
     assert set(proxy.closed()) <= {"malformed", "bad_name"}
+
+
+@pytest.mark.parametrize("fields", ["", "Host: a\r\nHost: a\r\n", "Host: a/b\r\n"])
+def test_one_host_is_due_in_http_1_1(ringway, target, fields):
+    """RFC 9112 section 3.2; HTTP/1.0 has none."""
+    proxy, to = ringway(), http_connect.authority(*target(echo).address)
+    assert status(proxy, f"CONNECT {to} HTTP/1.1\r\n{fields}\r\n".encode()) == 400
+    assert status(proxy, f"CONNECT {to} HTTP/1.0\r\n\r\n".encode()) == 200
+
+
+def test_an_empty_line_before_the_request_is_read_over(ringway, target):
+    """RFC 9112 section 2.2."""
+    assert status(ringway(), b"\r\n" + request(*target(echo).address)) == 200
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "9.9"])

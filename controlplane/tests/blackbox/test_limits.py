@@ -223,11 +223,12 @@ def test_one_client_has_only_so_many_connections(ringway, target):
     assert not gets_in(proxy, server)
 
 
-def test_silent_connections_count_for_their_client_too(ringway, target, closing):
+def test_silent_connections_count_for_their_client_too(ringway, target):
     server = target(echo)
     proxy = ringway({"socks5.limits.connections_per_client": CLIENT_LIMIT})
     for _ in range(CLIENT_LIMIT):
         proxy.connect()
+    eventually(lambda: proxy.active() == CLIENT_LIMIT, what="all accepted")
     assert not gets_in(proxy, server)
     proxy.eventually_closed("limit_client_connections")
 

@@ -1,5 +1,6 @@
 """Failed logins: slower and slower, then banned, told in one line that fail2ban can read."""
 
+import configparser
 import re
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 import http_connect
 import socks5
+from ringway import REPOSITORY
 from targets import echo
 from waiting import eventually
 
@@ -17,15 +19,13 @@ QUICK = {"socks5.logins.delay": "1ms", "socks5.logins.delay_max": "1ms"}
 
 def login(proxy, user, source="127.0.0.1"):
     """The answer to a login: its status, or None where the connection ended instead."""
-    connection = proxy.connect((source, 0))
     try:
-        connection.sendall(socks5.greeting(socks5.PASSWORD) + socks5.credentials(*user))
-        assert socks5.receive_exactly(connection, 2) == b"\x05\x02"
-        return socks5.receive_exactly(connection, 2)[1]
+        with proxy.connect((source, 0)) as connection:
+            connection.sendall(socks5.greeting(socks5.PASSWORD) + socks5.credentials(*user))
+            assert socks5.receive_exactly(connection, 2) == b"\x05\x02"
+            return socks5.receive_exactly(connection, 2)[1]
     except (AssertionError, ConnectionError):
         return None
-    finally:
-        connection.close()
 
 
 def succeeds(proxy, source="127.0.0.1"):
@@ -138,33 +138,52 @@ def test_after_a_while_failures_are_forgotten(ringway, users_file):
     assert succeeds(proxy)
 
 
-# docs/operations or the runbook hand this pattern to fail2ban.
-FAIL2BAN = re.compile(r"login failed client=(?P<host>\S+) user=(?P<user>\S+)")
+# What an operator copies to /etc/fail2ban (docs/operations.md).
+FILTER = REPOSITORY / "tuning/fail2ban/filter.d/ringway.conf"
 
 
-def test_every_failure_is_one_fixed_line(ringway, users_file):
-    proxy = ringway({**QUICK, **users_file(alice="secret")})
+def banned_by_fail2ban(log):
+    """The addresses that the filter finds, line by line."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(FILTER)
+    definition = parser["Definition"]
+    expressions = [
+        re.compile(line.replace("%(_journal)s", definition["_journal"]).replace("<ADDR>", r"(?P<host>[\da-fA-F.:]+)"))
+        for line in definition["failregex"].splitlines()
+    ]
+    found = [expression.search(line) for line in log.split("\n") for expression in expressions]
+    return [match["host"] for match in found if match]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_every_failure_is_one_fixed_line_that_fail2ban_reads(ringway, users_file, form):
+    proxy = ringway({**QUICK, "log.format": form, **users_file(alice="secret")})
     for source in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
         assert login(proxy, WRONG, source) == 1
-
-    def lines():
-        return FAIL2BAN.findall(proxy.log())
-
-    eventually(lambda: len(lines()) == 3, what=proxy.log)
-    assert sorted(host for host, _ in lines()) == ["127.0.0.1", "127.0.0.1", "127.0.0.2"], "an address, without a port"
+    eventually(lambda: len(banned_by_fail2ban(proxy.log())) == 3, what=proxy.log)
+    assert sorted(banned_by_fail2ban(proxy.log())) == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
 
 
-FORGERY = "x\n2026-01-01T00:00:00Z  WARN login failed client=192.0.2.99 user=root"
+def test_success_is_nothing_to_fail2ban(ringway, users_file, target):
+    proxy = ringway(users_file(alice="secret"))
+    proxy.tunnel(target(echo).address, ALICE).close()
+    proxy.eventually_logs("reason=")
+    assert not banned_by_fail2ban(proxy.log())
 
 
-def test_no_name_forges_a_line(ringway, users_file):
-    proxy = ringway({**QUICK, **users_file(alice="secret")})
-    for name in (FORGERY, FORGERY.replace("\n", "\r"), FORGERY.replace("\n", "\u2028"), '" client=192.0.2.99', "\x1b[2J"):
-        assert login(proxy, (name, "wrong")) == 1
-    proxy.eventually_closed("auth_failed", 5)
-    eventually(lambda: len(proxy.access_lines()) == 5)
-    assert "192.0.2.99" not in [host for host, _ in FAIL2BAN.findall(proxy.log())]
-    assert len(FAIL2BAN.findall(proxy.log())) == 5
+FORGERY = 'x"\n2026-01-01T00:00:00Z  WARN login: login failed client=192.0.2.99 port=1 user="root"'
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_name_forges_a_line(ringway, users_file, form):
+    proxy = ringway({**QUICK, "log.format": form, **users_file(alice="secret")})
+    claims = [FORGERY, FORGERY.replace("\n", "\r"), FORGERY.replace("\n", "\u2028"), '" client=192.0.2.99', "\x1b[2J"]
+    claims.append('x"}}\n' + '{"timestamp":"2026","level":"WARN","fields":{"message":"login failed client=192.0.2.99 port=1 user=\\"')
+    for claim in claims:
+        assert login(proxy, (claim, "wrong")) == 1
+    proxy.eventually_closed("auth_failed", len(claims))
+    eventually(lambda: len(proxy.log().split("\n")) > 2 * len(claims))
+    eventually(lambda: banned_by_fail2ban(proxy.log()) == ["127.0.0.1"] * len(claims), what=proxy.log)
     for line in proxy.log().splitlines():
-        assert not line.startswith("2026-01-01T00:00:00Z")
-    assert "\x1b[2J" not in proxy.log()
+        assert "ready" in line or "client=127.0.0.1" in line or '"client":"127.0.0.1' in line, line
+    assert "\x1b" not in proxy.log()

@@ -84,7 +84,7 @@ def test_every_protocol_may_follow(ringway, target):
     port = server.address[1]
     for request, answer in [
         (b"\x04\x01" + port.to_bytes(2, "big") + b"\x7f\0\0\x01\0", b"\0\x5a"),
-        (f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode(), b"HTTP/1.1 200"),
+        (f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode(), b"HTTP/1.1 200"),
     ]:
         connection = proxy.connect()
         connection.sendall(HEADERS["v1"][0] + request)
@@ -220,6 +220,7 @@ def test_a_listed_target_hears_first_who_the_client_is(ringway, listener, versio
     accepted.sendall(b"answer")
     assert succeeds(connection) and receive_exactly(connection, 6) == b"answer"
     connection.close()
+    accepted.close()
     assert "sent=7" in proxy.eventually_logs("reason=finished"), "the header is no payload"
 
 

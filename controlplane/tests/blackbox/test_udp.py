@@ -465,7 +465,6 @@ RUBBISH = {
     "half an address": b"\0\0\0\x01\x7f\0\0",
     "no port": b"\0\0\0\x01\x7f\0\0\x01\x12",
     "half an ipv6 address": b"\0\0\0\x04" + bytes(15),
-    "reserved bytes set": b"\x01\0" + datagram("127.0.0.1", 9, b"x")[2:],
     "address type 0": b"\0\0\0\0" + bytes(20),
     "address type 2": b"\0\0\0\x02" + bytes(20),
     "address type 5": b"\0\0\0\x05" + bytes(20),
@@ -488,6 +487,14 @@ def test_rubbish_never_ends_it_and_is_counted(ringway, udp_target, associate, dr
         assert association.echoes(server), what
         eventually(lambda: dropped(proxy, "malformed") == number, what=lambda: f"{what} counted; {drops(proxy)}")
     assert set(server.heard) == {b"hello"}
+
+
+def test_reserved_bytes_say_nothing(ringway, udp_target, associate):
+    server = udp_target()
+    association = associate(ringway())
+    association.send_raw(b"\xff\xff" + datagram(*server.address, b"hello")[2:])
+    assert association.receive().payload == b"hello"
+    assert association.echoes(server)
 
 
 def test_random_bytes_never_end_it(ringway, udp_target, associate, dns):
@@ -575,6 +582,36 @@ def test_datagrams_obey_the_rules(ringway, udp_target, associate):
     eventually_dropped(proxy, "denied_target")
     assert association.echoes(allowed)
     assert not denied.heard
+
+
+@pytest.mark.parametrize("host", ["blocked.example", "Deep.BLOCKED.example."])
+def test_rules_about_domains_hold_for_datagrams_too(ringway, udp_target, associate, dns, host):
+    server = udp_target()
+    names = dns({"blocked.example": ["127.0.0.1"], "deep.blocked.example": ["127.0.0.1"], "open.example": ["127.0.0.1"]})
+    rules = [{"action": "deny", "to": ["blocked.example"]}]
+    proxy = ringway({"socks5.acl": rules, "socks5.dns.servers": f"[{names.text}]"})
+    association = associate(proxy)
+    association.send(host, server.address[1], b"let me in")
+    eventually_dropped(proxy, "denied_target")
+    assert association.echoes(server, host="open.example")
+    assert server.heard == [b"hello"]
+
+
+def test_a_users_own_rules_hold_for_datagrams_too(ringway, udp_target, associate, users_file):
+    server = udp_target()
+    rule = {"action": "deny", "ports": [server.address[1]]}
+    proxy = ringway(users_file(alice={"acl": [rule]}, bob={}))
+    association = associate(proxy, user=("alice", "secret"))
+    association.send(*server.address, b"let me in")
+    eventually_dropped(proxy, "denied_target")
+    assert associate(proxy, user=("bob", "secret")).echoes(server)
+    assert server.heard == [b"hello"]
+
+
+def test_a_rule_that_denies_it_whatever_the_target_refuses_the_request(ringway):
+    proxy = ringway({"socks5.acl": [{"action": "deny", "commands": ["udp_associate"]}]})
+    assert refused(proxy, socks5.NOT_ALLOWED)
+    proxy.eventually_closed("denied_acl")
 
 
 def test_the_command_can_be_switched_off(ringway):

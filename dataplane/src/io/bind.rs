@@ -133,19 +133,10 @@ impl Watch<'_> {
             Ok((0, _)) => Err(Reason::ClientGone),
             Ok(_) => {
                 self.given_up = true;
-                self.session.set_reading(false);
                 Ok(())
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(()),
             Err(_) => Err(Reason::ClientGone),
-        }
-    }
-}
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if self.given_up {
-            self.session.set_reading(true);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::core::Core;
 use crate::io::questions::Reply;
-use crate::io::sessions::{Phase, Session};
+use crate::io::sessions::{Phase, Session, TICK};
 use crate::io::verify::Job;
 use crate::policy::auth::Check;
 use crate::proto::handshake::{Credentials, Verdict};
@@ -20,14 +20,24 @@ const DELAY_SLACK: Duration = Duration::from_secs(5);
 pub async fn authenticate(core: &Core, session: &Session, credentials: &Credentials) -> Verdict {
     let Some(login) = &session.service.login else { return Err(Reason::AuthFailed) };
     let client = session.peer().ip();
-    if core.wiring.clients.is_banned(client, core.now_ns()) {
+    let is_banned = || core.wiring.clients.is_banned(client, core.now_ns());
+    if is_banned() {
         return Err(Reason::ClientBanned);
     }
-    let Some(user) = recognise(core, login, session, credentials).await? else {
-        return Err(refuse(core, session, credentials).await);
+    let asked = Instant::now();
+    let user = recognise(core, login, session, credentials).await?;
+    // Other guesses of this client may have been judged while this one was: the ban is for all of them.
+    if is_banned() {
+        return Err(Reason::ClientBanned);
+    }
+    let Some(user) = user else {
+        return Err(refuse(core, session, credentials, asked).await);
     };
-    core.wiring.clients.login_succeeded(client);
     let account = login.directory.account(user).clone();
+    // The connection may be older than a reload that removed the user.
+    if !core.service().knows(&account) {
+        return Err(Reason::UserRemoved);
+    }
     account.usage.cells[core.wiring.index].opened.add(1);
     session.facts.borrow_mut().account = Some(account);
     Ok(())
@@ -50,8 +60,9 @@ async fn recognise(
     })
 }
 
-/// Notes the failure and keeps the answer back for as long as policy says.
-async fn refuse(core: &Core, session: &Session, credentials: &Credentials) -> Reason {
+/// Notes the failure and keeps the answer back for as long as policy says. Counted from the question: what a
+/// hash took to verify would else tell whose it was.
+async fn refuse(core: &Core, session: &Session, credentials: &Credentials, asked: Instant) -> Reason {
     let logins = &session.service.config.socks5.logins;
     let failure = core.wiring.clients.login_failed(session.peer().ip(), logins, core.now_ns());
     core.cells.logins_failed.add(1);
@@ -65,12 +76,16 @@ async fn refuse(core: &Core, session: &Session, credentials: &Credentials) -> Re
         notes.banned = failure.banned;
     }
     core.sessions.enter_for(session, Phase::Verdict, failure.delay + DELAY_SLACK);
-    if !failure.delay.is_zero() {
-        // Boxed: a timer is large, and only those who failed need one.
-        Box::pin(rt::sleep(failure.delay)).await;
+    loop {
+        let left = failure.delay.saturating_sub(asked.elapsed());
+        if left.is_zero() || session.cut_reason().is_some() {
+            return session.cut_reason().unwrap_or(Reason::AuthFailed);
+        }
+        // Boxed: a timer is large, and only those who failed need one. A cut does not wake it.
+        Box::pin(rt::sleep(left.min(TICK))).await;
     }
-    session.cut_reason().unwrap_or(Reason::AuthFailed)
 }
+
 async fn verify(
     core: &Core,
     login: &Login,

@@ -7,7 +7,8 @@ use crate::io::lookup;
 use crate::io::sessions::Session;
 use crate::policy::acl::{Case, Ruling};
 use crate::policy::targets::{Facts, Permit, Verdict};
-use ringway_shared::config::{UpstreamNames, Via};
+use crate::policy::upstreams;
+use ringway_shared::config::Via;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Host, Target};
 use std::net::{IpAddr, SocketAddr};
@@ -111,9 +112,10 @@ fn by_name(
     target: &Target,
 ) -> Result<Option<Arc<str>>, Reason> {
     let Host::Name(_) = target.host else { return Ok(None) };
+    let proxies = &session.service.config.socks5.upstream.proxies;
     match ruling(core, session, command, Some(&target.host), target.port, None) {
         Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
-        Ruling::Allow { via: Via::Group(group), rule } if names_are_remote(session, &group) => {
+        Ruling::Allow { via: Via::Group(group), rule } if upstreams::take_names(proxies, &group) => {
             note_rule(session, rule);
             Ok(Some(group))
         }
@@ -141,13 +143,6 @@ fn ruling(
         at: core.local_time(),
     };
     session.service.acl.judge(user.map_or(&[], |user| &*user.acl), &case)
-}
-
-/// Whether every proxy of the group looks names up itself.
-fn names_are_remote(session: &Session, group: &str) -> bool {
-    let proxies = &session.service.config.socks5.upstream.proxies;
-    let mut members = proxies.iter().filter(|proxy| *proxy.group == *group);
-    members.all(|proxy| proxy.names == UpstreamNames::Remote)
 }
 
 fn refused_by(rule: Arc<str>) -> Refusal {

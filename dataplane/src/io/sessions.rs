@@ -3,12 +3,15 @@
 //! No connection owns a timer. Each notes the tick of its last activity; a scan of the table finds
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
+mod phase;
+
+pub use phase::Phase;
+
 use crate::io::questions::{Questions, Ticket};
 use crate::policy::clients::Admission;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::account::Account;
-use ringway_shared::config::Timeouts;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Phases, Protocol, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,70 +28,6 @@ pub const TICK: Duration = Duration::from_millis(100);
 const SCAN_TICKS: usize = 10;
 /// Entries scanned at each tick in any case.
 const SCAN_MIN: usize = 1024;
-
-/// What a connection is doing, which decides its deadline and how it is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Waiting for the PROXY protocol header.
-    ProxyHeader,
-    Greeting,
-    Authentication,
-    /// Waiting for a password verifier.
-    Verdict,
-    Request,
-    NameLookup,
-    Connect,
-    /// BIND: waiting for the expected peer.
-    AwaitPeer,
-    Relay,
-    HalfClosed,
-    /// Its UDP association lives as long as it does.
-    Associated,
-    /// Told that it failed; waiting for its end of stream so that the reply is not lost to a reset.
-    Farewell,
-}
-
-/// How long a refused client may take to read its reply and close.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
-
-impl Phase {
-    fn limit(self, timeouts: &Timeouts) -> Duration {
-        match self {
-            Phase::ProxyHeader => timeouts.proxy_header,
-            Phase::Greeting => timeouts.greeting,
-            Phase::Authentication | Phase::Verdict => timeouts.authentication,
-            Phase::Request => timeouts.request,
-            Phase::NameLookup => timeouts.name_lookup,
-            Phase::Connect => timeouts.connect,
-            Phase::AwaitPeer => timeouts.bind,
-            Phase::Relay => timeouts.idle,
-            Phase::HalfClosed => timeouts.half_closed,
-            Phase::Associated => timeouts.udp_idle,
-            Phase::Farewell => FAREWELL_LIMIT,
-        }
-    }
-
-    fn timeout_reason(self) -> Reason {
-        match self {
-            Phase::ProxyHeader => Reason::ProxyHeaderTimeout,
-            Phase::Greeting => Reason::GreetingTimeout,
-            Phase::Authentication => Reason::AuthTimeout,
-            Phase::Verdict => Reason::VerifierBusy,
-            Phase::Request => Reason::RequestTimeout,
-            Phase::NameLookup => Reason::NameLookupTimeout,
-            Phase::Connect => Reason::ConnectTimeout,
-            Phase::AwaitPeer => Reason::BindTimeout,
-            Phase::Relay | Phase::Farewell => Reason::IdleTimeout,
-            Phase::HalfClosed => Reason::HalfClosedTimeout,
-            Phase::Associated => Reason::UdpIdleTimeout,
-        }
-    }
-
-    /// Whether the client still has to say something before ringway can act.
-    fn is_handshake(self) -> bool {
-        matches!(self, Phase::ProxyHeader | Phase::Greeting | Phase::Authentication | Phase::Request)
-    }
-}
 
 /// Facts for the record of a connection, filled in as they become known.
 #[derive(Default)]
@@ -126,6 +65,13 @@ impl Facts {
     #[must_use]
     pub fn login_failed(&self) -> bool {
         self.notes.as_ref().is_some_and(|notes| notes.claimed.is_some())
+    }
+
+    /// Withdraws the hint of a failure that was made good.
+    pub fn forget_hint(&mut self) {
+        if let Some(notes) = &mut self.notes {
+            notes.hint = None;
+        }
     }
 
     /// The notes there are, for the record.
@@ -214,6 +160,13 @@ impl Session {
         let broke = |side: &PollFd| side.revents().contains(PollFlags::ERR);
         let reasons = [Reason::ClientReset, Reason::TargetReset];
         sides.iter().zip(reasons).find(|(side, _)| broke(side)).map(|(_, reason)| reason)
+    }
+
+    /// Whether the client has reset its connection while its target was sought, when nobody reads it.
+    fn reset_by_client(&self) -> Option<Reason> {
+        let mut client = [PollFd::new(&self.client, PollFlags::empty())];
+        poll(&mut client, Some(&Timespec::default())).ok()?;
+        client[0].revents().contains(PollFlags::ERR).then_some(Reason::ClientGone)
     }
 
     #[must_use]
@@ -360,10 +313,13 @@ impl Sessions {
         if now.wrapping_sub(session.since_tick.get()) >= session.allowed_ticks.get() {
             return Some(phase.timeout_reason());
         }
-        if matches!(phase, Phase::Relay | Phase::HalfClosed | Phase::AwaitPeer)
-            && let Some(reason) = session.reset_side()
-        {
-            return Some(reason);
+        let left = match phase {
+            Phase::Relay | Phase::HalfClosed => session.reset_side(),
+            Phase::NameLookup | Phase::Connect | Phase::AwaitPeer => session.reset_by_client(),
+            _ => None,
+        };
+        if left.is_some() {
+            return left;
         }
         let in_handshake =
             now.wrapping_sub(session.opened_tick) >= ticks(session.service.config.socks5.timeouts.handshake);

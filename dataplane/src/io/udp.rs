@@ -14,6 +14,7 @@ mod socket;
 mod upward;
 
 use crate::core::Core;
+use crate::io::route;
 use crate::io::sessions::{Phase, Session};
 use crate::policy::datagrams::{Peers, Source};
 use crate::policy::{quota, rate};
@@ -25,7 +26,7 @@ use ringway_shared::account::Account;
 use ringway_shared::config::{Quota, UserUdp};
 use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::Target;
+use ringway_shared::session::{Command, Target};
 use rustix::io::Errno;
 use socket::Socket;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -79,6 +80,7 @@ enum Direction {
 impl Association {
     /// Makes ready what the request asks for. `expected` is its DST: where the client says it will send from.
     pub fn open(core: &Rc<Core>, session: &Rc<Session>, expected: &Target) -> Result<Association, Reason> {
+        route::may_ask(core, session, Command::UdpAssociate)?;
         let udp = &session.service.config.socks5.udp;
         let account = session.account();
         let filter = match account.as_ref().map_or(UserUdp::AsConfigured, |account| account.user.udp) {

@@ -4,7 +4,7 @@
 //! What can be decided at once is decided; for the rest [`Directory::check`] says which hash to verify.
 
 use ringway_shared::account::Account;
-use ringway_shared::config::Password;
+use ringway_shared::config::{Password, User};
 use std::collections::HashMap;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -26,7 +26,8 @@ pub enum Check<'a> {
 /// The users, ready to be looked up.
 ///
 /// A wrong answer costs the same whether the name is known or not: where the file holds hashes, an unknown
-/// name (and a wrong plain password) is made to wait for the costliest of them.
+/// name (and a wrong plain password) is made to wait for the costliest of them. Where a known name's hash is
+/// cheaper than that, the delay of refusals (`socks5.logins.delay`, from question to answer) hides the rest.
 pub struct Directory {
     accounts: Box<[Account]>,
     by_name: HashMap<Arc<str>, usize>,
@@ -81,6 +82,12 @@ impl Directory {
         &self.accounts
     }
 
+    /// The user of this name, if there is one.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.by_name.get(name).map(|index| &*self.accounts[*index].user)
+    }
+
     /// Whether there is a user of this name.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {
@@ -131,7 +138,6 @@ fn cost(password: &Password) -> u64 {
 mod tests {
     use super::*;
     use ringway_shared::account::Usage;
-    use ringway_shared::config::User;
 
     const ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA";
     const ARGON2_CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaA";

@@ -122,7 +122,8 @@ impl Clients {
             && self.shard(client).get(&client).is_some_and(|entry| entry.banned_until_ns > now_ns)
     }
 
-    /// Notes a failed login from `ip`.
+    /// Notes a failed login from `ip`. Nothing but time makes it forgotten: would a right login do, whoever has an
+    /// account could guess at the others without end.
     pub fn login_failed(&self, ip: IpAddr, logins: &Logins, now_ns: u64) -> Failure {
         let client = Client::of(ip);
         let mut shard = self.shard(client);
@@ -136,27 +137,9 @@ impl Clients {
         failure
     }
 
-    /// Notes a right login from `ip`: its failures are forgotten, for behind one address there may be many people.
-    pub fn login_succeeded(&self, ip: IpAddr) {
-        if self.failing.load(Relaxed) == 0 {
-            return;
-        }
-        let client = Client::of(ip);
-        let mut shard = self.shard(client);
-        let Some(entry) = shard.get_mut(&client).filter(|entry| entry.failures > 0) else { return };
-        self.failing.fetch_sub(1, Relaxed);
-        (entry.failures, entry.banned_until_ns) = (0, 0);
-        if entry.is_idle() {
-            shard.remove(&client);
-        }
-    }
-
     /// Forgets what is over, and tells how many are banned. Walks the whole table: once a scrape, say.
     #[must_use]
     pub fn tidy(&self, logins: &Logins, now_ns: u64) -> usize {
-        if self.failing.load(Relaxed) == 0 {
-            return 0;
-        }
         let mut banned = 0;
         for shard in &self.shards {
             lock(shard).retain(|_, entry| {
@@ -395,14 +378,11 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_forgotten_with_time_and_with_a_right_login() {
+    fn failures_are_forgotten_with_time_alone() {
         let clients = Clients::default();
         let (logins, client) = (logins(), ip("192.0.2.1"));
         assert_eq!(clients.login_failed(client, &logins, 0).failures, 1);
         assert_eq!(clients.login_failed(client, &logins, SECOND_NS).failures, 2);
-        assert_eq!(clients.login_failed(client, &logins, 902 * SECOND_NS).failures, 1);
-        clients.login_succeeded(client);
-        assert_eq!((tracked(&clients), clients.failing.load(Relaxed)), (0, 0));
         assert_eq!(clients.login_failed(client, &logins, 902 * SECOND_NS).failures, 1);
         assert_eq!(clients.tidy(&logins, 2_000 * SECOND_NS), 0);
         assert_eq!((tracked(&clients), clients.failing.load(Relaxed)), (0, 0));
@@ -414,9 +394,17 @@ mod tests {
         let _held: Vec<_> = clients.shards.iter().map(lock).collect();
         let admission = clients.admit(ip("192.0.2.1"), &unlimited(), 0).unwrap();
         clients.leave(ip("192.0.2.1"), admission, 0);
-        clients.login_succeeded(ip("192.0.2.1"));
         assert!(!clients.is_banned(ip("192.0.2.1"), 0));
-        assert_eq!(clients.tidy(&logins(), 0), 0);
+    }
+
+    #[test]
+    fn who_came_and_went_is_forgotten_when_a_new_connection_is_due_again() {
+        let clients = Clients::default();
+        let limits = Limits { new_connections_per_second_per_client: Some(1), ..unlimited() };
+        let admission = clients.admit(ip("192.0.2.1"), &limits, 0).unwrap();
+        clients.leave(ip("192.0.2.1"), admission, 0);
+        assert_eq!((clients.tidy(&logins(), SECOND_NS - 1), tracked(&clients)), (0, 1));
+        assert_eq!((clients.tidy(&logins(), SECOND_NS), tracked(&clients)), (0, 0));
     }
 
     #[test]

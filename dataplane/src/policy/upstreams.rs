@@ -4,7 +4,7 @@
 //! the most is chosen and pays the sum of all. The sums are atomics that all workers share; two that choose at the
 //! same moment may choose alike, but what is gained and paid stays even, and so do the shares.
 
-use ringway_shared::config::{self, UpstreamProxy};
+use ringway_shared::config::{self, UpstreamNames, UpstreamProxy};
 use ringway_shared::upstream::{UpstreamState, UpstreamUsage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +30,13 @@ pub struct Choice {
     pub left: u32,
     /// It is down, and so is all that is left.
     pub last_resort: bool,
+}
+
+/// Whether every proxy of the group looks names up itself.
+#[must_use]
+pub fn take_names(proxies: &[UpstreamProxy], group: &str) -> bool {
+    let mut members = proxies.iter().filter(|proxy| *proxy.group == *group);
+    members.all(|proxy| proxy.names == UpstreamNames::Remote)
 }
 
 impl Upstreams {

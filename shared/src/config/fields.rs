@@ -1,6 +1,7 @@
 //! Mappings inside lists: rules, upstream proxies, users. Each kind of mapping has ONE table of its fields, from which
 //! reading, documents and schema come.
 
+use super::fault::FAULTS_MAX;
 use super::place::Span;
 use super::read::{Read, listed, wrong};
 use super::yaml::{Data, Entry, Node, Wrong};
@@ -64,7 +65,12 @@ impl<'n> Fields<'n> {
             return wrong(node.span, format!("must be a mapping with {}", names.join(" and ")));
         };
         let mut fields = Fields { node, found: Vec::new(), wrongs: Vec::new() };
-        entries.iter().for_each(|entry| fields.take(entry, known));
+        for entry in entries {
+            if fields.wrongs.len() >= FAULTS_MAX {
+                break;
+            }
+            fields.take(entry, known);
+        }
         Ok(fields)
     }
 

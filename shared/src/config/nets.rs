@@ -124,7 +124,7 @@ pub fn host_and_port(node: &Node) -> Read<(Host, u16)> {
     }
     let (name, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let remedy = match (domain_of(name), port.parse::<u16>()) {
-        (Ok(name), Ok(1..)) => return Ok((Host::Name(name.into()), port.parse().unwrap_or_default())),
+        (Ok(name), Ok(port @ 1..)) => return Ok((Host::Name(name.into()), port)),
         (Ok(name), _) => format!("has no port: write {name}:PORT"),
         (Err(_), _) if text.parse::<IpAddr>().is_ok() => {
             "has no port: write IP:PORT, or [IP]:PORT for IPv6".to_owned()

@@ -109,8 +109,8 @@ pub fn proxies(node: &Node) -> Read<Vec<WrittenProxy>> {
 
 fn proxy(node: &Node) -> Read<WrittenProxy> {
     let mut fields = Fields::of(node, &FIELDS)?;
-    let name = fields.required("name", name);
-    let group = fields.optional("group", name_of_group).or_else(|| name.clone());
+    let name = fields.required("name", name_of);
+    let group = fields.optional("group", name_of).or_else(|| name.clone());
     let protocol = fields.optional("protocol", |node| Ok(read::word(node, &PROTOCOLS)?.1));
     let address = fields.required("address", nets::host_and_port);
     let weight = fields.optional("weight", |node| read::integer(node, &(0..=WEIGHT_MAX)));
@@ -134,11 +134,8 @@ fn proxy(node: &Node) -> Read<WrittenProxy> {
     fields.end(proxy.map(|proxy| WrittenProxy { proxy, secret, name_span }))
 }
 
-fn name(node: &Node) -> Read<Arc<str>> {
-    name_of_group(node)
-}
-
-fn name_of_group(node: &Node) -> Read<Arc<str>> {
+/// The name of a proxy or of a group.
+fn name_of(node: &Node) -> Read<Arc<str>> {
     match rules::group(node)? {
         name if &*name == DIRECT => wrong(node.span, "means \"through no proxy\": choose another name"),
         name => Ok(name),

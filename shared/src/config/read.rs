@@ -1,6 +1,7 @@
 //! From a node of the tree to a typed value. Each reader's message ends in a remedy. Addresses and names are read
 //! in `nets`, mappings by `fields`.
 
+use super::fault::FAULTS_MAX;
 use super::place::Span;
 use super::yaml::{Data, Node, Wrong};
 use super::{AccessLog, suggest, units};
@@ -120,6 +121,10 @@ pub fn list<T>(node: &Node, mut item: impl FnMut(&Node) -> Read<T>) -> Read<Vec<
     let nodes = items(node)?;
     let (mut items, mut wrongs) = (Vec::new(), Vec::new());
     for (index, node) in nodes.iter().enumerate() {
+        // Nobody reads more of them, and a hostile text holds many.
+        if wrongs.len() >= FAULTS_MAX {
+            break;
+        }
         match item(node) {
             Ok(value) => items.push(value),
             Err(found) => wrongs.extend(found.into_iter().map(|wrong| wrong.below(&format!("[{index}]")))),

@@ -9,8 +9,8 @@ use crate::proto::reader::{Message, Reader};
 use crate::proto::request::{self, Request};
 use ringway_shared::config::Commands;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::{Host, Target};
-use std::net::IpAddr;
+use ringway_shared::session::{Command, Host, Target};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The longest message: VER, ULEN, 255 bytes, PLEN, 255 bytes.
 pub const LENGTH_MAX: usize = 1 + 1 + 255 + 1 + 255;
@@ -49,9 +49,20 @@ pub fn request(input: &mut Reader, served: Commands) -> Message<Request> {
     let host = match address_type {
         ATYP_IPV4 => Ok(Host::Address(IpAddr::from(input.array::<4>()?))),
         ATYP_IPV6 => Ok(Host::Address(IpAddr::from(input.array::<16>()?))),
+        ATYP_NAME if command == Ok(Command::UdpAssociate) => own_address(input.field()?),
         ATYP_NAME => host::read(input.field()?).ok_or(Reason::BadName),
         _ => return Some(command.and(Err(Reason::AddressTypeNotSupported))),
     };
     let port = input.port()?;
     Some(command.and_then(|command| Ok(Request { command, target: Target { host: host?, port } })))
+}
+
+/// What a name says in UDP ASSOCIATE, where it stands for the client itself (RFC 1928 section 6): nothing, unless
+/// it is an address. PySocks writes "0" for "I do not know".
+fn own_address(name: &[u8]) -> Result<Host, Reason> {
+    match host::read(name) {
+        Some(address @ Host::Address(_)) => Ok(address),
+        _ if name.is_empty() || name.contains(&0) => Err(Reason::BadName),
+        _ => Ok(Host::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+    }
 }
