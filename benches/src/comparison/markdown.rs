@@ -66,10 +66,6 @@ fn bars(comparison: &Comparison) -> String {
     let mut table = head("figure", ["bar", "set by", "found", "cleared"].into_iter());
     for bar in BARS {
         let metric = super::metric(bar.metric.0, bar.metric.1);
-        // A run need not measure every figure.
-        if comparison.median(&comparison.subject, metric).is_none() {
-            continue;
-        }
         let sign = if metric.better == Better::Higher { ">=" } else { "<=" };
         let unit = match bar.against {
             Against::Absolute => "",
