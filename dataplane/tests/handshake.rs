@@ -13,14 +13,14 @@ use ringway_shared::session::Protocol;
 /// A login and the start of a request in each protocol that has a login.
 const LOGINS: [&[u8]; 2] = [
     b"\x05\x01\x02\x01\x05alice\x06secret",
-    b"CONNECT a:1 HTTP/1.1\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\n",
 ];
 
 /// A request that needs no login, in each protocol.
 const REQUESTS: [&[u8]; 3] = [
     b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50",
     b"\x04\x01\x00\x50\xc0\x00\x02\x01\0",
-    b"CONNECT 192.0.2.1:80 HTTP/1.1\r\n\r\n",
+    b"CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
 fn begun(auth: Auth, bytes: &[u8]) -> Handshake {
@@ -60,7 +60,7 @@ fn the_longest_messages_leave_room_for_their_rest() {
     handshake.receive(&[0]);
     assert!(matches!(handshake.poll(), Some(Event::Request(_))));
 
-    let line = b"CONNECT a:1 HTTP/1.1\r\nX: ";
+    let line = b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nX: ";
     let mut handshake = begun(Auth::None, line);
     assert_eq!(handshake.poll(), None);
     handshake.receive(&vec![b'x'; HEAD_BYTES_MAX - line.len() - 4]);

@@ -34,10 +34,10 @@ const SOCKS4: &Seeds = &[
 
 const HTTP_CONNECT: &Seeds = &[
     b"\x00\x02\x03\x07CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\npayload",
-    b"\x01\x01\x20CONNECT [2001:db8::1]:80 HTTP/1.1\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\npayload",
+    b"\x01\x01\x20CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: a\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\npayload",
     b"\x03\x00CONNECT 192.0.2.1:80 HTTP/1.0\r\nproxy-authorization: basic OmE6Yg==\r\n\r\n",
     b"\x00\x00GET http://example.org/ HTTP/1.1\r\nHost: example.org\r\n\r\n",
-    b"\x04\x00CONNECT x:1 HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
+    b"\x04\x00CONNECT x:1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
     b"\x00\x00PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ];
 

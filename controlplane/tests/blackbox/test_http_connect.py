@@ -171,7 +171,7 @@ def test_a_login_that_is_none_lets_nobody_in(ringway, users_file, listener, logi
 # Statuses and their causes
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "CONNECTED"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "CONNECTED", "connect"])
 def test_another_method_is_405(ringway, method):
     proxy = ringway()
     connection = proxy.connect()
@@ -207,8 +207,21 @@ def test_another_method_is_405(ringway, method):
 )
 def test_what_is_not_http_is_400(ringway, head):
     proxy = ringway()
-    assert status(proxy, head.encode() + b"\r\n\r\n") == 400
+    assert status(proxy, head.encode() + b"\r\nHost: a\r\n\r\n") == 400
     assert set(proxy.closed()) <= {"malformed", "bad_name"}
+
+
+@pytest.mark.parametrize("fields", ["", "Host: a\r\nHost: a\r\n", "Host: a/b\r\n"])
+def test_one_host_is_due_in_http_1_1(ringway, target, fields):
+    """RFC 9112 section 3.2; HTTP/1.0 has none."""
+    proxy, to = ringway(), http_connect.authority(*target(echo).address)
+    assert status(proxy, f"CONNECT {to} HTTP/1.1\r\n{fields}\r\n".encode()) == 400
+    assert status(proxy, f"CONNECT {to} HTTP/1.0\r\n\r\n".encode()) == 200
+
+
+def test_an_empty_line_before_the_request_is_read_over(ringway, target):
+    """RFC 9112 section 2.2."""
+    assert status(ringway(), b"\r\n" + request(*target(echo).address)) == 200
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "9.9"])

@@ -86,7 +86,7 @@ def test_every_protocol_may_follow(ringway, target):
     port = server.address[1]
     for request, answer in [
         (b"\x04\x01" + port.to_bytes(2, "big") + b"\x7f\0\0\x01\0", b"\0\x5a"),
-        (f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode(), b"HTTP/1.1 200"),
+        (f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode(), b"HTTP/1.1 200"),
     ]:
         connection = proxy.connect()
         connection.sendall(HEADERS["v1"][0] + request)

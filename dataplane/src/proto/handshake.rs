@@ -250,13 +250,14 @@ impl Handshake {
         self.protocol
     }
 
-    /// The first byte: a version of SOCKS, or the start of an HTTP method. It stays unread.
+    /// The first byte: a version of SOCKS, or the start of an HTTP method (RFC 9110 section 9.1: case-sensitive, so a
+    /// small letter begins a method as well) or of the empty line that may stand before it. It stays unread.
     fn decide(&mut self) {
         let Some(first) = self.input.first() else { return };
         let told = match first {
             5 => Some(Protocol::Socks5),
             4 => Some(Protocol::Socks4),
-            b'A'..=b'Z' => Some(Protocol::HttpConnect),
+            b'A'..=b'Z' | b'a'..=b'z' | b'\r' => Some(Protocol::HttpConnect),
             _ => None,
         };
         self.protocol = told.filter(|protocol| self.demands.protocols.contains(*protocol));

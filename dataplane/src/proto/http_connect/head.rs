@@ -35,6 +35,8 @@ pub fn framed<'a>(input: &mut Reader<'a>) -> Message<&'a [u8]> {
 
 /// Reads a whole head. `httparse` refuses folded lines, space before a colon and control characters.
 pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
+    // RFC 9112 section 2.2: a server should ignore at least one empty line before the request line.
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -45,9 +47,12 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
         Err(_) => return Err(Reason::Malformed),
     }
     let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Reason::Malformed) };
-    // RFC 9112 section 3.2 wants a missing Host refused as well; clients written by hand leave it out, and
-    // a CONNECT's target says all there is.
-    only(request.headers, "host")?;
+    match only(request.headers, "host")? {
+        // RFC 9112 section 3.2: HTTP/1.1 must have one, though a CONNECT's target says all there is.
+        None if request.version == Some(1) => return Err(Reason::Malformed),
+        Some(host) if !may_name_a_host(host) => return Err(Reason::Malformed),
+        _ => {}
+    }
     let authorization = only(request.headers, "proxy-authorization")?;
     Ok(Head { method, target, authorization })
 }
@@ -60,6 +65,11 @@ fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [
         (value, None) => Ok(value),
         _ => Err(Reason::Malformed),
     }
+}
+
+/// Whether it is made of what a host and its port are made of (RFC 3986 section 3.2.2); an empty Host is one.
+fn may_name_a_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 /// Whether a request line ends in a well-formed version (RFC 9112 section 2.3) that is not one of ours.
