@@ -209,13 +209,18 @@ fn fragments_are_put_together_or_dropped_as_configured() {
     let to = peer.local_addr().unwrap();
     let fragment = |frag: u8, payload: &[u8]| client.say_raw(&[&header(frag, to)[..], payload].concat());
     fragment(1, b"one ");
-    client.round_trip(&peer);
     fragment(2, b"two ");
     fragment(0x83, b"three");
     assert_eq!(receive(&peer).0, b"one two three");
     fragment(0x82, b"lost");
     client.round_trip(&peer);
     assert_eq!(dropped(&proxy, Dropped::Fragment), 1);
+    // FRAG 0 is less than what came before it: the sequence is over, its end fits nothing.
+    fragment(1, b"never ");
+    client.round_trip(&peer);
+    fragment(0x82, b"finished");
+    client.round_trip(&peer);
+    assert_eq!(dropped(&proxy, Dropped::Fragment), 3);
 
     let proxy = Proxy::start(|config| config.socks5.udp.fragments = Fragments::Drop);
     let client = Client::associate(&proxy);
