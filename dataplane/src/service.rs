@@ -11,6 +11,7 @@ use ringway_shared::account::{Account, Usage};
 use ringway_shared::config::{Config, Users};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A relayed connection's sockets.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
@@ -58,12 +59,21 @@ pub struct Stock {
     usages: HashMap<Arc<str>, Arc<Usage>>,
     /// Those of the last service: their counts go on.
     upstreams: Option<Arc<Upstreams>>,
+    /// The users of the last service.
+    directory: Option<Arc<Directory>>,
 }
 
 impl Stock {
     #[must_use]
     pub fn new(workers: usize, sockets_max: u64) -> Stock {
-        Stock { workers, sockets_max, verifier: None, usages: HashMap::new(), upstreams: None }
+        Stock {
+            workers,
+            sockets_max,
+            verifier: None,
+            usages: HashMap::new(),
+            upstreams: None,
+            directory: None,
+        }
     }
 
     /// Makes a configuration ready. Errors are for the operator.
@@ -104,8 +114,18 @@ impl Stock {
         let accounts = users.entries.iter().map(|user| {
             let usage = self.usages.entry(user.name.clone());
             let usage = usage.or_insert_with(|| Arc::new(Usage::for_workers(self.workers)));
+            let before = self.directory.as_ref().and_then(|before| before.user(&user.name));
+            if before
+                .is_some_and(|before| (before.rate_up, before.rate_down) != (user.rate_up, user.rate_down))
+            {
+                // What is owed is kept as time, and at another rate it would be another time.
+                usage.up_due_ns.store(0, Relaxed);
+                usage.down_due_ns.store(0, Relaxed);
+            }
             Account { user: user.clone(), usage: usage.clone() }
         });
-        Ok(Login { directory: Arc::new(Directory::new(accounts.collect())), verifier })
+        let directory = Arc::new(Directory::new(accounts.collect()));
+        self.directory = Some(directory.clone());
+        Ok(Login { directory, verifier })
     }
 }

@@ -186,6 +186,25 @@ fn what_the_target_refuses_is_the_clients_answer_and_nobodys_blame() {
 }
 
 #[test]
+fn what_keeps_us_from_an_upstream_is_not_its_fault() {
+    let password = Password::Plain(b"secret"[..].into());
+    let egress = vec![IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    let alice = User { egress, ..User::unlimited("alice".into(), password) };
+    let exit = Proxy::start(|_| {});
+    let proxy = through(vec![upstream("a", address_of(&exit))], |config| {
+        config.socks5.users = Some(Arc::new(Users { entries: vec![Arc::new(alice)] }));
+        config.socks5.upstream.failures_max = 1;
+    });
+    let mut client = proxy.client(Some(("alice", "secret")));
+    client.write_all(&request(1, "127.0.0.1", 80)).unwrap();
+    assert_eq!(answer(client).reply, 3);
+    let end = proxy.end();
+    assert_eq!(end.reason, Reason::NetworkUnreachable);
+    assert!(end.hint.unwrap().starts_with("the user's egress has no address of the target's family"));
+    assert!(is_up(&proxy, 0));
+}
+
+#[test]
 fn all_addresses_of_a_name_are_tried_through_the_upstream() {
     let ([_target], port) = listeners(["127.0.0.3"]);
     let addresses: [IpAddr; 2] = [[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];

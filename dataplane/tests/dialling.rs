@@ -15,9 +15,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The head start of an attempt over the next, and what says that nobody waited for it.
+/// The head start of an attempt over the next.
 const HEAD_START: Duration = Duration::from_millis(250);
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// Well before any time-out, on a busy machine too.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A name server that knows one name, `x.test`, and its addresses.
 fn names(addresses: &[&str]) -> DnsServer {
@@ -65,21 +66,22 @@ fn an_address_that_is_silent_loses_to_the_next_one_and_the_winner_goes_first_nex
     drop(first);
     assert_eq!(proxy.end().address.unwrap(), SocketAddr::new([127, 0, 0, 3].into(), port));
 
-    let begun = Instant::now();
     assert_eq!(proxy.connect("X.test.", port).reply, 0);
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
-    assert_eq!(proxy.end().reason, Reason::Finished);
+    let end = proxy.end();
+    assert_eq!(end.reason, Reason::Finished);
+    assert!(end.phases.connect.unwrap() < HEAD_START, "{:?}", end.phases);
     assert_eq!(proxy.targets_now(), 0);
 }
 
 #[test]
 fn an_address_that_refuses_gives_way_at_once() {
     let dns = names(&["127.0.0.2", "127.0.0.4", "127.0.0.3"]);
-    let ([_target], port) = listeners(["127.0.0.3"]);
+    let ([target], port) = listeners(["127.0.0.3"]);
+    hear_out(target);
     let proxy = Proxy::start(asking(&dns));
-    let begun = Instant::now();
     assert_eq!(proxy.connect("x.test", port).reply, 0);
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    let phases = proxy.end().phases;
+    assert!(phases.connect.unwrap() < HEAD_START, "{phases:?}");
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn a_cut_ends_a_race_at_once() {
     assert!(proxy.workers.tell(0, Command::Cut));
     let cut = answer(client);
     assert_ne!(cut.reply, 0);
-    assert!(begun.elapsed() < 2 * AT_ONCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     drop(cut);
     assert_eq!(proxy.end().reason, Reason::Drained);
     assert_eq!(proxy.targets_now(), 0);

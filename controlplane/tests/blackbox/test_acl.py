@@ -119,9 +119,9 @@ CASES = {
     "days": Case([deny(days=DAYS)], False, FIRST),
     "a span of days": Case([deny(days=["mon-sun"])], False, FIRST),
     "other days": Case([deny(days=other_days())], True),
-    "a user's own rule": Case([], False, "users[0].acl[0]", users={"alice": [deny(to=EVERYWHERE)]}),
-    "a user's own rule comes first, denying": Case([allow()], False, "users[0].acl[0]", users={"alice": [deny()]}),
-    "a user's own rule comes first, allowing": Case([deny()], True, "users[0].acl[0]", users={"alice": [allow()]}),
+    "a user's own rule": Case([], False, "users[alice].acl[0]", users={"alice": [deny(to=EVERYWHERE)]}),
+    "a user's own rule comes first, denying": Case([allow()], False, "users[alice].acl[0]", users={"alice": [deny()]}),
+    "a user's own rule comes first, allowing": Case([deny()], True, "users[alice].acl[0]", users={"alice": [allow()]}),
     "where a user's own rules say nothing": Case([deny()], False, FIRST, users={"alice": [deny(ports=[1])]}),
     "another user's own rule": Case([], True, users={"bob": [deny()]}),
 }
@@ -166,48 +166,69 @@ def test_the_proxy_obeys_and_the_access_line_names_the_rule(ringway, target, dns
         assert server.accepted == 0
 
 
-def acl_test(options_, host, port, user, client, command):
-    """What `ringway acl test` says to one connection."""
-    return run(
-        *set_arguments(options_),
-        "acl",
-        "test",
-        "--from",
-        client,
-        "--user",
-        user[0],
-        "--command",
-        COMMANDS[command],
-        "--to",
-        socks_target(host, port),
-    )
+ALLOWED, DENIED, UNDECIDED_OR_WRONG = 0, 1, 2
 
 
-def socks_target(host, port):
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def acl_test(options_, host, port, user=None, client="127.0.0.1", command=CONNECT, address=None, at=None):
+    """What `ringway acl test` says of one connection."""
+    named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    words = ["--client", client, "--target", named, "--command", COMMANDS[command]]
+    for word, value in [("--user", user and user[0]), ("--address", address), ("--at", at)]:
+        words += [word, value] if value else []
+    return run(*set_arguments(options_), "acl", "test", *words)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_acl_test_says_the_same_and_why(dns, users_file, name):
     case, port = CASES[name], 4321
-    said = acl_test(options(case, users_file, dns(NAMES), port), case.host, port, case.user, case.client, case.command)
-    assert said.returncode == (0 if case.allowed else 1), said.stdout + said.stderr
-    assert ("allowed" if case.allowed else "denied") in said.stdout
-    assert (case.rule or "no rule") in said.stdout
+    addresses = NAMES.get(case.host.lower().rstrip("."), [None])
+    settings = options(case, users_file, dns(NAMES), port)
+    said = acl_test(settings, case.host, port, case.user, case.client, case.command, addresses[0])
+    assert said.returncode == (ALLOWED if case.allowed else DENIED), said.stdout + said.stderr
+    first, *steps = said.stdout.splitlines()
+    assert first == ("allow" if case.allowed else "deny")
+    assert steps[-1].split()[0] == (case.rule or "no"), "the last step is the one that decides"
 
 
-def test_acl_test_speaks_of_classes_too(dns, users_file):
-    case = Case([allow()], False)
-    closed = {**options(case, users_file, dns(NAMES), 80), "socks5.allow_targets": "[]"}
-    said = acl_test(closed, "open.example", 80, ALICE, "127.0.0.1", CONNECT)
-    assert said.returncode == 1, said.stdout + said.stderr
+def test_acl_test_speaks_of_classes_too(users_file):
+    said = acl_test({"socks5.acl": [allow()]}, "open.example", 80, address="127.0.0.1")
+    assert said.returncode == DENIED, said.stdout + said.stderr
     assert "loopback" in said.stdout and "socks5.allow_targets" in said.stdout
 
 
-def test_acl_test_with_a_faulty_configuration_says_so(users_file):
-    said = acl_test({"socks5.acl": [{"action": "perhaps"}]}, "127.0.0.1", 80, ALICE, "127.0.0.1", CONNECT)
-    assert said.returncode == 2
-    assert "socks5.acl" in said.stderr
+def test_acl_test_says_when_it_hangs_on_the_address():
+    settings = {"socks5.acl": [deny(to=["192.0.2.0/24"])]}
+    assert acl_test(settings, "some.example", 80).returncode == UNDECIDED_OR_WRONG
+    assert acl_test(settings, "some.example", 80, address="192.0.2.1").returncode == DENIED
+    assert acl_test(settings, "some.example", 80, address="198.51.100.1").returncode == ALLOWED
+
+
+@pytest.mark.parametrize(("at", "expected"), [("mon 23:30", DENIED), ("tue 05:59", DENIED), ("tue 06:00", ALLOWED), ("mon 21:59", ALLOWED)])
+def test_acl_test_takes_a_time(at, expected):
+    said = acl_test({"socks5.acl": [deny(hours="22:00-06:00")]}, "198.51.100.1", 80, at=at)
+    assert said.returncode == expected, said.stdout
+
+
+@pytest.mark.parametrize(("at", "expected"), [("sat 12:00", DENIED), ("sun 12:00", DENIED), ("fri 12:00", ALLOWED), ("mon 12:00", ALLOWED)])
+def test_acl_test_takes_a_day(at, expected):
+    said = acl_test({"socks5.acl": [deny(days=["sat", "sun"])]}, "198.51.100.1", 80, at=at)
+    assert said.returncode == expected, said.stdout
+
+
+def test_acl_test_names_the_way():
+    proxy = {"name": "a", "group": "exits", "protocol": "socks5", "address": "192.0.2.1:1080"}
+    settings = {"socks5.acl": [allow(ports=[443], via="exits")], "socks5.upstream.proxies": [proxy]}
+    assert "via exits" in acl_test(settings, "198.51.100.1", 443).stdout.splitlines()[0]
+    assert "via" not in acl_test(settings, "198.51.100.1", 80).stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"), [({"socks5.acl": [{"action": "perhaps"}]}, "socks5.acl"), ({}, "alice")], ids=["faulty rule", "no such user"]
+)
+def test_acl_test_with_a_faulty_question_says_so(settings, hint):
+    said = acl_test(settings, "127.0.0.1", 80, ALICE)
+    assert said.returncode == UNDECIDED_OR_WRONG
+    assert hint in said.stderr
 
 
 def test_a_rule_cannot_allow_what_targets_forbid(ringway, listener):

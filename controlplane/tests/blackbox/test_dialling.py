@@ -385,6 +385,24 @@ def test_a_rule_may_go_direct_where_others_do_not(ringway, target, http_proxy):
     assert talks(proxy.tunnel(other.address)) and len(exit_.asked) == 1
 
 
+@pytest.mark.parametrize("command", [socks5.BIND, socks5.UDP_ASSOCIATE], ids=["bind", "udp_associate"])
+def test_what_cannot_be_chained_is_refused_and_never_goes_directly(ringway, http_proxy, udp_target, associate, command):
+    """Whoever said `via` did not want this host's address to be seen."""
+    server, exit_ = udp_target(), http_proxy()
+    rule = {"action": "allow", "commands": ["bind", "udp_associate"], "via": "exits"}
+    proxy = ringway({"socks5.upstream.proxies": [upstream("a", exit_.address, "http_connect")], "socks5.acl": [rule]})
+    host, port = ("0.0.0.0", 0) if command == socks5.UDP_ASSOCIATE else ("127.0.0.1", 0)
+    connection, reply = proxy.ask(host, port, command=command)
+    if reply.code == socks5.SUCCEEDED and command == socks5.UDP_ASSOCIATE:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(socks5.datagram(*server.address, b"x"), ("127.0.0.1", reply.port))
+            eventually(lambda: proxy.metrics()("socks5_udp_datagrams_dropped_total") == 1)
+        assert not server.heard
+    else:
+        assert reply.code == socks5.NOT_ALLOWED
+    connection.close()
+
+
 def test_forbidden_targets_are_forbidden_through_an_upstream_too(ringway, listener, http_proxy, dns):
     server, exit_, names = listener(), http_proxy(), dns({"inside.example": ["127.0.0.1"]})
     options = {**through(upstream("a", exit_.address, "http_connect")), "socks5.dns.servers": f"[{names.text}]"}

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import socket
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from socks5 import receive_exactly, receive_until_closed
 from targets import answer_after_end, echo
 from test_wire import fill_the_backlog
 
+BULK_BYTES = 8 << 20
 ALICE = ("alice", "secret")
 
 
@@ -103,6 +105,17 @@ def test_a_reset_is_passed_on(ringway, listener, who_resets):
     assert receive_exactly(other, 12) == b"half a trans"
     socks5.reset(one)
     assert socks5.is_reset(other)
+
+
+def test_a_reset_in_the_middle_of_bulk_never_looks_complete(ringway, listener):
+    server = listener()
+    connection, accepted = http_connect.tunnel(ringway(), server.address), server.accept()
+    received = threading.Thread(target=lambda: receive_exactly(accepted, BULK_BYTES))
+    received.start()
+    connection.sendall(bytes(BULK_BYTES))
+    received.join()
+    socks5.reset(connection)
+    assert socks5.is_reset(accepted)
 
 
 # Passwords (RFC 7617)

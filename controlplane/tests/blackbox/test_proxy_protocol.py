@@ -220,6 +220,7 @@ def test_a_listed_target_hears_first_who_the_client_is(ringway, listener, versio
     accepted.sendall(b"answer")
     assert succeeds(connection) and receive_exactly(connection, 6) == b"answer"
     connection.close()
+    accepted.close()
     assert "sent=7" in proxy.eventually_logs("reason=finished"), "the header is no payload"
 
 

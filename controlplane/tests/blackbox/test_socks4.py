@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from socks4 import GRANTED, REJECTED, request
 from socks5 import receive_exactly, receive_until_closed
 from targets import answer_after_end, echo
 
+BULK_BYTES = 8 << 20
 REJECTION = bytes([0, REJECTED]) + bytes(6)
 
 
@@ -101,6 +103,17 @@ def test_a_reset_is_passed_on(ringway, listener, who_resets):
     assert receive_exactly(other, 12) == b"half a trans"
     socks5.reset(one)
     assert socks5.is_reset(other)
+
+
+def test_a_reset_in_the_middle_of_bulk_never_looks_complete(ringway, listener):
+    server = listener()
+    connection, accepted = socks4.tunnel(ringway(), server.address), server.accept()
+    received = threading.Thread(target=lambda: receive_exactly(connection, BULK_BYTES))
+    received.start()
+    accepted.sendall(bytes(BULK_BYTES))
+    received.join()
+    socks5.reset(accepted)
+    assert socks5.is_reset(connection)
 
 
 # Refusals

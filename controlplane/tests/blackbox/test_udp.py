@@ -586,6 +586,36 @@ def test_datagrams_obey_the_rules(ringway, udp_target, associate):
     assert not denied.heard
 
 
+@pytest.mark.parametrize("host", ["blocked.example", "Deep.BLOCKED.example."])
+def test_rules_about_domains_hold_for_datagrams_too(ringway, udp_target, associate, dns, host):
+    server = udp_target()
+    names = dns({"blocked.example": ["127.0.0.1"], "deep.blocked.example": ["127.0.0.1"], "open.example": ["127.0.0.1"]})
+    rules = [{"action": "deny", "to": ["blocked.example"]}]
+    proxy = ringway({"socks5.acl": rules, "socks5.dns.servers": f"[{names.text}]"})
+    association = associate(proxy)
+    association.send(host, server.address[1], b"let me in")
+    eventually_dropped(proxy, "denied_target")
+    assert association.echoes(server, host="open.example")
+    assert server.heard == [b"hello"]
+
+
+def test_a_users_own_rules_hold_for_datagrams_too(ringway, udp_target, associate, users_file):
+    server = udp_target()
+    rule = {"action": "deny", "ports": [server.address[1]]}
+    proxy = ringway(users_file(alice={"acl": [rule]}, bob={}))
+    association = associate(proxy, user=("alice", "secret"))
+    association.send(*server.address, b"let me in")
+    eventually_dropped(proxy, "denied_target")
+    assert associate(proxy, user=("bob", "secret")).echoes(server)
+    assert server.heard == [b"hello"]
+
+
+def test_a_rule_that_denies_it_whatever_the_target_refuses_the_request(ringway):
+    proxy = ringway({"socks5.acl": [{"action": "deny", "commands": ["udp_associate"]}]})
+    assert refused(proxy, socks5.NOT_ALLOWED)
+    proxy.eventually_closed("denied_acl")
+
+
 def test_the_command_can_be_switched_off(ringway):
     proxy = ringway({"socks5.commands": ["connect", "bind"]})
     assert refused(proxy, socks5.COMMAND_NOT_SUPPORTED)

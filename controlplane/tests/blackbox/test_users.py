@@ -1,6 +1,7 @@
 """Users and what each may use: connections, rates, quotas, and the address they leave from."""
 
 import contextlib
+import datetime
 import socket
 import threading
 import time
@@ -98,6 +99,7 @@ def test_http_and_udp_count_too(ringway, target, users_file, associate):
 RATE = 2 * MIB
 RATE_SECONDS = 3
 TOLERANCE = 0.10
+TRIES = 3
 
 
 def timed(work):
@@ -106,8 +108,13 @@ def timed(work):
     return time.monotonic() - begun
 
 
-def within_tolerance(seconds):
-    return abs(seconds / RATE_SECONDS - 1) <= TOLERANCE
+def holds_the_rate(transfer):
+    """Never faster than the tolerance; a machine that is busy with other things may hold a transfer up, so the best of three counts."""
+    taken = []
+    while not taken or (min(taken) > RATE_SECONDS * (1 + TOLERANCE) and len(taken) < TRIES):
+        taken.append(timed(transfer))
+    rates = [f"{RATE * RATE_SECONDS / seconds / MIB:.2f} MiB/s" for seconds in taken]
+    assert abs(min(taken) / RATE_SECONDS - 1) <= TOLERANCE, rates
 
 
 def push(connection, count):
@@ -132,17 +139,17 @@ def all_at_once(jobs):
 def test_what_a_user_sends_is_held_to_the_rate(ringway, target, users_file, connections):
     server = target(swallow)
     proxy = ringway({"workers.count": 2, **users_file(alice={"rate_up": "2MiB"})})
-    tunnels = [gets_in(proxy, server) for _ in range(connections)]
     each = RATE * RATE_SECONDS // connections
 
-    def send_and_wait(tunnel):
+    def send():
+        tunnel = gets_in(proxy, server)
         tunnel.settimeout(30)
         push(tunnel, each)
         assert tunnel.recv(1) == b"", "the target has read to the end"
 
-    seconds = timed(lambda: all_at_once([lambda tunnel=tunnel: send_and_wait(tunnel) for tunnel in tunnels]))
-    assert within_tolerance(seconds), f"{each * connections / seconds / MIB:.2f} MiB/s"
-    assert [count for count, _ in server.results] == [each] * connections, "held back, never lost"
+    holds_the_rate(lambda: all_at_once([send] * connections))
+    eventually(lambda: len(server.results) % connections == 0)
+    assert {count for count, _ in server.results} == {each}, "held back, never lost"
 
 
 @pytest.mark.parametrize("connections", [1, 8])
@@ -151,13 +158,8 @@ def test_what_a_user_receives_is_held_to_the_rate(ringway, target, users_file, c
     server = target(pour(each))
     proxy = ringway({"workers.count": 2, **users_file(alice={"rate_down": "2MiB"})})
     heard = []
-
-    def fetch():
-        heard.append(len(socks5.receive_until_closed(gets_in(proxy, server))))
-
-    seconds = timed(lambda: all_at_once([fetch] * connections))
-    assert heard == [each] * connections
-    assert within_tolerance(seconds), f"{each * connections / seconds / MIB:.2f} MiB/s"
+    holds_the_rate(lambda: all_at_once([lambda: heard.append(len(socks5.receive_until_closed(gets_in(proxy, server))))] * connections))
+    assert set(heard) == {each}
 
 
 def test_a_limited_direction_does_not_slow_the_other_nor_another_user(ringway, target, users_file):
@@ -307,6 +309,29 @@ def test_a_quota_is_not_forgotten_while_it_is_not_configured_for_a_while(ringway
     proxy.stop()
     ringway(users_file(bob={"quota": "10000B"})).stop()
     assert left(ringway(users_file(alice={"quota": "10000B"}))) == 4_000
+
+
+@pytest.mark.parametrize(("period", "counts"), [("month", False), ("total", True)])
+def test_a_months_quota_starts_anew_and_a_total_does_not(ringway, target, users_file, tmp_path, period, counts):
+    server, file = target(echo), tmp_path / "quotas.json"
+    users = users_file(alice={"quota": "10000B", "quota_period": period})
+    proxy = ringway(users)
+    use(proxy, server, 6_000)
+    eventually(lambda: proxy.active() == 0)
+    proxy.stop()
+    this_month = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    file.write_text(file.read_text().replace(this_month, "2020-01"))
+    assert left(ringway(users)) == (4_000 if counts else 10_000)
+
+
+def test_a_quota_file_that_is_none_stops_the_start_and_is_left_alone(ringway, users_file, tmp_path):
+    """Nobody's quota starts anew by accident."""
+    file = tmp_path / "quotas.json"
+    file.write_text("rubbish")
+    proxy = ringway(users_file(alice={"quota": "10000B"}), ready=False)
+    assert proxy.exit_code() != 0
+    assert "quotas.json" in proxy.log()
+    assert file.read_text() == "rubbish"
 
 
 def test_datagrams_use_the_quota_up(ringway, udp_target, associate, users_file):

@@ -22,7 +22,7 @@ pub(super) use attempt::Failure;
 use attempt::{Attempt, Stands};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Host, Target};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -156,28 +156,37 @@ async fn several(
     limit: Duration,
 ) -> Result<Stands, Failure> {
     let begun = Instant::now();
-    let prefer = session.service.config.socks5.egress.prefer;
     let name = match &order.target.host {
         Host::Name(name) => Some(name),
         Host::Address(_) => None,
     };
     let winner = name.and_then(|name| core.winners.borrow().of(name, begun));
-    let permits = preference::arrange(order.permits, prefer, winner);
-    match permits[..] {
-        [] => {
-            session.facts.borrow_mut().notes().hint = Some(preference::hint(prefer).into());
-            // To the client it is as if the name had no other address.
-            Err(name.map_or(Reason::NetworkUnreachable, |_| Reason::NameNotFound).into())
-        }
-        [only] => straight(core, session, only, order).await,
-        _ => {
-            let (stands, address) = race::race(core, session, &permits, begun + limit).await?;
-            core.set_target(session, Some(stands.socket.clone()));
-            session.facts.borrow_mut().address = Some(address);
-            if let Some(name) = name {
-                core.winners.borrow_mut().keep(name, address.ip(), Instant::now());
-            }
-            Ok(stands)
-        }
+    let permits = in_order(session, order, winner)?;
+    if let [only] = permits[..] {
+        return straight(core, session, only, order).await;
     }
+    let (stands, address) = race::race(core, session, &permits, begun + limit).await?;
+    core.set_target(session, Some(stands.socket.clone()));
+    let mut facts = session.facts.borrow_mut();
+    facts.address = Some(address);
+    facts.forget_hint();
+    if let Some(name) = name {
+        core.winners.borrow_mut().keep(name, address.ip(), Instant::now());
+    }
+    Ok(stands)
+}
+
+/// The permitted addresses in the order to try them, at least one.
+fn in_order(session: &Session, order: Order<'_>, winner: Option<IpAddr>) -> Result<Vec<Permit>, Failure> {
+    let prefer = session.service.config.socks5.egress.prefer;
+    let permits = preference::arrange(order.permits, prefer, winner);
+    if !permits.is_empty() {
+        return Ok(permits);
+    }
+    session.facts.borrow_mut().notes().hint = Some(preference::hint(prefer).into());
+    Err(match order.target.host {
+        // To the client it is as if the name had no other address.
+        Host::Name(_) => Reason::NameNotFound.into(),
+        Host::Address(_) => Reason::NetworkUnreachable.into(),
+    })
 }

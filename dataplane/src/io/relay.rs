@@ -7,6 +7,7 @@
 //!
 //! A user with limits reads in slices and pauses between them, by what `policy/allowance.rs` says.
 
+mod limited;
 mod opening;
 mod pace;
 
@@ -14,19 +15,18 @@ pub use opening::Opening;
 
 use crate::core::{Core, SCRATCH_BYTES};
 use crate::io::pipes::Loan;
-use crate::io::sessions::{Phase, Session, TICK};
+use crate::io::sessions::{Phase, Session};
 use crate::policy::allowance::{Allowance, Way};
-use crate::rt::{self, Ready};
+use crate::rt::Ready;
 use futures_util::FutureExt;
 use futures_util::future::join;
+use limited::Pause;
 use pace::{Pace, SHORT_SPLICE_BYTES};
 use ringway_shared::account::Account;
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{SpliceFlags, splice};
 use std::cell::Cell;
-use std::time::Duration;
 
 /// Reads for one wake, so that a fast sender does not starve its neighbours.
 const ROUNDS_PER_WAKE: usize = 4;
@@ -142,7 +142,11 @@ impl<'a> Direction<'a> {
                     writable.map_err(|_| self.receiver_broke())?;
                 }
                 // Boxed: a timer is large, and few connections ever pause.
-                Step::Pause => Box::pin(self.pause()).await?,
+                Step::Pause => {
+                    if Box::pin(self.pause()).await? == Pause::SenderEnded {
+                        return Ok(());
+                    }
+                }
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;
@@ -156,7 +160,7 @@ impl<'a> Direction<'a> {
             Way::Up => (std::mem::take(&mut opening.payload), opening.sent),
             Way::Down => (std::mem::take(&mut opening.early), 0),
         };
-        self.relay.opening.set(Some(opening));
+        self.relay.opening.set(opening.if_left());
         if bytes.is_empty() {
             return Ok(Step::AwaitSender);
         }
@@ -168,30 +172,6 @@ impl<'a> Direction<'a> {
         self.count(bytes.len());
         *held = Held::Bytes { bytes, sent };
         Ok(Step::AwaitReceiver)
-    }
-
-    /// Reads nothing until the user's rate allows it. Ends by the next tick when the session or the other direction
-    /// does: neither wakes a timer.
-    async fn pause(self) -> Result<(), Reason> {
-        let Relay { session, broken, .. } = self.relay;
-        session.set_reading(false);
-        let ended = loop {
-            let ended = session.cut_reason().or(broken.get());
-            let left = self.pause_ns();
-            if left == 0 || ended.is_some() {
-                break ended;
-            }
-            rt::sleep(Duration::from_nanos(left).min(TICK)).await;
-            // Waiting for us is not idleness.
-            self.touch();
-        };
-        session.set_reading(true);
-        ended.map_or(Ok(()), Err)
-    }
-
-    fn pause_ns(self) -> u64 {
-        let Relay { core, allowance, .. } = self.relay;
-        allowance.as_ref().map_or(0, |allowance| allowance.pause_ns(self.way, core.now_ns()))
     }
 
     /// Moves bytes until something must be waited for. With bytes in hand that is the receiver, never the
@@ -224,29 +204,6 @@ impl<'a> Direction<'a> {
         match &self.relay.allowance {
             None => self.read(held, pace, usize::MAX),
             Some(allowance) => self.read_allowed(allowance, held, pace),
-        }
-    }
-
-    fn read_allowed(self, allowance: &Allowance, held: &mut Held, pace: &mut Pace) -> Result<Filled, Reason> {
-        let most = if pace.bulk { self.relay.core.pipes.pipe_bytes() } else { SCRATCH_BYTES };
-        let granted = allowance.grant(self.way, most);
-        if granted == 0 {
-            return self.end_or_too_much();
-        }
-        let before = self.total().get();
-        let filled = self.read(held, pace, granted);
-        let read = self.total().get() - before;
-        allowance.settle(self.way, granted, read as usize, self.relay.core.now_ns());
-        filled
-    }
-
-    /// The quota is used up: whether the sender has more to say, which is too much, or ends just here.
-    fn end_or_too_much(self) -> Result<Filled, Reason> {
-        match recv(self.sender(), &mut [0; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
-            Ok((0, _)) => Ok(Filled::EndOfStream),
-            Ok(_) => Err(Reason::QuotaExhausted),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Filled::Nothing),
-            Err(_) => Err(self.sender_broke()),
         }
     }
 

@@ -67,6 +67,13 @@ impl Facts {
         self.notes.as_ref().is_some_and(|notes| notes.claimed.is_some())
     }
 
+    /// Withdraws the hint of a failure that was made good.
+    pub fn forget_hint(&mut self) {
+        if let Some(notes) = &mut self.notes {
+            notes.hint = None;
+        }
+    }
+
     /// The notes there are, for the record.
     pub fn take_notes(&mut self) -> Notes {
         self.notes.take().map_or_else(Notes::default, |notes| *notes)

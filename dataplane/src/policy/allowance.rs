@@ -40,11 +40,13 @@ impl Allowance {
 
     /// How much may be read at once, `most` at most. 0: the quota is used up.
     #[must_use]
-    pub fn grant(&self, way: Way, most: usize) -> usize {
+    pub fn grant(&self, way: Way, most: usize, now_ns: u64) -> usize {
         let Account { user, usage } = &self.account;
-        let slice =
-            self.rate(way).map_or(most, |(rate, _)| rate::slice(rate, usage.connections.load(Relaxed)));
-        let most = slice.min(most);
+        let open = || usage.connections.load(Relaxed);
+        let portion = self
+            .rate(way)
+            .map(|(rate, due_ns)| rate::portion(due_ns, rate, rate::STREAM_BURST_NS, open(), now_ns));
+        let most = portion.map_or(most, |portion| portion.min(most));
         user.quota.map_or(most, |quota| quota::reserve(&usage.quota_used, quota.bytes, most))
     }
 
@@ -109,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limited_way_reads_slices_and_then_waits_and_the_other_way_does_not() {
+    fn a_limited_way_reads_portions_and_then_waits_and_the_other_way_does_not() {
         let account = account(|user| user.rate_up = Some(1_000_000));
         let allowance = Allowance::of(&account).unwrap();
-        assert_eq!(allowance.grant(Way::Up, 65_536), 20_000);
-        assert_eq!(allowance.grant(Way::Down, 65_536), 65_536);
+        assert_eq!(allowance.grant(Way::Up, 65_536, 0), 20_000);
+        assert_eq!(allowance.grant(Way::Down, 65_536, 0), 65_536);
         allowance.settle(Way::Up, 20_000, 20_000, 0);
-        assert_eq!(allowance.pause_ns(Way::Up, 0), 0, "a slice is the burst");
+        assert_eq!(allowance.pause_ns(Way::Up, 0), 0, "that was the burst");
         allowance.settle(Way::Up, 20_000, 15_000, 0);
         assert_eq!(allowance.pause_ns(Way::Up, 1_000_000), 14_000_000);
         allowance.settle(Way::Down, 65_536, 65_536, 0);
@@ -126,9 +128,9 @@ mod tests {
     fn a_quota_is_one_number_for_both_ways_and_all_connections() {
         let account = account(|user| user.quota = quota(100));
         let (one, other) = (Allowance::of(&account).unwrap(), Allowance::of(&account).unwrap());
-        assert_eq!(one.grant(Way::Up, 60), 60);
-        assert_eq!(other.grant(Way::Down, 60), 40);
-        assert_eq!(one.grant(Way::Down, 60), 0);
+        assert_eq!(one.grant(Way::Up, 60, 0), 60);
+        assert_eq!(other.grant(Way::Down, 60, 0), 40);
+        assert_eq!(one.grant(Way::Down, 60, 0), 0);
         one.settle(Way::Up, 60, 10, 0);
         assert!(!other.charge(Way::Up, 51, 0) && other.charge(Way::Up, 50, 0));
         assert_eq!(account.usage.quota_used.load(Relaxed), 100);

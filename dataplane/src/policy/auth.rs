@@ -4,7 +4,7 @@
 //! What can be decided at once is decided; for the rest [`Directory::check`] says which hash to verify.
 
 use ringway_shared::account::Account;
-use ringway_shared::config::Password;
+use ringway_shared::config::{Password, User};
 use std::collections::HashMap;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -82,6 +82,12 @@ impl Directory {
         &self.accounts
     }
 
+    /// The user of this name, if there is one.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.by_name.get(name).map(|index| &*self.accounts[*index].user)
+    }
+
     /// Whether there is a user of this name.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {
@@ -132,7 +138,6 @@ fn cost(password: &Password) -> u64 {
 mod tests {
     use super::*;
     use ringway_shared::account::Usage;
-    use ringway_shared::config::User;
 
     const ARGON2: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA";
     const ARGON2_CHEAP: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaA";

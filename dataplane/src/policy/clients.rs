@@ -140,9 +140,6 @@ impl Clients {
     /// Forgets what is over, and tells how many are banned. Walks the whole table: once a scrape, say.
     #[must_use]
     pub fn tidy(&self, logins: &Logins, now_ns: u64) -> usize {
-        if self.failing.load(Relaxed) == 0 {
-            return 0;
-        }
         let mut banned = 0;
         for shard in &self.shards {
             lock(shard).retain(|_, entry| {
@@ -398,7 +395,16 @@ mod tests {
         let admission = clients.admit(ip("192.0.2.1"), &unlimited(), 0).unwrap();
         clients.leave(ip("192.0.2.1"), admission, 0);
         assert!(!clients.is_banned(ip("192.0.2.1"), 0));
-        assert_eq!(clients.tidy(&logins(), 0), 0);
+    }
+
+    #[test]
+    fn who_came_and_went_is_forgotten_when_a_new_connection_is_due_again() {
+        let clients = Clients::default();
+        let limits = Limits { new_connections_per_second_per_client: Some(1), ..unlimited() };
+        let admission = clients.admit(ip("192.0.2.1"), &limits, 0).unwrap();
+        clients.leave(ip("192.0.2.1"), admission, 0);
+        assert_eq!((clients.tidy(&logins(), SECOND_NS - 1), tracked(&clients)), (0, 1));
+        assert_eq!((clients.tidy(&logins(), SECOND_NS), tracked(&clients)), (0, 0));
     }
 
     #[test]

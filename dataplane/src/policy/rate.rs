@@ -14,12 +14,24 @@ const ROUND_NS: u64 = 20_000_000;
 const SHARES_MAX: u64 = 64;
 /// Below this no read is worth its system calls.
 const SLICE_BYTES_MIN: u64 = 32;
+/// No shorter pause is worth a timer. Where few of a user's connections are busy it lets credit gather for a good read.
+const PAUSE_NS_MIN: u64 = 5_000_000;
 
 /// How far streams may run ahead of their schedule. Makes up for timers that fire late.
 pub const STREAM_BURST_NS: u64 = 20_000_000;
 /// The same for datagrams, which are dropped where streams would wait: so they get in while streams are waiting.
 pub const DATAGRAM_BURST_NS: u64 = 60_000_000;
 const _: () = assert!(DATAGRAM_BURST_NS > STREAM_BURST_NS + ROUND_NS);
+// What gathers during a pause, and while its timer is late, is not lost.
+const _: () = assert!(STREAM_BURST_NS >= 3 * PAUSE_NS_MIN);
+
+/// The most to read now from one of a user's `connections`: what has not been taken in time, and in any case so much
+/// that each of them gets its turn once a round.
+#[must_use]
+pub fn portion(due_ns: &AtomicU64, bytes_per_s: u64, burst_ns: u64, connections: u64, now_ns: u64) -> usize {
+    let credit_ns = burst_ns.saturating_sub(due_ns.load(Relaxed).saturating_sub(now_ns));
+    slice(bytes_per_s, connections).max(bytes_in(credit_ns, bytes_per_s))
+}
 
 /// Notes `bytes` just read, and tells how long to wait before the next read; 0: not at all.
 #[must_use]
@@ -29,7 +41,10 @@ pub fn reserve(due_ns: &AtomicU64, bytes_per_s: u64, burst_ns: u64, bytes: usize
     let due = match due_ns.fetch_update(Relaxed, Relaxed, |due| Some(later(due))) {
         Ok(before) | Err(before) => later(before),
     };
-    due.saturating_sub(now_ns).saturating_sub(burst_ns)
+    match due.saturating_sub(now_ns).saturating_sub(burst_ns) {
+        0 => 0,
+        wait_ns => wait_ns.max(PAUSE_NS_MIN),
+    }
 }
 
 /// Takes `bytes` if no more than `burst_ns` is owed, for what cannot wait: a datagram, a connection. False: take
@@ -46,12 +61,14 @@ pub fn taken(due_ns: u64, price_ns: u64, burst_ns: u64, now_ns: u64) -> Option<u
     (due_ns.saturating_sub(now_ns) <= burst_ns).then(|| due_ns.max(now_ns) + price_ns)
 }
 
-/// The most to read at once, so that each of a user's connections gets its turn once a round.
-#[must_use]
-pub fn slice(bytes_per_s: u64, connections: u64) -> usize {
-    let round_bytes = bytes_per_s.saturating_mul(ROUND_NS / 1_000_000) / 1_000;
-    let share = round_bytes / connections.clamp(1, SHARES_MAX);
-    usize::try_from(share.max(SLICE_BYTES_MIN)).unwrap_or(usize::MAX)
+/// A connection's share of a round.
+fn slice(bytes_per_s: u64, connections: u64) -> usize {
+    let least = SLICE_BYTES_MIN as usize;
+    (bytes_in(ROUND_NS, bytes_per_s) / connections.clamp(1, SHARES_MAX) as usize).max(least)
+}
+
+fn bytes_in(time_ns: u64, bytes_per_s: u64) -> usize {
+    usize::try_from(u128::from(time_ns) * u128::from(bytes_per_s) / 1_000_000_000).unwrap_or(usize::MAX)
 }
 
 fn price_ns(bytes: usize, bytes_per_s: u64) -> u64 {
@@ -75,8 +92,9 @@ mod tests {
         longest_gap_ns: u64,
     }
 
-    /// Each caller reads a slice, waits as told and up to `late_ns` longer, and reads again.
-    fn run(callers: u64, rate: u64, read_max: usize, late_ns: u64) -> Run {
+    /// Each caller reads its portion, as one of `open` connections, waits as told and up to `late_ns` longer, and
+    /// reads again.
+    fn run(callers: u64, open: u64, rate: u64, read_max: usize, late_ns: u64) -> Run {
         let due_ns = AtomicU64::new(0);
         let mut wakes: BinaryHeap<_> = (0..callers).map(|caller| Reverse((0, caller))).collect();
         let mut last = vec![0; callers as usize];
@@ -85,7 +103,7 @@ mod tests {
             if now_ns > 10 * SECOND_NS {
                 break;
             }
-            let bytes = slice(rate, callers).min(read_max);
+            let bytes = portion(&due_ns, rate, STREAM_BURST_NS, open, now_ns).min(read_max);
             seen.bytes += bytes as u64;
             seen.longest_gap_ns = seen.longest_gap_ns.max(now_ns - last[caller as usize]);
             last[caller as usize] = now_ns;
@@ -99,16 +117,29 @@ mod tests {
 
     #[test]
     fn the_rate_is_kept_within_one_percent_and_nobody_waits_30_ms() {
-        for callers in [1, 64] {
+        for (callers, open) in [(1, 1), (1, 64), (1, 1_000), (7, 64), (64, 64)] {
             for rate in [100_000, 1_000_000, 10_000_000, 100_000_000] {
-                for (read_max, late_ns) in [(64 * 1024, 0), (64 * 1024, 2_000_000), (1 << 20, 2_000_000)] {
-                    let run = run(callers, rate, read_max, late_ns);
-                    let told = format!("{callers} callers, {rate} B/s, {late_ns} ns late: {}", run.bytes);
+                for (read_max, late_ns) in [(64 * 1024, 0), (64 * 1024, 2_000_000), (1 << 20, 8_000_000)] {
+                    let run = run(callers, open, rate, read_max, late_ns);
+                    let told = format!("{callers} of {open}, {rate} B/s, {late_ns} ns late: {}", run.bytes);
                     assert!(run.bytes.abs_diff(10 * rate) <= rate / 10, "{told}");
                     assert!(run.longest_gap_ns < 30_000_000, "{told}: a gap of {} ns", run.longest_gap_ns);
                 }
             }
         }
+    }
+
+    /// An idle connection takes nothing from a busy one: it reads as rarely, and as much at once, as if it were alone.
+    #[test]
+    fn a_busy_connection_among_idle_ones_reads_in_good_portions() {
+        let due_ns = AtomicU64::new(0);
+        let (rate, mut now_ns, mut reads) = (1_000_000, 0, 0);
+        while now_ns < SECOND_NS {
+            let bytes = portion(&due_ns, rate, STREAM_BURST_NS, 1_000, now_ns);
+            now_ns += reserve(&due_ns, rate, STREAM_BURST_NS, bytes, now_ns);
+            reads += 1;
+        }
+        assert!(reads < 450, "{reads} reads a second");
     }
 
     #[test]

@@ -129,6 +129,12 @@ impl Drop for Counted<'_> {
 }
 
 impl Failure {
+    /// Whether the cause is ours (no descriptor, no port, no address to leave by) and says nothing of the other side.
+    pub fn is_ours(self) -> bool {
+        let reasons = [Reason::NoResources, Reason::ResolverBusy];
+        reasons.contains(&self.reason) || self.errno == Some(Errno::AFNOSUPPORT)
+    }
+
     /// Of two failures the one that tells more: what a host answered before what none did; a missing route (often
     /// that of the other address family) hides nothing.
     pub fn or_more_telling(self, other: Failure) -> Failure {

@@ -81,7 +81,7 @@ impl Check {
             Ok(()) if upstreams.serves(upstream) => {
                 tracing::info!(upstream = name, "an upstream proxy is up again");
             }
-            Err(failure) if upstreams.fails(upstream) => {
+            Err(failure) if !failure.is_ours() && upstreams.fails(upstream) => {
                 tracing::warn!(upstream = name, reason = failure.reason.label(), "an upstream proxy is down");
             }
             _ => {}

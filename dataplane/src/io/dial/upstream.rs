@@ -5,10 +5,9 @@
 
 use crate::core::Core;
 use crate::io::dial::attempt::Failure;
-use crate::io::dial::{Dialled, Order, connect, is_over};
+use crate::io::dial::{Dialled, Order, connect, in_order, is_over};
 use crate::io::lookup;
 use crate::io::sessions::{Phase, Session};
-use crate::policy::preference;
 use crate::policy::targets::Permit;
 use crate::policy::upstreams::{Upstream, Upstreams};
 use crate::proto::upstream::Client;
@@ -46,9 +45,8 @@ pub(super) async fn through(
     if order.permits.is_empty() {
         return by_one_of(core, session, order.target, group, deadline).await.map_err(Trouble::failure);
     }
-    let prefer = session.service.config.socks5.egress.prefer;
     let mut failure = Failure::from(Reason::NetworkUnreachable);
-    for permit in preference::arrange(order.permits, prefer, None) {
+    for permit in in_order(session, order, None)? {
         let address = permit.address();
         let target = Target { host: Host::Address(address.ip()), port: address.port() };
         match by_one_of(core, session, &target, group, deadline).await {
@@ -71,7 +69,7 @@ async fn by_one_of(
     deadline: Instant,
 ) -> Result<Dialled, Trouble> {
     let upstreams = &session.service.upstreams;
-    let mut tried = Vec::new();
+    let (mut tried, mut all_down) = (Vec::new(), false);
     let mut last = Trouble::unreachable(Reason::UpstreamUnreachable.into());
     while let Some(choice) = upstreams.choose(group, &tried) {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -80,9 +78,8 @@ async fn by_one_of(
         }
         tried.push(choice.index);
         let upstream = &upstreams.all()[choice.index];
-        let hint =
-            choice.last_resort.then_some("every upstream proxy of the group is down: tried all the same");
-        note(session, upstream, hint);
+        session.facts.borrow_mut().notes().upstream = Some(upstream.proxy.name.clone());
+        all_down |= choice.last_resort;
         let share = (left / choice.left).max(SHARE_MIN).min(left);
         let asked = Ask { core, session, upstream, deadline }.ask(target, share).await;
         if is_over(session) {
@@ -96,6 +93,10 @@ async fn by_one_of(
         }
         core.set_target(session, None);
         core.sessions.forgive(session);
+    }
+    if all_down {
+        let hint = "every upstream proxy of the group is down: tried all the same";
+        session.facts.borrow_mut().notes().hint.get_or_insert(hint.into());
     }
     Err(last)
 }
@@ -113,13 +114,6 @@ fn settle(upstreams: &Upstreams, upstream: &Upstream, asked: &Result<Dialled, Tr
         }
         _ => {}
     }
-}
-
-fn note(session: &Session, upstream: &Upstream, hint: Option<&str>) {
-    let mut facts = session.facts.borrow_mut();
-    let notes = facts.notes();
-    notes.upstream = Some(upstream.proxy.name.clone());
-    notes.hint = hint.map(Into::into);
 }
 
 /// One upstream being asked.
@@ -214,8 +208,13 @@ impl Ask<'_> {
 
 impl Trouble {
     fn unreachable(failure: Failure) -> Trouble {
-        let failure = Failure { reason: Reason::UpstreamUnreachable, ..failure };
-        Trouble::Upstream { result: UpstreamResult::Unreachable, failure, blamed: true }
+        let blamed = !failure.is_ours();
+        let reason = if blamed { Reason::UpstreamUnreachable } else { failure.reason };
+        Trouble::Upstream {
+            result: UpstreamResult::Unreachable,
+            failure: Failure { reason, ..failure },
+            blamed,
+        }
     }
 
     fn refused(has_asked: bool) -> Trouble {

@@ -14,7 +14,17 @@ impl Opening {
     /// `None`: nothing is in hand.
     #[must_use]
     pub fn of(payload: Vec<u8>, sent: usize, early: Vec<u8>) -> Option<Box<Opening>> {
-        let any = !payload.is_empty() || !early.is_empty();
-        any.then(|| Box::new(Opening { payload, sent, early }))
+        let opening = Opening { payload, sent, early };
+        opening.is_left().then(|| Box::new(opening))
+    }
+
+    /// Itself, unless all of it has been taken.
+    #[must_use]
+    pub fn if_left(self: Box<Self>) -> Option<Box<Self>> {
+        self.is_left().then_some(self)
+    }
+
+    fn is_left(&self) -> bool {
+        !self.payload.is_empty() || !self.early.is_empty()
     }
 }

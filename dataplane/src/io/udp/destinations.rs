@@ -150,6 +150,10 @@ impl Relay {
 
     async fn ask(&self, address: &[u8], target: &Target) -> Result<Vec<IpAddr>, Dropped> {
         let Host::Name(name) = &target.host else { return Err(Dropped::Malformed) };
+        if self.over.get() {
+            // Ended before this task had its first turn: nobody would withdraw the question.
+            return Err(Dropped::NameLookup);
+        }
         let begun = Instant::now();
         let core = &self.core;
         let question = core.questions.open();

@@ -31,6 +31,10 @@ pub fn response(input: &mut Reader) -> Message<Option<SocketAddr>> {
 fn judge(head: &[u8]) -> Result<Option<SocketAddr>, Reason> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
+    // `httparse` reads over empty lines; RFC 9112 section 2.2 has them before requests only.
+    if !head.starts_with(b"HTTP/") {
+        return Err(Reason::UpstreamRefused);
+    }
     match (response.parse(head), response.code) {
         (Ok(httparse::Status::Complete(_)), Some(100..=199)) => Ok(None),
         // RFC 9110 section 9.3.6: any 2xx, whatever length it says its content has.
