@@ -230,6 +230,23 @@ fn fragments_are_put_together_or_dropped_as_configured() {
 }
 
 #[test]
+fn an_unfinished_sequence_goes_when_its_time_is_over_though_no_fragment_follows() {
+    let proxy = Proxy::start(|config| config.socks5.timeouts.fragments = Duration::from_millis(50));
+    let client = Client::associate(&proxy);
+    let peer = socket("127.0.0.1");
+    let to = peer.local_addr().unwrap();
+    client.say(to, b"round");
+    let (_, outside) = receive(&peer);
+    client.say_raw(&[&header(1, to)[..], b"held"].concat());
+    // Only the peer says something from now on.
+    until(|| {
+        peer.send_to(b"more", outside).unwrap();
+        client.hear();
+        (dropped(&proxy, Dropped::Fragment) == 1).then_some(())
+    });
+}
+
+#[test]
 fn the_filter_decides_which_peers_are_heard() {
     for (filter, same_address, other_address) in [
         (UdpFilter::FullCone, true, true),
