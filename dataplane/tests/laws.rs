@@ -144,7 +144,7 @@ const DOORS: &[Door] = &[
             "dataplane/src/workers.rs",
         ],
     },
-    Door { package: "quinn_udp", files: &["dataplane/src/io/udp.rs"] },
+    Door { package: "quinn_udp", files: &["dataplane/src/io/udp.rs", "benches/"] },
     Door { package: "nix", files: &["dataplane/src/io/udp.rs"] },
     Door { package: "hickory_resolver", files: &["dataplane/src/io/resolve.rs"] },
     Door { package: "tokio", files: &["dataplane/src/io/resolve.rs", "controlplane/"] },
