@@ -88,7 +88,7 @@ CASES = {
     "one of several client networks": Case([deny(**{"from": ["10.0.0.0/8", "127.0.0.0/24"]})], False, FIRST),
     "user": Case([deny(users=["bob"])], False, FIRST, user=BOB),
     "another user": Case([deny(users=["bob"])], True),
-    "one of several users": Case([allow(users=["carol", "alice"]), deny()], True, FIRST),
+    "one of several users": Case([allow(users=["bob", "alice"]), deny()], True, FIRST),
     "network": Case([deny(to=["127.0.0.0/8"])], False, FIRST),
     "another network": Case([deny(to=["128.0.0.0/8"])], True),
     "one address": Case([deny(to=["127.0.0.1/32"])], False, FIRST),
