@@ -94,6 +94,7 @@ impl Association {
         core.cells.udp_opened.add(1);
         let opened = Self::within_limits(core, session)
             .and_then(|()| core.udp.prepare().map_err(|_| Reason::NoResources))
+            .and_then(|()| socket::keep_asking(&session.client).map_err(|_| Reason::ClientGone))
             .and_then(|()| socket::for_client(core, session));
         let (client_side, bound) = opened.inspect_err(|_| core.cells.udp_closed.add(1))?;
         let advertised = udp.advertise.iter().find(|ip| ip.is_ipv4() == bound.is_ipv4());
