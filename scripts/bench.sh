@@ -12,6 +12,8 @@ scripts/bench.sh [--rounds 3] [--seconds 5] [--only ringway,dante,...] [--figure
   --only     which of: direct ringway dante microsocks haproxy (default: all)
   --before   another build of ringway to run beside this one, as the peer `before`
   --figures  which of: bulk_1 bulk_64 both_64 rate pingpong wwr idle (default: all)
+             udp_up udp_down udp_both udp_trains udp_echo, measured of ringway, dante and bare (the least a relay of
+             datagrams can do: benches/src/bin/bare_udp_relay.rs)
   --what     the second half of the result's name: benches/baseline/<date>-<what>.md
 TEXT
 }
@@ -72,8 +74,18 @@ server_command() {
         # Its log of every connection cannot be switched off.
         microsocks) command=(sh -c "exec microsocks -i 127.0.0.1 -p $port 2>/dev/null") ;;
         haproxy) fill_in haproxy.cfg && command=(haproxy -q -db -f "$scratch/haproxy.cfg") ;;
+        bare) command=(target/release/bare_udp_relay "127.0.0.1:$port") ;;
         *) echo "bench.sh: there is no peer $1" >&2; exit 2 ;;
     esac
+}
+
+# The bare relay has no TCP port: the kernel's table of UDP sockets tells of it.
+serves() {
+    if [[ $1 == bare ]]; then
+        grep -q "0100007F:$(printf %04X "$port") " /proc/net/udp
+    else
+        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null
+    fi
 }
 
 start_server() {
@@ -81,7 +93,7 @@ start_server() {
     taskset -c "$server_cpu" "${command[@]}" >"$scratch/$1.log" 2>&1 &
     server_pid=$!
     for _ in {1..100}; do
-        ! (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
+        ! serves "$1" || return 0
         kill -0 "$server_pid" 2>/dev/null || break
         sleep 0.05
     done
@@ -105,7 +117,7 @@ stop_server() {
 route_to() {
     case $1 in
         direct) route=(--direct) ;;
-        haproxy) route=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
+        haproxy | bare) route=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
         *) route=(--proxy "127.0.0.1:$port" --server-pid "$server_pid") ;;
     esac
 }
@@ -119,6 +131,11 @@ load_of() {
         pingpong) arguments=(latency --connections 64 --rate 20000 --size 64 --seconds "$seconds") ;;
         wwr) arguments=(wwr --rounds 100) ;;
         idle) arguments=(idle --connections "$idle") ;;
+        udp_up) arguments=(udp --way up --seconds "$seconds") ;;
+        udp_down) arguments=(udp --way down --seconds "$seconds") ;;
+        udp_both) arguments=(udp --way both --seconds "$seconds") ;;
+        udp_trains) arguments=(udp --way both --train 10 --gro --seconds "$seconds") ;;
+        udp_echo) arguments=(udp --way echo --size 200 --rate 10000 --seconds "$seconds") ;;
         *) echo "bench.sh: there is no figure $1" >&2; exit 2 ;;
     esac
 }
@@ -157,7 +174,7 @@ write_up() {
     )
     for peer in "${peers[@]}"; do
         case $peer in
-            direct) ;;
+            direct | bare) ;;
             dante) notes+=(--note "dante-server $(version_of dante-server)") ;;
             *) notes+=(--note "$peer $(version_of "$peer")") ;;
         esac

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub enum Against {
     /// HAProxy in TCP mode, which has no handshake to do.
     Haproxy,
+    /// The least a relay of datagrams can do: recvmmsg(2), header, sendmmsg(2).
+    BareUdpRelay,
     /// Whichever SOCKS5 server is best at this metric.
     BestSocks5,
     /// Whichever peer is best at this metric.
@@ -24,7 +26,7 @@ pub struct Bar {
     pub limit: f64,
 }
 
-use Against::{Absolute, BestPeer, BestSocks5, Haproxy};
+use Against::{Absolute, BareUdpRelay, BestPeer, BestSocks5, Haproxy};
 
 /// The relay's rows of the design's bars.
 pub const BARS: &[Bar] = &[
@@ -43,6 +45,12 @@ pub const BARS: &[Bar] = &[
     bar("wwr", "wwr_p50_us", Absolute, 1500.0),
     bar("idle", "pss_kib_per_connection", Absolute, 3.0),
     bar("idle", "fds_per_connection", Absolute, 2.0),
+    bar("udp_up", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_up", "loss_percent", Absolute, 0.1),
+    bar("udp_down", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_down", "loss_percent", Absolute, 0.1),
+    bar("udp_both", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_both", "loss_percent", Absolute, 0.1),
 ];
 
 const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f64) -> Bar {
@@ -97,7 +105,8 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
 fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
     let is_asked = |peer: &&String| match against {
         Haproxy => *peer == "haproxy",
-        BestSocks5 => *peer != "haproxy" && *peer != "direct",
+        BareUdpRelay => *peer == "bare",
+        BestSocks5 => !["haproxy", "direct", "bare"].contains(&peer.as_str()),
         BestPeer | Absolute => *peer != "direct",
     };
     let peers = comparison.peers.iter().filter(|peer| **peer != comparison.subject).filter(is_asked);

@@ -39,6 +39,25 @@ pub const METRICS: &[Metric] = &[
     lower("wwr", "wwr_p50_us", "write-write-read, p50 us"),
     lower("idle", "pss_kib_per_connection", "user memory per idle connection, KiB"),
     lower("idle", "fds_per_connection", "descriptors per idle connection"),
+    lower("udp_up", "server_cpu_us_per_datagram", "datagrams, 50k/s up: CPU us each"),
+    lower("udp_up", "loss_percent", "datagrams, 50k/s up: % lost"),
+    lower("udp_up", "latency_p50_us", "datagrams, 50k/s up: p50 us"),
+    lower("udp_down", "server_cpu_us_per_datagram", "datagrams, 50k/s down: CPU us each"),
+    lower("udp_down", "loss_percent", "datagrams, 50k/s down: % lost"),
+    lower("udp_down", "latency_p50_us", "datagrams, 50k/s down: p50 us"),
+    lower("udp_both", "server_cpu_us_per_datagram", "datagrams, 50k/s each way: CPU us each"),
+    lower("udp_both", "loss_percent", "datagrams, 50k/s each way: % lost"),
+    lower("udp_both", "latency_p50_us", "datagrams, 50k/s each way: p50 us"),
+    lower(
+        "udp_trains",
+        "server_cpu_us_per_datagram",
+        "datagrams, 50k/s each way in trains of 10, GRO: CPU us each",
+    ),
+    lower("udp_trains", "loss_percent", "datagrams, 50k/s each way in trains of 10, GRO: % lost"),
+    lower("udp_trains", "latency_p50_us", "datagrams, 50k/s each way in trains of 10, GRO: p50 us"),
+    lower("udp_echo", "server_cpu_us_per_datagram", "datagrams, 10k/s of 200 B there and back: CPU us each"),
+    lower("udp_echo", "loss_percent", "datagrams, 10k/s of 200 B there and back: % lost"),
+    lower("udp_echo", "latency_p50_us", "datagrams, 10k/s of 200 B there and back: p50 us"),
 ];
 
 /// The metric of this figure and key. Panics if the table lacks it: who asks names a constant.

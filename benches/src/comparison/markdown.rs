@@ -70,6 +70,7 @@ fn bars(comparison: &Comparison) -> String {
         let unit = match bar.against {
             Against::Absolute => "",
             Against::Haproxy => " x haproxy",
+            Against::BareUdpRelay => " x bare relay",
             Against::BestSocks5 => " x best SOCKS5 server",
             Against::BestPeer => " x best peer",
         };
