@@ -246,6 +246,22 @@ fn an_unfinished_sequence_goes_when_its_time_is_over_though_no_fragment_follows(
     });
 }
 
+/// A client that vanished says nothing, and its peers may go on for days.
+#[test]
+fn the_control_connection_is_asked_whether_its_client_is_there() {
+    let proxy = Proxy::start(|_| {});
+    let client = Client::associate(&proxy);
+    let hex = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
+    let control = &client.control;
+    let ends = [control.peer_addr(), control.local_addr()].map(|end| hex(end.unwrap()));
+    // Once the kernel has its answer acknowledged, the timer that runs is the one for keepalive.
+    until(|| {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let row = table.lines().find(|row| row.contains(&ends.join(" "))).unwrap();
+        row.split_whitespace().nth(5).unwrap().starts_with("02:").then_some(())
+    });
+}
+
 #[test]
 fn the_filter_decides_which_peers_are_heard() {
     for (filter, same_address, other_address) in [

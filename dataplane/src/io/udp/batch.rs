@@ -110,9 +110,11 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// What has been sent.
+/// What has been received and sent.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    /// Taken from the socket, whatever became of them.
+    pub(super) seen: u64,
     pub(super) datagrams: u64,
     pub(super) payload_bytes: u64,
 }

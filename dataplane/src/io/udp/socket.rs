@@ -15,8 +15,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Wanted bytes of the kernel's buffers; it grants what `net.core.rmem_max` and `wmem_max` let it. The default
 /// holds some ninety full packets: 2 ms of a fast QUIC stream.
@@ -48,6 +49,21 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.cells.targets_now.sub(1);
     }
+}
+
+/// How long a control connection is silent before the client is asked whether it is there, how often it is asked
+/// again, and how often in vain before it counts as gone: two minutes in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Has the kernel find out that a client has vanished: nothing need ever be said on a control connection, and
+/// whoever knows the association's port outside could keep it from being idle.
+pub(super) fn keep_asking(control: impl AsFd + Copy) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(control, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(control, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(control, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(control, true)
 }
 
 /// The socket a client sends to, on the address it reached us by, and what that is.
