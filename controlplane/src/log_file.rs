@@ -15,6 +15,8 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 const WRITE_BYTES: usize = 64 << 10;
 /// About what a line takes, to tell how many more there is room for.
 const LINE_BYTES: usize = 512;
+/// With room for fewer lines than this nobody is asked to wait any more.
+const ROOM_LINES_MIN: usize = 64;
 /// Who may see who went where: the owner and the group.
 const MODE: u32 = 0o640;
 
@@ -41,9 +43,11 @@ impl LogFile {
         Ok(LogFile { path, file, waiting: Vec::new(), queue, failing: false, dropped: 0 })
     }
 
-    /// About how many lines find room now. A file that fails takes all, to drop and count them.
+    /// About how many lines find room now. A file that fails, or a pipe whose reader does not keep up, takes all, to drop
+    /// and count them: what ended must be taken on, for failed logins are told elsewhere too.
     pub fn room(&self) -> usize {
-        if self.failing { usize::MAX } else { (WAITING_BYTES_MAX - self.waiting.len()) / LINE_BYTES }
+        let lines = (WAITING_BYTES_MAX - self.waiting.len()) / LINE_BYTES;
+        if self.failing || lines < ROOM_LINES_MIN { usize::MAX } else { lines }
     }
 
     /// Takes a whole line.
@@ -51,7 +55,8 @@ impl LogFile {
         if self.waiting.len() + line.len() > WAITING_BYTES_MAX {
             self.queue.count_dropped(1);
             self.dropped += 1;
-            return;
+            // Only a pipe's lines become so many without a failure having been said.
+            return self.failed(&ErrorKind::WouldBlock.into());
         }
         self.waiting.extend_from_slice(line.as_bytes());
         if self.waiting.len() >= WRITE_BYTES && !self.failing {
@@ -66,7 +71,6 @@ impl LogFile {
                 Ok(0) => return,
                 Ok(written) => {
                     self.waiting.drain(..written);
-                    self.recovered();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A pipe whose reader is slow: it will take more.
@@ -74,6 +78,7 @@ impl LogFile {
                 Err(error) => return self.failed(&error),
             }
         }
+        self.recovered();
     }
 
     /// Opens the file anew by its path; if that fails the old one is kept.
@@ -122,6 +127,7 @@ fn append_to(path: &Path) -> std::io::Result<File> {
 mod tests {
     use super::*;
     use crate::logs::Sink;
+    use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::Ordering::Relaxed;
 
@@ -178,6 +184,31 @@ mod tests {
         let path = folder("refused");
         let why = LogFile::open(&path, Sink::new().queue()).err().unwrap();
         assert!(why.contains(&path.display().to_string()) && why.contains("log.access"), "{why}");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_empties_holds_up_nothing_but_its_own_lines() {
+        let path = folder("pipe").join("access.fifo");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let mut reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let sink = Sink::new();
+        let mut file = LogFile::open(&path, sink.queue()).unwrap();
+        let line = "x".repeat(1023) + "\n";
+        while sink.dropped().load(Relaxed) < 7 {
+            assert!(file.room() > 0);
+            file.put(&line);
+        }
+        assert!(file.failing, "it is said");
+        assert_eq!(file.room(), usize::MAX);
+        // A reader that comes at last gets all that waited, and only then is it over.
+        file.flush();
+        assert!(file.failing);
+        while file.failing {
+            assert!(reader.read(&mut [0; 4096]).unwrap() > 0);
+            file.flush();
+        }
+        assert!(file.waiting.is_empty() && file.dropped == 0);
     }
 
     /// /dev/full answers every write with ENOSPC.

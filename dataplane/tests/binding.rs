@@ -7,6 +7,7 @@ mod proxy;
 use dns_server::{DnsServer, Reply};
 use proxy::{Answer, Proxy, answer, request, until};
 use ringway_shared::command::Command;
+use ringway_shared::config::{Action, Days, Destination, Rule, Via};
 use ringway_shared::reason::Reason;
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
@@ -14,6 +15,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const BIND: u8 = 2;
+const UDP_ASSOCIATE: u8 = 3;
 const ANYONE: &str = "0.0.0.0";
 
 /// Asks for BIND and reads the first reply.
@@ -94,6 +96,36 @@ fn whoever_may_be_a_target_may_come_where_no_address_is_named() {
     assert!(is_reset(come_from("127.0.0.8", first.bound).unwrap()));
     let _peer = come_from("127.0.0.9", first.bound).unwrap();
     assert_eq!(answer(first.stream).reply, 0);
+}
+
+#[test]
+fn whom_a_rule_sends_through_proxies_does_not_come_round_them() {
+    let rule = Rule {
+        label: "socks5.acl[0]".into(),
+        action: Action::Allow { via: Some(Via::Group("exits".into())) },
+        from: Vec::new(),
+        users: Vec::new(),
+        to: vec![Destination::Network("127.0.0.2/32".parse().unwrap())],
+        ports: Vec::new(),
+        commands: None,
+        days: Days::ALL,
+        hours: None,
+    };
+    let proxy = Proxy::start(|config| config.socks5.acl = vec![rule].into());
+    let first = bind(&proxy, ANYONE, b"");
+    assert_eq!(first.reply, 0, "there are others");
+    assert!(is_reset(come_from("127.0.0.2", first.bound).unwrap()));
+    let peer = come_from("127.0.0.3", first.bound).unwrap();
+    assert_eq!(answer(first.stream).bound, peer.local_addr().unwrap());
+}
+
+#[test]
+fn nobody_is_awaited_where_everything_goes_through_proxies() {
+    let proxy = Proxy::start(|config| config.socks5.upstream.default = Some("exits".into()));
+    assert_eq!(bind(&proxy, ANYONE, b"").reply, 2);
+    let mut client = proxy.client(None);
+    client.write_all(&request(UDP_ASSOCIATE, ANYONE, 0)).unwrap();
+    assert_eq!(answer(client).reply, 2, "no datagram would pass");
 }
 
 #[test]

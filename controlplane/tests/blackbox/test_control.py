@@ -296,7 +296,7 @@ def test_a_log_that_nobody_reads_stops_neither_relaying_nor_metrics(ringway, tar
     try:
         for _ in range(UNREAD_LINES):
             with socket.create_connection(proxy.socks, 10) as connection:
-                connection.sendall(b"\x04")
+                connection.sendall(b"\x03")
                 assert connection.recv(1) == b""
         connection = proxy.tunnel(server.address)
         connection.sendall(b"x")

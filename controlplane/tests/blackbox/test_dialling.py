@@ -96,7 +96,9 @@ def test_where_both_answer_ipv6_is_taken_and_ipv4_left_alone(ringway, both):
     assert (servers["::1"].accepted, servers["127.0.0.1"].accepted) == (5, 0)
 
 
-@pytest.mark.parametrize(("prefer", "winner"), [("ipv4", "127.0.0.1"), ("ipv6", "::1"), ("ipv4_only", "127.0.0.1"), ("ipv6_only", "::1")])
+@pytest.mark.parametrize(
+    ("prefer", "winner"), [("ipv4", "127.0.0.1"), ("ipv6", "::1"), ("ipv4_only", "127.0.0.1"), ("ipv6_only", "::1")]
+)
 def test_the_preferred_family_is_taken(ringway, both, prefer, winner):
     servers = both("::1", "127.0.0.1")
     proxy = ringway(resolving(servers["names"], **{"socks5.egress.prefer": prefer}))
@@ -124,7 +126,8 @@ def test_a_refusal_does_not_wait_for_the_head_start(ringway, target, dns):
     server = target(echo, "127.0.0.9")
     names = dns({"many.example": ["::1", *(f"127.0.0.{number}" for number in range(1, 10))]})
     proxy = ringway(resolving(names))
-    assert timed_tunnel(proxy, ("many.example", server.address[1])) < HEAD_START_SECONDS * 4, "nine refusals, nine head starts if waited for"
+    # Nine refusals: nine head starts, were they waited for.
+    assert timed_tunnel(proxy, ("many.example", server.address[1])) < HEAD_START_SECONDS * 4
 
 
 def test_the_losers_of_a_race_are_closed(ringway, both):
@@ -340,17 +343,26 @@ def test_what_an_upstream_socks5_says_of_the_target_is_passed_on(ringway, listen
     assert proxy.refusal(*server.address) == socks5.REFUSED
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\n\r\n", b"rubbish\r\n\r\n", b"\x05\x00", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000, b""],
-    ids=["502", "403", "rubbish", "socks", "endless", "nothing"],
-)
+USELESS_ANSWERS = {
+    "502": b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+    "403": b"HTTP/1.1 403 Forbidden\r\n\r\n",
+    "rubbish": b"rubbish\r\n\r\n",
+    "socks": b"\x05\x00",
+    "endless": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("answer", USELESS_ANSWERS)
 def test_an_upstream_that_does_not_do_it_is_no_success(ringway, target, http_proxy, answer):
-    exit_ = http_proxy(None, answer or b" ")
-    if not answer:
-        exit_.relay = exit_.serve = lambda connection: connection.close()
+    exit_ = http_proxy(None, USELESS_ANSWERS[answer])
     proxy = ringway({**through(upstream("a", exit_.address, "http_connect")), "socks5.timeouts.connect": "2s"})
     assert proxy.refusal(*target(echo).address) != socks5.SUCCEEDED
+
+
+def test_an_upstream_that_hangs_up_is_no_success(ringway, target):
+    exit_ = target(lambda connection: connection.recv(1))
+    proxy = ringway(through(upstream("a", exit_.address, "http_connect")))
+    assert proxy.refusal(*target(echo).address) == socks5.GENERAL_FAILURE
 
 
 def test_a_silent_upstream_is_a_connect_timeout(ringway, listener, target):
@@ -530,15 +542,18 @@ def test_many_at_once_through_a_chain(ringway, target):
     assert proxy.metrics()("socks5_upstream_connections_total", upstream="a") == 50
 
 
+GOOD = {"name": "a", "group": "exits", "protocol": "socks5", "address": "h:1"}
+
+
 @pytest.mark.parametrize(
     ("proxies", "default", "hint"),
     [
         ([], "exits", "upstream.default"),
-        ([{"name": "a", "group": "exits", "protocol": "socks6", "address": "h:1"}], "", "protocol"),
-        ([{"name": "a", "group": "exits", "protocol": "socks5", "address": "h"}], "", "address"),
-        ([{"name": "a", "group": "exits", "protocol": "socks5", "address": "h:1"}] * 2, "", "name"),
-        ([{"name": "a", "group": "exits", "protocol": "socks5", "address": "h:1", "username": "u"}], "", "password"),
-        ([{"name": "a", "group": "exits", "protocol": "socks5", "address": "h:1", "username": "u", "password_file": "/absent"}], "", "/absent"),
+        ([{**GOOD, "protocol": "socks6"}], "", "protocol"),
+        ([{**GOOD, "address": "h"}], "", "address"),
+        ([GOOD, GOOD], "", "name"),
+        ([{**GOOD, "username": "u"}], "", "password"),
+        ([{**GOOD, "username": "u", "password_file": "/absent"}], "", "/absent"),
     ],
 )
 def test_faulty_upstreams_do_not_start_and_are_named(proxies, default, hint):

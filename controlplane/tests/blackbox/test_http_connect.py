@@ -229,12 +229,19 @@ def test_another_version_of_http_is_no_success(ringway, target, version):
     assert status(ringway(), request(*target(echo).address, version=version)) in (400, 505)
 
 
-@pytest.mark.parametrize("head", [b"CONNECT " + b"n" * 100_000, b"CONNECT a:1 HTTP/1.1\r\n" + b"X: " + b"y" * 100_000, b"CONNECT a:1 HTTP/1.1\r\n" + b"X: y\r\n" * 20_000])
-def test_a_header_section_without_end_is_431(ringway, head):
+ENDLESS = {
+    "target": b"CONNECT " + b"n" * 100_000,
+    "field": b"CONNECT a:1 HTTP/1.1\r\nX: " + b"y" * 100_000,
+    "fields": b"CONNECT a:1 HTTP/1.1\r\n" + b"X: y\r\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_header_section_without_end_is_431(ringway, what):
     proxy = ringway()
     connection = proxy.connect()
     try:
-        connection.sendall(head)
+        connection.sendall(ENDLESS[what])
     except (BrokenPipeError, ConnectionResetError):
         pass
     assert read_response(connection).status in (414, 431)

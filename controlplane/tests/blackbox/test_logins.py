@@ -1,15 +1,13 @@
-"""Failed logins: slower and slower, then banned, told in one line that fail2ban can read."""
+"""Failed logins: slower and slower, then banned. What fail2ban reads of them: test_fail2ban.py."""
 
-import configparser
-import re
 import time
 
 import pytest
 
 import http_connect
 import socks5
-from ringway import REPOSITORY
 from targets import echo
+from test_fail2ban import found
 from waiting import eventually
 
 ALICE = ("alice", "secret")
@@ -138,37 +136,11 @@ def test_after_a_while_failures_are_forgotten(ringway, users_file):
     assert succeeds(proxy)
 
 
-# What an operator copies to /etc/fail2ban (docs/operations.md).
-FILTER = REPOSITORY / "tuning/fail2ban/filter.d/ringway.conf"
-
-
-def banned_by_fail2ban(log):
-    """The addresses that the filter finds, line by line."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(FILTER)
-    definition = parser["Definition"]
-    expressions = [
-        re.compile(line.replace("%(_journal)s", definition["_journal"]).replace("<ADDR>", r"(?P<host>[\da-fA-F.:]+)"))
-        for line in definition["failregex"].splitlines()
-    ]
-    found = [expression.search(line) for line in log.split("\n") for expression in expressions]
-    return [match["host"] for match in found if match]
-
-
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_every_failure_is_one_fixed_line_that_fail2ban_reads(ringway, users_file, form):
-    proxy = ringway({**QUICK, "log.format": form, **users_file(alice="secret")})
-    for source in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
-        assert login(proxy, WRONG, source) == 1
-    eventually(lambda: len(banned_by_fail2ban(proxy.log())) == 3, what=proxy.log)
-    assert sorted(banned_by_fail2ban(proxy.log())) == ["127.0.0.1", "127.0.0.1", "127.0.0.2"]
-
-
 def test_success_is_nothing_to_fail2ban(ringway, users_file, target):
     proxy = ringway(users_file(alice="secret"))
     proxy.tunnel(target(echo).address, ALICE).close()
     proxy.eventually_logs("reason=")
-    assert not banned_by_fail2ban(proxy.log())
+    assert not found(proxy.log().splitlines())
 
 
 FORGERY = 'x"\n2026-01-01T00:00:00Z  WARN login: login failed client=192.0.2.99 port=1 user="root"'
@@ -183,7 +155,7 @@ def test_no_name_forges_a_line(ringway, users_file, form):
         assert login(proxy, (claim, "wrong")) == 1
     proxy.eventually_closed("auth_failed", len(claims))
     eventually(lambda: len(proxy.log().split("\n")) > 2 * len(claims))
-    eventually(lambda: banned_by_fail2ban(proxy.log()) == ["127.0.0.1"] * len(claims), what=proxy.log)
+    eventually(lambda: found(proxy.log().splitlines()) == ["127.0.0.1"] * len(claims), what=proxy.log)
     for line in proxy.log().splitlines():
         assert "ready" in line or "client=127.0.0.1" in line or '"client":"127.0.0.1' in line, line
     assert "\x1b" not in proxy.log()

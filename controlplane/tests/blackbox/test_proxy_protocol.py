@@ -47,7 +47,9 @@ def test_the_header_says_who_the_client_is(ringway, target, kind):
     assert f"client={client}" in proxy.eventually_logs("reason=finished")
 
 
-@pytest.mark.parametrize("header", [local_v2(), v2(CLIENT, PROXY, proxy_protocol.LOCAL), b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n"])
+@pytest.mark.parametrize(
+    "header", [local_v2(), v2(CLIENT, PROXY, proxy_protocol.LOCAL), b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ::1 1 2\r\n"]
+)
 def test_a_header_that_speaks_of_nobody_leaves_the_real_address(ringway, target, header):
     proxy = ringway(FROM_LOOPBACK)
     connection = proxy.connect()

@@ -415,11 +415,13 @@ def test_a_new_sequence_replaces_one_that_was_not_finished(ringway, udp_target, 
     assert server.heard == [b"done at last"]
 
 
-def test_a_whole_datagram_among_fragments_is_relayed_at_once(ringway, udp_target, associate):
-    server = udp_target()
-    association = associate(ringway())
+def test_a_whole_datagram_among_fragments_is_relayed_at_once_and_ends_their_sequence(ringway, udp_target, associate):
+    server, proxy = udp_target(), ringway()
+    association = associate(proxy)
     association.send(*server.address, b"piece", 1)
     assert association.echoes(server)
+    association.send(*server.address, b"end", 2 | LAST)
+    eventually_dropped(proxy, "fragment", 2)
 
 
 REASSEMBLY_SECONDS = 5  # RFC 1928 section 7: no less

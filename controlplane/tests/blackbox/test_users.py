@@ -324,16 +324,6 @@ def test_a_months_quota_starts_anew_and_a_total_does_not(ringway, target, users_
     assert left(ringway(users)) == (4_000 if counts else 10_000)
 
 
-def test_a_quota_file_that_is_none_stops_the_start_and_is_left_alone(ringway, users_file, tmp_path):
-    """Nobody's quota starts anew by accident."""
-    file = tmp_path / "quotas.json"
-    file.write_text("rubbish")
-    proxy = ringway(users_file(alice={"quota": "10000B"}), ready=False)
-    assert proxy.exit_code() != 0
-    assert "quotas.json" in proxy.log()
-    assert file.read_text() == "rubbish"
-
-
 def test_datagrams_use_the_quota_up(ringway, udp_target, associate, users_file):
     server, proxy = udp_target(), ringway(users_file(alice={"quota": "2000B"}))
     association = associate(proxy, user=ALICE)

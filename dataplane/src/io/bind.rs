@@ -8,6 +8,7 @@ use crate::policy::preference;
 use crate::policy::targets::Permit;
 use crate::rt::Ready;
 use futures_util::future::{Either, select};
+use ringway_shared::config::Via;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Host, Target};
 use rustix::io::Errno;
@@ -98,7 +99,9 @@ impl Listening {
     fn expects(&self, core: &Core, session: &Session, peer: SocketAddr) -> bool {
         if self.expected.is_empty() {
             let host = Host::Address(peer.ip());
-            return route::judge(core, session, Command::Bind, &host, peer).is_ok();
+            // A peer that rules send through upstream proxies does not come round them.
+            return route::judge(core, session, Command::Bind, &host, peer)
+                .is_ok_and(|judgement| judgement.via == Via::Direct);
         }
         self.expected.iter().any(|permit| permit.address().ip() == peer.ip())
     }

@@ -74,10 +74,15 @@ pub async fn route(
     }
 }
 
-/// Whether the client may ask for this at all, whatever its target: refused only if no target is left.
+/// Whether the client may ask for BIND or UDP ASSOCIATE at all, whatever its target: refused only if no target is left.
 pub fn may_ask(core: &Core, session: &Session, command: Command) -> Result<(), Reason> {
     match ruling(core, session, command, None, 0, None) {
         Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
+        // Everything goes through upstream proxies, which serve CONNECT alone.
+        Ruling::Allow { via: Via::Group(group), rule } => {
+            let hint = format!("{} goes direct only, not through {group}", command.label()).into();
+            Err(note(session, None, Refusal { reason: Reason::DeniedAcl, rule, hint }))
+        }
         Ruling::Allow { .. } | Ruling::Open { .. } => Ok(()),
     }
 }

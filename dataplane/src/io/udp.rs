@@ -192,6 +192,7 @@ impl Relay {
     fn drain(self: &Rc<Self>, socket: &Socket, direction: Direction) -> io::Result<()> {
         let mut buffers = self.core.udp.borrow_mut();
         let Some(buffers) = buffers.as_deref_mut() else { return Ok(()) };
+        self.expire_fragments();
         let mut tally = Tally::default();
         let mut outcome = Ok(());
         for _ in 0..BATCHES_PER_WAKE {
@@ -215,6 +216,13 @@ impl Relay {
         }
         self.settle(direction, &tally);
         outcome
+    }
+
+    /// Ends an unfinished sequence that is overdue: its next fragment may never come to ask.
+    fn expire_fragments(&self) {
+        let mut reassembly = self.reassembly.borrow_mut();
+        let Some(reassembly) = reassembly.as_deref_mut() else { return };
+        self.count_dropped(Dropped::Fragment, reassembly.expire(self.core.now_ns()));
     }
 
     /// Takes a datagram's bytes out of what the user may move.

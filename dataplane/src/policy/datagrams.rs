@@ -5,8 +5,8 @@ use ringway_shared::config::UdpFilter;
 use ringway_shared::session::{Host, Target};
 use std::net::{IpAddr, SocketAddr};
 
-/// Peers remembered for a filter; beyond it the one sent to longest ago must be sent to again.
-pub const PEERS_MAX: usize = 4_096;
+/// Peers remembered for a filter, some 100 KB of them; beyond it the one sent to longest ago must be sent to again.
+pub const PEERS_MAX: usize = 1_024;
 
 /// The one source on the client's side: the client's address and the port it first sends from.
 #[derive(Clone, Copy, Debug)]

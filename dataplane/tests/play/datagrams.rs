@@ -28,10 +28,17 @@ pub fn play_bytes(data: &[u8]) {
         }
         let Some(datagram) = Datagram::read(&bytes) else { continue };
         assert_lawful(&bytes, &datagram);
-        let Fragment::Part { place, last } = datagram.fragment else { continue };
-        assert!((1..=127).contains(&place));
+        let (place, last) = match datagram.fragment {
+            // It stands for itself, and in the history for a fragment that continues nothing.
+            Fragment::Whole => (0, false),
+            Fragment::Part { place, last } => {
+                assert!((1..=127).contains(&place));
+                (place, last)
+            }
+        };
         parts.push((now_ns, place, last, datagram.address.into(), datagram.payload.into()));
         let taken = reassembly.receive(&datagram, now_ns);
+        settled += u64::from(datagram.fragment == Fragment::Whole);
         let delivered = taken.whole.as_ref().map(|whole| (whole.address.to_vec(), whole.payload.clone()));
         assert_eq!(delivered, completed(&parts));
         settled += taken.abandoned + if delivered.is_some() { u64::from(place) } else { 0 };

@@ -5,12 +5,12 @@
 
 mod service;
 
-use super::HostFacts;
 use super::draft::{Auth, Draft};
 use super::form::Form;
 use super::place::Span;
 use super::read::listed;
 use super::yaml::Wrong;
+use super::{HostFacts, Users};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,6 +43,16 @@ pub fn run(form: &mut Form, host: &HostFacts) {
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();
     for (key, wrong) in complaints {
+        form.fault_at_key(key, wrong);
+    }
+}
+
+/// The check that can be run once the users file has been read as well.
+pub fn run_with_users(form: &mut Form, users: &Users) {
+    if form.faults.touch("socks5.acl") {
+        return;
+    }
+    for (key, wrong) in service::users_of_rules_exist(&form.draft, users) {
         form.fault_at_key(key, wrong);
     }
 }

@@ -65,6 +65,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     form.draft.resolve_paths(folder.unwrap_or(Path::new("")));
     read_passwords(&mut form, sources);
     let users = read_users(&mut form, sources);
+    if let Some(users) = &users {
+        checks::run_with_users(&mut form, users);
+    }
 
     let Form { draft, settings, mut faults } = form;
     if faults.is_empty() {

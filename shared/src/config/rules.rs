@@ -59,7 +59,12 @@ pub static FIELDS: [Field; 9] = [
          `socks5.upstream.default` says.",
     ),
     // Last, so that a user's own rules can do without it.
-    field("users", false, Shape::Texts("alice"), "Names of the users file. Not in a user's own `acl`."),
+    field(
+        "users",
+        false,
+        Shape::Texts("alice"),
+        "Names of the users file, each of which must be there. Not in a user's own `acl`.",
+    ),
 ];
 
 const fn field(name: &'static str, required: bool, shape: Shape, doc: &'static str) -> Field {

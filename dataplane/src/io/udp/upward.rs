@@ -72,6 +72,7 @@ impl Upward<'_, '_> {
         if datagram.fragment != Fragment::Whole {
             return self.take_fragment(&datagram);
         }
+        self.end_sequence(&datagram);
         let destination = match *last {
             Some((address, destination)) if address == datagram.address => destination,
             _ => match self.relay.find(datagram.address, datagram.payload)? {
@@ -100,6 +101,15 @@ impl Upward<'_, '_> {
             Found::At(destination) => self.send(destination, &whole.payload),
             Found::Later => Ok(()),
         }
+    }
+
+    /// A datagram that stands for itself ends a sequence under way.
+    fn end_sequence(&mut self, datagram: &Datagram) {
+        let mut reassembly = self.relay.reassembly.borrow_mut();
+        // Hardly any client sends fragments.
+        let Some(reassembly) = reassembly.as_deref_mut() else { return };
+        let taken = reassembly.receive(datagram, self.relay.core.now_ns());
+        self.relay.count_dropped(Dropped::Fragment, taken.abandoned);
     }
 
     fn send(&mut self, destination: SocketAddr, payload: &[u8]) -> Result<(), Dropped> {

@@ -9,7 +9,8 @@ pub const HELD_BYTES_MAX: usize = 65_507;
 /// The one sequence of fragments an association may have under way.
 ///
 /// Fragments must come in order and without a gap: one that was lost must not leave a datagram with a hole.
-/// The sequence is abandoned when one comes late, is missing, goes elsewhere, or finds too much held.
+/// The sequence is abandoned when one comes late, is missing, goes elsewhere, or finds too much held, and when a
+/// datagram comes that stands for itself.
 #[derive(Debug)]
 pub struct Reassembly {
     limit_ns: u64,
@@ -51,10 +52,11 @@ impl Reassembly {
         Reassembly { limit_ns: limit.as_nanos() as u64, sequence: None }
     }
 
-    /// Takes a fragment; what is none ([`Fragment::Whole`]) does not belong here and is given back as abandoned.
+    /// Takes a fragment. A datagram that is none ([`Fragment::Whole`]) abandons the sequence: its FRAG is "less than
+    /// the highest FRAG value processed"; the datagram itself stays its owner's.
     pub fn receive(&mut self, datagram: &Datagram, now_ns: u64) -> Taken {
         let Fragment::Part { place, last } = datagram.fragment else {
-            return Taken { abandoned: 1, whole: None };
+            return Taken { abandoned: self.abandon(), whole: None };
         };
         let mut taken = Taken { abandoned: self.expire(now_ns), whole: None };
         if self.sequence.as_ref().is_some_and(|sequence| !sequence.continues_with(place, datagram)) {
@@ -151,6 +153,17 @@ mod tests {
     #[test]
     fn a_first_fragment_begins_anew() {
         assert_eq!(play(&[1, 2, 1, 0x82]), [(0, None), (0, None), (2, None), (0, Some(vec![1, 2]))]);
+    }
+
+    #[test]
+    fn a_datagram_that_is_no_fragment_abandons_the_sequence() {
+        let mut reassembly = Reassembly::new(LIMIT);
+        let alone = Datagram { fragment: Fragment::Whole, ..part(1, b"alone") };
+        assert_eq!(reassembly.receive(&alone, BEGUN), Taken::default());
+        reassembly.receive(&part(1, b"a"), BEGUN);
+        reassembly.receive(&part(2, b"b"), BEGUN);
+        assert_eq!(reassembly.receive(&alone, BEGUN), Taken { abandoned: 2, whole: None });
+        assert_eq!(reassembly.receive(&part(0x83, b"c"), BEGUN), Taken { abandoned: 1, whole: None });
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use super::{Check, Complaint, about, beyond_loopback, repeated};
 use crate::config::draft::{Auth, Draft};
-use crate::config::read::listed;
+use crate::config::fault::FAULTS_MAX;
+use crate::config::read::{listed, quote};
 use crate::config::rules::{WrittenRule, no_such_group};
+use crate::config::suggest;
 use crate::config::yaml::Wrong;
-use crate::config::{Action, Commands, HostFacts, Prefer, Protocols, Via};
+use crate::config::{Action, Commands, HostFacts, Prefer, Protocols, Users, Via};
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 const ACL: &str = "socks5.acl";
 const PROXIES: &str = "socks5.upstream.proxies";
@@ -63,6 +67,29 @@ fn users_of_rules_can_be_known(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
         (ACL, Wrong::at(written.users_span, message).below(&format!("[{index}].users")))
     };
     named.map(complaint).collect()
+}
+
+/// Nor would a rule for a name that nobody has: a slip of the hand must not switch it off in silence. Asked of the
+/// users file, which is read after all other checks.
+pub fn users_of_rules_exist(draft: &Draft, users: &Users) -> Vec<Complaint> {
+    let known: HashSet<&str> = users.entries.iter().map(|user| &*user.name).collect();
+    let named = draft.rules.iter().enumerate().flat_map(|(index, written)| {
+        written.rule.users.iter().enumerate().map(move |(place, name)| (index, place, name, written))
+    });
+    let complaint = |(index, place, name, written): (usize, usize, &Arc<str>, &WrittenRule)| {
+        let message = no_such_user(name, users);
+        (ACL, Wrong::at(written.users_span, message).below(&format!("[{index}].users[{place}]")))
+    };
+    // Each costs a look at all names for the one that was meant.
+    named.filter(|(_, _, name, _)| !known.contains(&***name)).take(FAULTS_MAX).map(complaint).collect()
+}
+
+fn no_such_user(name: &str, users: &Users) -> String {
+    let remedy = match suggest::nearest(name, users.entries.iter().map(|user| &*user.name)) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => "add the user, or remove the name".to_owned(),
+    };
+    format!("the users file names nobody {}; {remedy}", quote(name))
 }
 
 fn groups_of_rules_exist(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
