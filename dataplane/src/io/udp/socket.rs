@@ -28,6 +28,8 @@ pub(super) struct Socket {
     pub(super) ready: Ready,
     /// Whether the kernel still cuts one send into several datagrams here (UDP_SEGMENT).
     pub(super) segments: Cell<bool>,
+    /// The most datagrams that the kernel has lined up in a slot lately (UDP_GRO).
+    pub(super) lined_up: Cell<usize>,
     cells: Arc<Cells>,
 }
 
@@ -36,7 +38,8 @@ impl Socket {
         core.cells.targets_now.add(1);
         let ready = Ready::new(descriptor).map_err(|_| Reason::NoResources);
         let ready = ready.inspect_err(|_| core.cells.targets_now.sub(1))?;
-        let socket = Socket { ready, segments: Cell::new(true), cells: core.cells.clone() };
+        let socket =
+            Socket { ready, segments: Cell::new(true), lined_up: Cell::new(1), cells: core.cells.clone() };
         if core.has_room_for_socket() { Ok(socket) } else { Err(Reason::NoResources) }
     }
 
