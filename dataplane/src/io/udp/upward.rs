@@ -19,10 +19,6 @@ struct Upward<'a, 'b> {
 impl Relay {
     /// Takes the client's datagrams to where they are addressed.
     pub(super) fn forward(self: &Rc<Self>, incoming: Incoming, outgoing: &mut Outgoing, tally: &mut Tally) {
-        if let Some(reassembly) = self.reassembly.borrow_mut().as_deref_mut() {
-            // The timer is asked by every batch: what nobody completes is not held for the association's life.
-            self.count_dropped(Dropped::Fragment, reassembly.expire(self.core.now_ns()));
-        }
         let mut upward = Upward { relay: self, outgoing, tally };
         // Equal addresses in a row are looked up once.
         let mut last: Option<(&[u8], SocketAddr)> = None;
