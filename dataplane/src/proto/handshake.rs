@@ -10,6 +10,7 @@
 
 pub use super::credentials::Credentials;
 use super::credentials::wipe;
+pub use super::http_connect::HEAD_BYTES_MAX;
 use super::reader::{Message, Reader};
 pub use super::request::Request;
 use super::{http_connect, socks4, socks5};
@@ -24,7 +25,6 @@ const _: () = assert!(
     INPUT_MAX > socks5::LENGTH_MAX && INPUT_MAX > socks4::LENGTH_MAX,
     "a message that is not whole must leave room for its rest"
 );
-pub use http_connect::HEAD_BYTES_MAX;
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize, "`seen` counts them");
 // 10,000 silent clients are cheap.
 const _: () = assert!(size_of::<Handshake>() < 96);

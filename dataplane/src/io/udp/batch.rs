@@ -82,7 +82,7 @@ impl Buffers {
         let shown = slots_for(socket.lined_up.get());
         let filled =
             self.state.recv(UdpSockRef::from(&socket.ready), &mut slots[..shown], &mut self.metas)?;
-        let most = self.metas[..filled].iter().map(|meta| meta.len / meta.stride.max(1)).max();
+        let most = self.metas[..filled].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).max();
         socket.lined_up.set(lately(socket.lined_up.get(), most.unwrap_or_default()));
         Ok(Batch {
             incoming: Incoming { slots: &self.slots, metas: &self.metas[..filled] },
