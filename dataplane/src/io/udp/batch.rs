@@ -4,6 +4,7 @@
 //! (UDP_GRO). Going out, consecutive datagrams of one size to one destination make a train: one send that the
 //! kernel cuts (UDP_SEGMENT).
 
+use super::DATAGRAMS_PER_WAKE;
 use super::socket::Socket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use ringway_shared::datagram::Drop as Dropped;
@@ -23,10 +24,6 @@ const TRAIN_DATAGRAMS_MAX: usize = 64;
 const TRAIN_BYTES_MAX: usize = 65_507;
 /// A datagram larger than this travels alone: a train's must fit into a packet each, and this does on Ethernet, of IPv6 too.
 const CAR_BYTES_MAX: usize = 1_452;
-
-/// Datagrams wanted of one call. A slot may hold 64 that the kernel has lined up, so fewer slots are shown where
-/// they came full last time: 16 such would keep the core from its other connections for tens of milliseconds.
-const DATAGRAMS_PER_CALL: usize = 128;
 
 const _: () = assert!(SLOTS <= quinn_udp::BATCH_SIZE);
 
@@ -60,7 +57,7 @@ pub(super) struct Buffers {
 pub(super) struct Batch<'a> {
     pub(super) incoming: Incoming<'a>,
     pub(super) outgoing: Outgoing<'a>,
-    /// Every slot that was shown was filled: the socket may hold more.
+    /// Every slot shown was filled: the socket may hold more.
     pub(super) may_be_more: bool,
 }
 
@@ -82,14 +79,13 @@ impl Buffers {
         let mut slots = self.slots.chunks_exact_mut(SLOT_BYTES);
         let mut slots: [IoSliceMut; SLOTS] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let shown = (DATAGRAMS_PER_CALL / socket.lined_up.get()).clamp(1, SLOTS);
+        let shown = slots_for(socket.lined_up.get());
         let filled =
             self.state.recv(UdpSockRef::from(&socket.ready), &mut slots[..shown], &mut self.metas)?;
-        let metas = &self.metas[..filled];
-        let lined_up = metas.iter().map(|meta| meta.len.div_ceil(meta.stride.max(1)));
-        socket.lined_up.set(lined_up.max().unwrap_or(1).max(1));
+        let most = self.metas[..filled].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).max();
+        socket.lined_up.set(lately(socket.lined_up.get(), most.unwrap_or_default()));
         Ok(Batch {
-            incoming: Incoming { slots: &self.slots, metas },
+            incoming: Incoming { slots: &self.slots, metas: &self.metas[..filled] },
             outgoing: Outgoing { state: &self.state, train: &mut self.train },
             may_be_more: filled == shown,
         })
@@ -99,6 +95,17 @@ impl Buffers {
     pub(super) fn outgoing(&mut self) -> Outgoing<'_> {
         Outgoing { state: &self.state, train: &mut self.train }
     }
+}
+
+/// Slots to show the kernel on a socket in each of which it has lined up so many datagrams lately: a batch is not to
+/// hold many more of them than a wake may take.
+fn slots_for(lined_up: usize) -> usize {
+    (DATAGRAMS_PER_WAKE as usize / lined_up.max(1)).clamp(1, SLOTS)
+}
+
+/// Forgets by halves: or every other batch could be a full one.
+fn lately(before: usize, most: usize) -> usize {
+    most.max(before / 2)
 }
 
 /// Received datagrams with their senders.
@@ -247,5 +254,22 @@ fn reason_of(error: Errno) -> Dropped {
         Errno::AGAIN | Errno::NOBUFS => Dropped::SendBufferFull,
         Errno::MSGSIZE => Dropped::TooLarge,
         _ => Dropped::SendFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_slots_come_full_few_are_shown() {
+        assert_eq!([0, 1, 8, 16, 45, 64, 1000].map(slots_for), [16, 16, 16, 8, 2, 2, 1]);
+        let mut lined_up = lately(1, 64);
+        assert_eq!(slots_for(lined_up), 2);
+        let batches = std::iter::from_fn(|| {
+            lined_up = lately(lined_up, 1);
+            Some(slots_for(lined_up))
+        });
+        assert_eq!(batches.take(3).collect::<Vec<_>>(), [4, 8, 16], "single ones bring the slots back");
     }
 }

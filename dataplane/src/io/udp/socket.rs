@@ -28,7 +28,7 @@ pub(super) struct Socket {
     pub(super) ready: Ready,
     /// Whether the kernel still cuts one send into several datagrams here (UDP_SEGMENT).
     pub(super) segments: Cell<bool>,
-    /// The most datagrams that one slot of the last batch held.
+    /// The most datagrams that the kernel has lined up in a slot lately (UDP_GRO).
     pub(super) lined_up: Cell<usize>,
     cells: Arc<Cells>,
 }
