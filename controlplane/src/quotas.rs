@@ -32,6 +32,8 @@ pub struct Quotas {
     /// Users whose usage was told what the file had of them.
     adopted: HashSet<Arc<str>>,
     failing: bool,
+    /// It was said that a period is far ahead of the clock.
+    told_ahead: bool,
     save_failures: Rc<Cell<u64>>,
 }
 
@@ -78,6 +80,17 @@ impl Period {
             _ => true,
         }
     }
+
+    /// Whether this month is beyond the one that comes next: the clock was wrong when it was written, or is now.
+    fn is_far_ahead_of(self, now: Period) -> bool {
+        let count = |year: i16, month: i8| i32::from(year) * 12 + i32::from(month);
+        match (self, now) {
+            (Period::Month { year, month }, Period::Month { year: this_year, month: this_month }) => {
+                count(year, month) > count(this_year, this_month) + 1
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<Period> for String {
@@ -114,6 +127,7 @@ impl Quotas {
             kept: None,
             adopted: HashSet::new(),
             failing: false,
+            told_ahead: false,
             save_failures: Rc::default(),
         };
         let users = config.socks5.users.iter().flat_map(|users| &users.entries);
@@ -138,9 +152,15 @@ impl Quotas {
             return self.failed(&why);
         }
         let Some(kept) = &mut self.kept else { return };
-        let changed =
-            accounts.iter().filter(|account| keep_one(kept, &mut self.adopted, account, now)).count();
-        if changed > 0 || self.failing {
+        let changed: Vec<&Account> =
+            accounts.iter().filter(|account| keep_one(kept, &mut self.adopted, account, now)).collect();
+        let ahead = changed.iter().find(|account| is_far_ahead(kept, account, now));
+        if let Some(account) = ahead
+            && !std::mem::replace(&mut self.told_ahead, true)
+        {
+            tracing::warn!("{}", told_ahead(&self.path, &account.user.name));
+        }
+        if !changed.is_empty() || self.failing {
             self.save();
         }
     }
@@ -208,6 +228,21 @@ fn keep_one(
     changed
 }
 
+fn is_far_ahead(kept: &BTreeMap<String, Kept>, account: &Account, now: SystemTime) -> bool {
+    let Some(quota) = account.user.quota else { return false };
+    let kept = kept.get(&*account.user.name);
+    kept.is_some_and(|kept| kept.period.is_far_ahead_of(Period::now(quota, now)))
+}
+
+/// Until then no month begins for the user.
+fn told_ahead(path: &Path, user: &str) -> String {
+    format!(
+        "the quota file {} counts what {user:?} uses for a month that is yet to come: set the clock, or stop ringway \
+         and correct the period there; others may be concerned",
+        path.display()
+    )
+}
+
 /// What the file has; nothing if there is none.
 fn read(path: &Path) -> Result<BTreeMap<String, Kept>, String> {
     let shown = path.display();
@@ -265,6 +300,7 @@ mod tests {
             kept: None,
             adopted: HashSet::new(),
             failing: false,
+            told_ahead: false,
             save_failures: Rc::default(),
         }
     }
@@ -345,6 +381,20 @@ mod tests {
         quotas.keep(&alice, at(NOVEMBER));
         quotas.keep(&alice, at(DECEMBER));
         assert_eq!(used(&alice[0]), 9);
+    }
+
+    #[test]
+    fn a_month_far_ahead_of_the_clock_is_told() {
+        let path = folder("ahead").join("quotas.json");
+        for (period, told) in [("2026-11", false), ("2026-12", false), ("2027-01", true), ("2099-01", true)] {
+            let text =
+                format!(r#"{{"version":1,"users":{{"alice":{{"used_bytes":7,"period":"{period}"}}}}}}"#);
+            std::fs::write(&path, text).unwrap();
+            let (alice, mut quotas) = (account("alice", QuotaPeriod::Month), quotas(&path));
+            alice.usage.quota_used.store(1, Relaxed);
+            quotas.keep(&[alice], at(NOVEMBER));
+            assert_eq!(quotas.told_ahead, told, "{period}");
+        }
     }
 
     #[test]

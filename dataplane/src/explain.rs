@@ -88,9 +88,19 @@ impl Inquiry<'_> {
         if !self.command_is_served() {
             return Answer::Deny;
         }
-        match (self.case.host, address) {
+        let answer = match (self.case.host, address) {
             (Some(Host::Address(ip)), _) => self.ask_by_address(*ip),
             (_, address) => self.ask_by_name(address),
+        };
+        match answer {
+            Answer::Allow(Via::Group(group)) if self.case.command != Command::Connect => {
+                self.step(
+                    "the way",
+                    format!("leads through the proxies of {group}, which serve connect alone"),
+                );
+                Answer::Deny
+            }
+            answer => answer,
         }
     }
 
@@ -342,6 +352,18 @@ users:
             told(&Question { address: Some([127, 0, 0, 1].into()), ..question("x.onion", 80) });
         assert_eq!(answer, Answer::Allow(Via::Group("by_name".into())));
         assert!(last.contains("no address is judged"), "{last}");
+    }
+
+    #[test]
+    fn proxies_are_a_way_for_connections_alone() {
+        let udp = Question {
+            command: Command::UdpAssociate,
+            address: Some([8, 8, 8, 8].into()),
+            ..question("x.onion", 53)
+        };
+        let (answer, last) = told(&udp);
+        assert_eq!(answer, Answer::Deny);
+        assert!(last.contains("by_name, which serve connect alone"), "{last}");
     }
 
     #[test]

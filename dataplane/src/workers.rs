@@ -224,16 +224,19 @@ impl Workers {
     }
 
     /// Serves new connections under `config` and cuts those of users it no longer has. What is read at the start
-    /// alone (listeners, workers, resolver) stays as it was. Errors change nothing; never blocks.
+    /// alone (listeners, workers, resolver) stays as it was. A configuration that cannot be served changes nothing.
+    /// Workers that cannot be told go on as before, all others are told: call it again for them. Never blocks.
     pub fn reconfigure(&self, config: &Arc<Config>) -> Result<(), String> {
         let service = self.stock.borrow_mut().prepare(config)?;
-        for (worker, outbox) in self.outboxes.iter().enumerate() {
-            outbox
-                .post(Mail::Serve(Box::new(service.clone())))
-                .map_err(|_| format!("worker {worker} cannot be told: its inbox is full or it has ended"))?;
-        }
+        let refused = |outbox: &Outbox| outbox.post(Mail::Serve(Box::new(service.clone()))).is_err();
+        let outboxes = self.outboxes.iter().enumerate();
+        let untold: Vec<usize> =
+            outboxes.filter(|(_, outbox)| refused(outbox)).map(|(worker, _)| worker).collect();
         self.service.replace(service);
-        Ok(())
+        if untold.is_empty() {
+            return Ok(());
+        }
+        Err(format!("workers {untold:?} cannot be told: their inboxes are full or they have ended"))
     }
 
     /// The accounts of the users there are now, in the users file's order.

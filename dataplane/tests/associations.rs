@@ -8,7 +8,7 @@ mod udp_client;
 use dns_server::{DnsServer, Reply};
 use proxy::{Proxy, answer, request, until};
 use ringway_shared::config::{
-    Config, DriverChoice, Fragments, Password, Quota, QuotaPeriod, UdpFilter, User, UserUdp, Users,
+    Config, DriverChoice, Password, Quota, QuotaPeriod, UdpFilter, User, UserUdp, Users,
 };
 use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
@@ -16,13 +16,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
-use udp_client::{Client, header, named, receive, socket};
+use udp_client::{Client, dropped, header, named, receive, socket};
 
 const DRIVERS: [DriverChoice; 2] = [DriverChoice::Auto, DriverChoice::Epoll];
-
-fn dropped(proxy: &Proxy, why: Dropped) -> u64 {
-    proxy.cells.iter().map(|cells| cells.udp_dropped.of(why).get()).sum()
-}
 
 fn associations_now(proxy: &Proxy) -> u64 {
     proxy.cells.iter().map(|cells| cells.udp_opened.get() - cells.udp_closed.get()).sum()
@@ -201,48 +197,19 @@ fn garbage_and_icmp_errors_end_no_association() {
     assert_eq!(dropped(&proxy, Dropped::Malformed), garbage.len() as u64);
 }
 
+/// A client that vanished says nothing, and its peers may go on for days.
 #[test]
-fn fragments_are_put_together_or_dropped_as_configured() {
+fn the_control_connection_is_asked_whether_its_client_is_there() {
     let proxy = Proxy::start(|_| {});
     let client = Client::associate(&proxy);
-    let peer = socket("127.0.0.1");
-    let to = peer.local_addr().unwrap();
-    let fragment = |frag: u8, payload: &[u8]| client.say_raw(&[&header(frag, to)[..], payload].concat());
-    fragment(1, b"one ");
-    fragment(2, b"two ");
-    fragment(0x83, b"three");
-    assert_eq!(receive(&peer).0, b"one two three");
-    fragment(0x82, b"lost");
-    client.round_trip(&peer);
-    assert_eq!(dropped(&proxy, Dropped::Fragment), 1);
-    // FRAG 0 is less than what came before it: the sequence is over, its end fits nothing.
-    fragment(1, b"never ");
-    client.round_trip(&peer);
-    fragment(0x82, b"finished");
-    client.round_trip(&peer);
-    assert_eq!(dropped(&proxy, Dropped::Fragment), 3);
-
-    let proxy = Proxy::start(|config| config.socks5.udp.fragments = Fragments::Drop);
-    let client = Client::associate(&proxy);
-    client.say_raw(&header(0x81, to));
-    client.round_trip(&peer);
-    assert_eq!(dropped(&proxy, Dropped::Fragment), 1);
-}
-
-#[test]
-fn an_unfinished_sequence_goes_when_its_time_is_over_though_no_fragment_follows() {
-    let proxy = Proxy::start(|config| config.socks5.timeouts.fragments = Duration::from_millis(50));
-    let client = Client::associate(&proxy);
-    let peer = socket("127.0.0.1");
-    let to = peer.local_addr().unwrap();
-    client.say(to, b"round");
-    let (_, outside) = receive(&peer);
-    client.say_raw(&[&header(1, to)[..], b"held"].concat());
-    // Only the peer says something from now on.
+    let hex = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
+    let control = &client.control;
+    let ends = [control.peer_addr(), control.local_addr()].map(|end| hex(end.unwrap()));
+    // Once the kernel has its answer acknowledged, the timer that runs is the one for keepalive.
     until(|| {
-        peer.send_to(b"more", outside).unwrap();
-        client.hear();
-        (dropped(&proxy, Dropped::Fragment) == 1).then_some(())
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let row = table.lines().find(|row| row.contains(&ends.join(" "))).unwrap();
+        row.split_whitespace().nth(5).unwrap().starts_with("02:").then_some(())
     });
 }
 

@@ -5,6 +5,8 @@
 mod proxy;
 
 use proxy::{PATIENCE, Proxy, answer, config, request, until};
+use ringway_dataplane::WorkerState;
+use ringway_shared::command::Command;
 use ringway_shared::config::{
     Action, Config, Days, Destination, Password, Protocols, Quota, QuotaPeriod, Rule, User, Users,
 };
@@ -128,6 +130,19 @@ fn a_proxy_that_was_open_asks_for_passwords_from_now_on() {
     assert_eq!(said, [5, 0xff]);
     assert_relays(&mut relayed(&proxy, Some(("alice", "one"))));
     assert_relays(&mut open);
+}
+
+#[test]
+fn a_worker_that_cannot_be_told_keeps_the_others_from_nothing() {
+    let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
+    assert!(proxy.workers.tell(0, Command::Cut));
+    until(|| matches!(proxy.workers.state(0), WorkerState::Ended { .. }).then_some(()));
+    let alice = user("alice", "one", |_| {});
+    let told = proxy.workers.reconfigure(&Arc::new(config(WORKERS, users(vec![alice]))));
+    assert!(told.unwrap_err().contains("[0]"));
+    until(|| (proxy.cells[1].inbox_messages.get() > 0).then_some(()));
+    assert_relays(&mut relayed(&proxy, Some(("alice", "one"))));
+    assert_eq!(proxy.workers.accounts().len(), 1);
 }
 
 #[test]

@@ -20,6 +20,13 @@ BULK_BYTES = 8 << 20
 ALICE = ("alice", "secret")
 
 
+def first_status(proxy, sent):
+    """The status that these bytes are answered with; a tunnel stays open."""
+    connection = proxy.connect()
+    connection.sendall(sent)
+    return read_response(connection).status
+
+
 def status(proxy, sent):
     """The status that these bytes are answered with, and that the connection then ends."""
     connection = proxy.connect()
@@ -216,12 +223,12 @@ def test_one_host_is_due_in_http_1_1(ringway, target, fields):
     """RFC 9112 section 3.2; HTTP/1.0 has none."""
     proxy, to = ringway(), http_connect.authority(*target(echo).address)
     assert status(proxy, f"CONNECT {to} HTTP/1.1\r\n{fields}\r\n".encode()) == 400
-    assert status(proxy, f"CONNECT {to} HTTP/1.0\r\n\r\n".encode()) == 200
+    assert first_status(proxy, f"CONNECT {to} HTTP/1.0\r\n\r\n".encode()) == 200
 
 
 def test_an_empty_line_before_the_request_is_read_over(ringway, target):
     """RFC 9112 section 2.2."""
-    assert status(ringway(), b"\r\n" + request(*target(echo).address)) == 200
+    assert first_status(ringway(), b"\r\n" + request(*target(echo).address)) == 200
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "9.9"])

@@ -80,7 +80,7 @@ pub fn may_ask(core: &Core, session: &Session, command: Command) -> Result<(), R
         Ruling::Deny { rule } => Err(note(session, None, refused_by(rule))),
         // Everything goes through upstream proxies, which serve CONNECT alone.
         Ruling::Allow { via: Via::Group(group), rule } => {
-            let hint = format!("{} goes direct only, not through {group}", command.label()).into();
+            let hint = format!("it goes through the proxies of {group}, which serve CONNECT alone").into();
             Err(note(session, None, Refusal { reason: Reason::DeniedAcl, rule, hint }))
         }
         Ruling::Allow { .. } | Ruling::Open { .. } => Ok(()),

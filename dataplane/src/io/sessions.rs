@@ -351,6 +351,6 @@ impl Sessions {
 }
 
 /// A duration in ticks, rounded up, plus the tick that is already running.
-fn ticks(limit: Duration) -> u32 {
+pub fn ticks(limit: Duration) -> u32 {
     u32::try_from(limit.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u32::MAX)
 }

@@ -35,10 +35,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Batches taken from a socket for one wake, and the bytes after which no further one is; then the ring gives the
-/// neighbours their turn.
+/// Batches taken from a socket for one wake, and the bytes and datagrams after which no further one is; then the ring
+/// gives the neighbours their turn. A batch may hold a thousand datagrams that the kernel has lined up, and each may
+/// cost a judgement and a send of its own, or be dropped and move no byte.
 const BATCHES_PER_WAKE: usize = 4;
 const BYTES_PER_WAKE: u64 = 128 * 1024;
+const DATAGRAMS_PER_WAKE: u64 = 128;
 /// Errors of a socket in a row before its task rests, and for how long: an interface that is down says so for ever.
 const ERRORS_IN_A_ROW_MAX: u32 = 16;
 const REST: Duration = Duration::from_millis(10);
@@ -94,6 +96,7 @@ impl Association {
         core.cells.udp_opened.add(1);
         let opened = Self::within_limits(core, session)
             .and_then(|()| core.udp.prepare().map_err(|_| Reason::NoResources))
+            .and_then(|()| socket::keep_asking(&session.client).map_err(|_| Reason::ClientGone))
             .and_then(|()| socket::for_client(core, session));
         let (client_side, bound) = opened.inspect_err(|_| core.cells.udp_closed.add(1))?;
         let advertised = udp.advertise.iter().find(|ip| ip.is_ipv4() == bound.is_ipv4());
@@ -203,7 +206,8 @@ impl Relay {
                         Direction::Down => self.bring_back(incoming, &mut outgoing, &mut tally),
                     }
                     outgoing.flush(&mut tally);
-                    if !may_be_more || tally.payload_bytes > BYTES_PER_WAKE {
+                    let spent = tally.payload_bytes > BYTES_PER_WAKE || tally.seen > DATAGRAMS_PER_WAKE;
+                    if !may_be_more || spent {
                         break;
                     }
                 }

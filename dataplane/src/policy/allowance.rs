@@ -128,10 +128,11 @@ mod tests {
     fn a_quota_is_one_number_for_both_ways_and_all_connections() {
         let account = account(|user| user.quota = quota(100));
         let (one, other) = (Allowance::of(&account).unwrap(), Allowance::of(&account).unwrap());
-        assert_eq!(one.grant(Way::Up, 60, 0), 60);
-        assert_eq!(other.grant(Way::Down, 60, 0), 40);
-        assert_eq!(one.grant(Way::Down, 60, 0), 0);
-        one.settle(Way::Up, 60, 10, 0);
+        assert_eq!(one.grant(Way::Up, 30, 0), 30);
+        assert_eq!(other.grant(Way::Down, 60, 0), 35);
+        assert_eq!(one.grant(Way::Up, 30, 0), 18);
+        one.settle(Way::Up, 48, 15, 0);
+        other.settle(Way::Down, 35, 35, 0);
         assert!(!other.charge(Way::Up, 51, 0) && other.charge(Way::Up, 50, 0));
         assert_eq!(account.usage.quota_used.load(Relaxed), 100);
     }

@@ -6,10 +6,11 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Reserves up to `wanted` bytes of what is left. 0: the quota is used up.
+/// Reserves up to `wanted` bytes, never more than half of what is left: most of it may come back in a moment, and who
+/// asks meanwhile must not take it for used. 0: the quota is used up.
 #[must_use]
 pub fn reserve(used: &AtomicU64, limit: u64, wanted: usize) -> usize {
-    let granted = |used: u64| limit.saturating_sub(used).min(wanted as u64);
+    let granted = |used: u64| limit.saturating_sub(used).div_ceil(2).min(wanted as u64);
     let draw = |used: u64| (granted(used) > 0).then(|| used + granted(used));
     // At most `wanted`, so it fits.
     used.fetch_update(Relaxed, Relaxed, draw).map_or(0, |before| granted(before) as usize)
@@ -37,11 +38,17 @@ mod tests {
     #[test]
     fn what_is_left_is_granted_and_then_nothing() {
         let used = AtomicU64::new(90);
-        assert_eq!(reserve(&used, 100, 64), 10);
-        assert_eq!(reserve(&used, 100, 64), 0);
+        assert_eq!([64; 5].map(|wanted| reserve(&used, 100, wanted)), [5, 3, 1, 1, 0]);
         give_back(&used, 4);
-        assert_eq!(reserve(&used, 100, 64), 4);
+        assert_eq!([1; 5].map(|wanted| reserve(&used, 100, wanted)), [1, 1, 1, 1, 0]);
         assert_eq!(used.into_inner(), 100);
+    }
+
+    #[test]
+    fn who_asks_while_another_holds_a_reservation_finds_some_left() {
+        let used = AtomicU64::new(0);
+        let (held, meanwhile) = (reserve(&used, 1000, 4096), reserve(&used, 1000, 4096));
+        assert_eq!((held, meanwhile), (500, 250));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)] // each test file uses its part of this
 
 use super::proxy::{PATIENCE, Proxy, answer, request};
+use ringway_shared::datagram::Drop as Dropped;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 
@@ -54,6 +55,11 @@ impl Client {
         peer.send_to(b"trip", from).unwrap();
         assert_eq!(self.hear(), (peer.local_addr().unwrap(), b"trip".to_vec()));
     }
+}
+
+/// Datagrams dropped for this reason so far.
+pub fn dropped(proxy: &Proxy, why: Dropped) -> u64 {
+    proxy.cells.iter().map(|cells| cells.udp_dropped.of(why).get()).sum()
 }
 
 pub fn socket(ip: &str) -> UdpSocket {

@@ -200,6 +200,10 @@ pub fn login(secret: &Secret, protocol: UpstreamProtocol, held: &str) -> Result<
     if password.len() > LOGIN_BYTES_MAX {
         return Err(format!("holds more than {LOGIN_BYTES_MAX} bytes: no proxy can be told such a password"));
     }
+    // Two lines are two passwords, or one and a remark.
+    if password.contains(['\n', '\r']) {
+        return Err("holds more than one line: write the password alone".to_owned());
+    }
     if protocol == UpstreamProtocol::HttpConnect && password.contains(|c: char| c.is_control()) {
         return Err("holds a control character, which HTTP cannot tell: write the password alone".to_owned());
     }
@@ -301,7 +305,9 @@ mod tests {
         for (held, protocol) in [
             ("\n", UpstreamProtocol::Socks5),
             ("", UpstreamProtocol::HttpConnect),
-            ("hun\nter2", UpstreamProtocol::HttpConnect),
+            ("hun\nter2", UpstreamProtocol::Socks5),
+            ("hunter2\n\n", UpstreamProtocol::Socks5),
+            ("hun\tter2", UpstreamProtocol::HttpConnect),
             (&*"x".repeat(256), UpstreamProtocol::Socks5),
         ] {
             let why = login(held, protocol).unwrap_err();

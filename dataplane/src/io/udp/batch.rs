@@ -4,6 +4,7 @@
 //! (UDP_GRO). Going out, consecutive datagrams of one size to one destination make a train: one send that the
 //! kernel cuts (UDP_SEGMENT).
 
+use super::DATAGRAMS_PER_WAKE;
 use super::socket::Socket;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use ringway_shared::datagram::Drop as Dropped;
@@ -56,7 +57,7 @@ pub(super) struct Buffers {
 pub(super) struct Batch<'a> {
     pub(super) incoming: Incoming<'a>,
     pub(super) outgoing: Outgoing<'a>,
-    /// Every slot was filled: the socket may hold more.
+    /// Every slot shown was filled: the socket may hold more.
     pub(super) may_be_more: bool,
 }
 
@@ -78,11 +79,15 @@ impl Buffers {
         let mut slots = self.slots.chunks_exact_mut(SLOT_BYTES);
         let mut slots: [IoSliceMut; SLOTS] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
-        let filled = self.state.recv(UdpSockRef::from(&socket.ready), &mut slots, &mut self.metas)?;
+        let shown = slots_for(socket.lined_up.get());
+        let filled =
+            self.state.recv(UdpSockRef::from(&socket.ready), &mut slots[..shown], &mut self.metas)?;
+        let most = self.metas[..filled].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).max();
+        socket.lined_up.set(lately(socket.lined_up.get(), most.unwrap_or_default()));
         Ok(Batch {
             incoming: Incoming { slots: &self.slots, metas: &self.metas[..filled] },
             outgoing: Outgoing { state: &self.state, train: &mut self.train },
-            may_be_more: filled == SLOTS,
+            may_be_more: filled == shown,
         })
     }
 
@@ -90,6 +95,17 @@ impl Buffers {
     pub(super) fn outgoing(&mut self) -> Outgoing<'_> {
         Outgoing { state: &self.state, train: &mut self.train }
     }
+}
+
+/// Slots to show the kernel on a socket in each of which it has lined up so many datagrams lately: a batch is not to
+/// hold many more of them than a wake may take.
+fn slots_for(lined_up: usize) -> usize {
+    (DATAGRAMS_PER_WAKE as usize / lined_up.max(1)).clamp(1, SLOTS)
+}
+
+/// Forgets by halves: or every other batch could be a full one.
+fn lately(before: usize, most: usize) -> usize {
+    most.max(before / 2)
 }
 
 /// Received datagrams with their senders.
@@ -110,9 +126,11 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// What has been sent.
+/// What has been received and sent.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    /// Taken from the socket, whatever became of them.
+    pub(super) seen: u64,
     pub(super) datagrams: u64,
     pub(super) payload_bytes: u64,
 }
@@ -236,5 +254,22 @@ fn reason_of(error: Errno) -> Dropped {
         Errno::AGAIN | Errno::NOBUFS => Dropped::SendBufferFull,
         Errno::MSGSIZE => Dropped::TooLarge,
         _ => Dropped::SendFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_slots_come_full_few_are_shown() {
+        assert_eq!([0, 1, 8, 16, 45, 64, 1000].map(slots_for), [16, 16, 16, 8, 2, 2, 1]);
+        let mut lined_up = lately(1, 64);
+        assert_eq!(slots_for(lined_up), 2);
+        let batches = std::iter::from_fn(|| {
+            lined_up = lately(lined_up, 1);
+            Some(slots_for(lined_up))
+        });
+        assert_eq!(batches.take(3).collect::<Vec<_>>(), [4, 8, 16], "single ones bring the slots back");
     }
 }

@@ -12,6 +12,7 @@ impl Relay {
         // Peers in a row are judged once.
         let mut last = None;
         for (from, payload) in incoming.datagrams() {
+            tally.seen += 1;
             let judged = match last {
                 Some((peer, judged)) if peer == from => judged,
                 _ => self.judge_peer(from),

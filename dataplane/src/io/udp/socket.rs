@@ -15,8 +15,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Wanted bytes of the kernel's buffers; it grants what `net.core.rmem_max` and `wmem_max` let it. The default
 /// holds some ninety full packets: 2 ms of a fast QUIC stream.
@@ -27,6 +28,8 @@ pub(super) struct Socket {
     pub(super) ready: Ready,
     /// Whether the kernel still cuts one send into several datagrams here (UDP_SEGMENT).
     pub(super) segments: Cell<bool>,
+    /// The most datagrams that the kernel has lined up in a slot lately (UDP_GRO).
+    pub(super) lined_up: Cell<usize>,
     cells: Arc<Cells>,
 }
 
@@ -35,7 +38,8 @@ impl Socket {
         core.cells.targets_now.add(1);
         let ready = Ready::new(descriptor).map_err(|_| Reason::NoResources);
         let ready = ready.inspect_err(|_| core.cells.targets_now.sub(1))?;
-        let socket = Socket { ready, segments: Cell::new(true), cells: core.cells.clone() };
+        let socket =
+            Socket { ready, segments: Cell::new(true), lined_up: Cell::new(1), cells: core.cells.clone() };
         if core.has_room_for_socket() { Ok(socket) } else { Err(Reason::NoResources) }
     }
 
@@ -48,6 +52,21 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.cells.targets_now.sub(1);
     }
+}
+
+/// How long a control connection is silent before the client is asked whether it is there, how often it is asked
+/// again, and how often in vain before it counts as gone: two minutes in all.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Has the kernel find out that a client has vanished: nothing need ever be said on a control connection, and
+/// whoever knows the association's port outside could keep it from being idle.
+pub(super) fn keep_asking(control: impl AsFd + Copy) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(control, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(control, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(control, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(control, true)
 }
 
 /// The socket a client sends to, on the address it reached us by, and what that is.

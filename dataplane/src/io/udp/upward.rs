@@ -23,6 +23,7 @@ impl Relay {
         // Equal addresses in a row are looked up once.
         let mut last: Option<(&[u8], SocketAddr)> = None;
         for (from, bytes) in incoming.datagrams() {
+            upward.tally.seen += 1;
             let outcome = upward.take(from, bytes, &mut last);
             if let Err(why) = outcome {
                 self.count_dropped(why, 1);
