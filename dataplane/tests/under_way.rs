@@ -96,7 +96,7 @@ fn one_users_egress_takes_no_upstream_down_for_all() {
         names: UpstreamNames::Local,
     };
     let mut alice = plain("alice");
-    alice.egress = vec!["::1".parse().unwrap()].into();
+    alice.egress = vec!["::1".parse().unwrap()];
     let proxy = Proxy::start(|config| {
         config.socks5.users = users(vec![alice, plain("bob")]);
         config.socks5.upstream.proxies = vec![upstream];
@@ -180,8 +180,9 @@ fn a_raised_rate_forgives_what_was_owed_at_the_old_one() {
     old_target.read_exact(&mut [0; 900]).unwrap();
     drop((old, old_target));
     let next = config(1, |config| config.socks5.users = with_rate(100_000_000));
+    let told = proxy.cells[0].inbox_messages.get();
     proxy.workers.reconfigure(&Arc::new(next)).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    until(|| (proxy.cells[0].inbox_messages.get() > told).then_some(()));
     let (mut client, mut target) = connect(b"");
     let begun = Instant::now();
     client.write_all(&[b'y'; 200_000]).unwrap();
