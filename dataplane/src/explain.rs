@@ -45,9 +45,14 @@ pub enum Answer {
     Open,
 }
 
-/// Answers a question. Errors: there is no such user.
+/// Answers a question. Errors: there is no such user, or none is named where nobody else is served.
 pub fn explain(config: &Config, question: &Question) -> Result<Explanation, String> {
     let socks5 = &config.socks5;
+    if question.user.is_none() && socks5.users.is_some() {
+        return Err(
+            "with socks5.auth: password nobody is served without a name: say with --user whose".into()
+        );
+    }
     let user = question.user.as_ref().map(|name| user_named(config, name)).transpose()?;
     let case = Case {
         client: question.client,
@@ -264,7 +269,7 @@ users:
     fn question(host: &str, port: u16) -> Question {
         Question {
             client: [192, 0, 2, 1].into(),
-            user: None,
+            user: Some("bob".into()),
             command: Command::Connect,
             target: Target { host: read_host(host.as_bytes()).unwrap(), port },
             address: None,
@@ -319,7 +324,8 @@ users:
         assert_eq!(told(&alice("good.example")), (exits, "socks5.acl[4] (allow via exits) matches".into()));
         let bob = Question { user: Some("bob".into()), ..alice("good.example") };
         assert_eq!(told(&bob), (Answer::Allow(Via::Direct), "no rule matches: allowed".into()));
-        assert!(explain(&config(), &Question { user: Some("eve".into()), ..bob }).is_err());
+        assert!(explain(&config(), &Question { user: Some("eve".into()), ..alice("good.example") }).is_err());
+        assert!(explain(&config(), &Question { user: None, ..bob }).is_err_and(|why| why.contains("--user")));
     }
 
     #[test]
