@@ -106,8 +106,9 @@ fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> O
     let is_asked = |peer: &&String| match against {
         Haproxy => *peer == "haproxy",
         BareUdpRelay => *peer == "bare",
-        BestSocks5 => !["haproxy", "direct", "bare"].contains(&peer.as_str()),
-        BestPeer | Absolute => *peer != "direct",
+        // `before` is ringway itself, in another build.
+        BestSocks5 => !["haproxy", "direct", "bare", "before"].contains(&peer.as_str()),
+        BestPeer | Absolute => !["direct", "before"].contains(&peer.as_str()),
     };
     let peers = comparison.peers.iter().filter(|peer| **peer != comparison.subject).filter(is_asked);
     let by_median = peers.filter_map(|peer| Some((comparison.median(peer, metric)?, peer.as_str())));
