@@ -1,6 +1,7 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`, `upstream`).
+//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`, `upstream`);
+//! `origin` is what both understand by a web origin.
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod datagram;
 pub mod histogram;
 pub mod metrics;
+pub mod origin;
 pub mod reason;
 pub mod session;
 pub mod upstream;
