@@ -10,7 +10,8 @@ use super::online::Online;
 use super::origin::Origins;
 use super::rate;
 use super::tokens::Tokens;
-use ringway_shared::config::{self, ConnectionRate, GatewayAuth, Limits, MessageLimits};
+use ringway_shared::config::{self, ConnectionRate, GatewayAuth, Limits, WebSocketLimits};
+use ringway_shared::gateway::Refused;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const RETRY_AFTER_MAX_NS: u64 = 60 * SECOND_NS;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MILLISECOND_NS: u64 = 1_000_000;
+/// What one message may be made to owe: a year of nanoseconds, so that no sum overflows.
+const PRICE_NS_MAX: u64 = 365 * 24 * 3600 * SECOND_NS;
 
 /// Whom a connection is for, as its token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +106,22 @@ impl Refusal {
         Self::STATUSES[self as usize]
     }
 
-    /// The one name of this refusal, in metrics and logs.
+    /// The one name of this refusal, in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
         Self::LABELS[self as usize]
+    }
+
+    /// What it is counted as.
+    #[must_use]
+    pub fn counted_as(self) -> Refused {
+        match self {
+            Refusal::Rate => Refused::Rate,
+            Refusal::ClientConnections => Refused::ClientLimit,
+            Refusal::UserConnections | Refusal::SessionExists => Refused::UserLimit,
+            Refusal::Origin => Refused::Origin,
+            _ => Refused::Unauthorized,
+        }
     }
 
     /// What the client is told. Never holds anything of its token.
@@ -207,7 +222,7 @@ impl Admission {
 /// The token of a request: that of `Authorization: Bearer` (RFC 6750 section 2.1), or, as browsers cannot send that
 /// with a WebSocket, the query's `token` (section 2.3 has it as `access_token`, which is understood too).
 fn token_of<'a>(authorization: Option<&'a str>, query: Option<&'a str>) -> Option<Cow<'a, str>> {
-    let bearer = authorization.and_then(|value| {
+    let bearer: Option<Cow<'a, str>> = authorization.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         // RFC 9110 section 11.1: the scheme's case does not matter.
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' ').into())
@@ -217,7 +232,8 @@ fn token_of<'a>(authorization: Option<&'a str>, query: Option<&'a str>) -> Optio
         let mut tokens = pairs.filter(|(name, _)| matches!(*name, "token" | "access_token"));
         tokens.next().map(|(_, value)| percent_decoded(value))
     };
-    bearer.or_else(asked).filter(|token| !token.is_empty())
+    let is_there = |token: &Cow<'_, str>| !token.is_empty();
+    bearer.filter(is_there).or_else(asked).filter(is_there)
 }
 
 /// RFC 3986 section 2.1. What is no escape, or no UTF-8 behind one, stands for itself: it will be nobody's token.
@@ -253,11 +269,11 @@ pub struct Gate {
 
 /// What [`Clients::admit`] is to go by.
 #[must_use]
-pub fn client_limits(config: &config::Admission) -> Limits {
+pub fn client_limits(limits: &WebSocketLimits) -> Limits {
     Limits {
         connections: None,
         backlog: 0,
-        connections_per_client: config.connections_per_client,
+        connections_per_client: limits.connections_per_client,
         connections_per_user: None,
         new_connections_per_second: None,
         new_connections_per_second_per_client: None,
@@ -326,27 +342,237 @@ pub enum Exceeded {
 }
 
 impl MessageRate {
-    /// Notes one message of `bytes`, unless it is beyond a limit. A large message passes whole once no more than the
-    /// burst is owed, and the rest of it is owed afterwards.
-    pub fn take(&mut self, limits: &MessageLimits, bytes: usize, now_ms: u64) -> Result<(), Exceeded> {
+    /// Notes one message of `bytes`, unless it is beyond a limit. A second's worth may come at once; a larger message
+    /// passes whole once no more than that is owed, and the rest of it is owed afterwards.
+    pub fn take(&mut self, limits: &WebSocketLimits, bytes: usize, now_ms: u64) -> Result<(), Exceeded> {
         let now_ns = now_ms.saturating_mul(MILLISECOND_NS);
-        let after = |due_ns: u64, per_second: u64, burst: u64, units: u64| {
+        let after = |due_ns: u64, per_second: u64, units: u64| {
             let per_second = u128::from(per_second.max(1));
-            let price = |units: u64| u128::from(units) * u128::from(SECOND_NS) / per_second;
-            let price = |units: u64| u64::try_from(price(units)).unwrap_or(u64::MAX / 4).min(u64::MAX / 4);
-            rate::taken(due_ns, price(units), price(burst.saturating_sub(1)), now_ns)
+            let price_ns = |units: u64| {
+                let price = u128::from(units) * u128::from(SECOND_NS) / per_second;
+                u64::try_from(price).unwrap_or(PRICE_NS_MAX).min(PRICE_NS_MAX)
+            };
+            rate::taken(due_ns, price_ns(units), SECOND_NS - price_ns(1), now_ns)
         };
         let mut next = *self;
         if let Some(limit) = limits.messages_per_second {
-            let burst = u64::from(limits.messages_burst);
-            next.messages_due_ns =
-                after(self.messages_due_ns, limit.into(), burst, 1).ok_or(Exceeded::Messages)?;
+            next.messages_due_ns = after(self.messages_due_ns, limit.into(), 1).ok_or(Exceeded::Messages)?;
         }
         if let Some(limit) = limits.bytes_per_second {
-            next.bytes_due_ns =
-                after(self.bytes_due_ns, limit, limits.bytes_burst, bytes as u64).ok_or(Exceeded::Bytes)?;
+            next.bytes_due_ns = after(self.bytes_due_ns, limit, bytes as u64).ok_or(Exceeded::Bytes)?;
         }
         *self = next;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use ringway_shared::config::{OneSession, RampUp, Token, TokenSecret};
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    fn admission(auth: GatewayAuth) -> Admission {
+        let config = config::Admission {
+            auth,
+            allowed_origins: Vec::new(),
+            connections_per_user: None,
+            one_session: OneSession::Off,
+            connection_rate: None,
+        };
+        Admission::new(&config, None).unwrap()
+    }
+
+    fn with_token(token: &str) -> Admission {
+        let entry = Token { user: "alice".into(), secret: TokenSecret::Plain(token.into()) };
+        admission(GatewayAuth::Tokens(Arc::new(config::Tokens { entries: vec![entry] })))
+    }
+
+    const FACTS: Facts<'_> =
+        Facts { host: "gateway.example", origin: None, tls: false, authorization: None, query: None };
+
+    #[test]
+    fn labels_are_unique_and_every_401_says_how_to_do_better() {
+        let labels: HashSet<_> = Refusal::ALL.iter().map(|refusal| refusal.label()).collect();
+        assert_eq!(labels.len(), Refusal::ALL.len());
+        for refusal in Refusal::ALL {
+            assert_eq!(refusal.challenge().is_some(), refusal.status() == 401, "{refusal:?}");
+            assert!(!refusal.text().is_empty());
+        }
+    }
+
+    #[test]
+    fn without_auth_everybody_is_nobody_in_particular() {
+        let facts = Facts { authorization: Some("Bearer whatever"), ..FACTS };
+        assert_eq!(admission(GatewayAuth::None).judge(&facts, 0), Ok(Identity::of_user("".into())));
+    }
+
+    #[test]
+    fn the_origin_is_judged_before_the_token() {
+        let facts = Facts { origin: Some("https://evil.example"), ..FACTS };
+        assert_eq!(with_token("secret").judge(&facts, 0), Err(Refusal::Origin));
+        let facts = Facts { origin: Some("https://gateway.example"), ..FACTS };
+        assert_eq!(with_token("secret").judge(&facts, 0), Err(Refusal::TokenMissing));
+    }
+
+    #[test]
+    fn a_token_comes_in_a_header_or_in_the_url() {
+        for (authorization, query, found) in [
+            (Some("Bearer s+e/c"), None, true),
+            (Some("bearer  s+e/c "), None, true),
+            (Some("Basic s+e/c"), None, false),
+            (Some("s+e/c"), None, false),
+            (Some("Bearer"), None, false),
+            (Some("Bearer "), Some("token=s%2Be%2fc"), true),
+            (None, Some("token=s%2Be%2fc"), true),
+            (None, Some("token=s+e/c"), true),
+            (None, Some("a=b&access_token=s%2Be/c&c"), true),
+            (None, Some("mytoken=s+e/c"), false),
+            (None, Some("token=&token=s+e/c"), false),
+            (None, Some("token"), false),
+            (None, Some(""), false),
+            (Some("Bearer wrong"), Some("token=s+e/c"), false),
+            (None, Some("token=s%2Be%2"), false),
+            (None, Some("token=%ff"), false),
+        ] {
+            let facts = Facts { authorization, query, ..FACTS };
+            let judged = with_token("s+e/c").judge(&facts, 0);
+            assert_eq!(judged.is_ok(), found, "{authorization:?} {query:?}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_beyond_the_limit_is_not_looked_at() {
+        let token = "x".repeat(TOKEN_BYTES_MAX);
+        assert!(with_token(&token).identify(&token, 0).is_ok());
+        assert_eq!(with_token(&token).identify(&(token + "x"), 0), Err(Refusal::TokenTooLong));
+    }
+
+    fn rate(per_second: u32, burst: u32, ramp_up: Option<RampUp>) -> ConnectionRate {
+        ConnectionRate { per_second, burst, ramp_up }
+    }
+
+    /// How many of `tries` a second, evenly spread, are let in in each of `seconds`.
+    fn admitted(limit: &ConnectionRate, tries: u64, seconds: u64) -> Vec<usize> {
+        let arrivals = Arrivals::default();
+        let second = |second: u64| {
+            let times = (0..tries).map(|n| second * SECOND_NS + n * SECOND_NS / tries);
+            times.filter(|now_ns| arrivals.admit(Some(limit), *now_ns).is_ok()).count()
+        };
+        (0..seconds).map(second).collect()
+    }
+
+    #[test]
+    fn a_burst_comes_at_once_and_then_the_rate() {
+        let arrivals = Arrivals::default();
+        let limit = rate(10, 5, None);
+        let admit = |now_ms: u64| arrivals.admit(Some(&limit), now_ms * MILLISECOND_NS).is_ok();
+        let at = |now_ms: u64| (0..100).filter(|_| admit(now_ms)).count();
+        assert_eq!((at(0), at(99), at(100), at(1_000), at(60_000)), (5, 0, 1, 5, 5));
+        assert!((0..100).all(|_| Arrivals::default().admit(None, 0).is_ok()));
+        assert_eq!(admitted(&rate(100, 1, None), 1_000, 3), [100, 100, 100]);
+    }
+
+    #[test]
+    fn a_fresh_process_takes_up_its_load_on_a_straight_line() {
+        let ramp = RampUp { over: Duration::from_secs(10), from: 10 };
+        let seen = admitted(&rate(1_010, 1, Some(ramp)), 20_000, 12);
+        for (second, seen) in seen.into_iter().enumerate() {
+            let wanted = if second < 10 { 60 + 100 * second } else { 1_010 };
+            assert!(seen.abs_diff(wanted) <= 3 + wanted / 50, "second {second}: {seen}, wanted {wanted}");
+        }
+    }
+
+    #[test]
+    fn those_refused_are_told_to_come_back_one_after_the_other() {
+        let arrivals = Arrivals::default();
+        let limit = rate(10, 1, None);
+        assert!(arrivals.admit(Some(&limit), SECOND_NS).is_ok());
+        let told: Vec<_> = (0..1_000).map(|_| arrivals.admit(Some(&limit), SECOND_NS).unwrap_err()).collect();
+        assert_eq!((told[0], told[9], told[10], told[599], told[999]), (1, 1, 2, 60, 60));
+        assert!(told.is_sorted());
+        let later = arrivals.admit(Some(&limit), 120 * SECOND_NS);
+        assert_eq!(later, Ok(()), "what is past is forgotten");
+        assert_eq!(arrivals.admit(Some(&limit), 120 * SECOND_NS), Err(1));
+    }
+
+    fn limits(messages: Option<u32>, bytes: Option<u64>) -> WebSocketLimits {
+        WebSocketLimits {
+            connections: None,
+            connections_per_client: None,
+            subscriptions_per_client: 0,
+            message_bytes: 0,
+            queued_messages: 0,
+            queued_bytes: 0,
+            queued_bytes_per_worker: 0,
+            messages_per_second: messages,
+            bytes_per_second: bytes,
+            topics_per_worker: 0,
+            history_bytes_per_worker: 0,
+        }
+    }
+
+    #[test]
+    fn a_connection_sends_a_seconds_worth_at_once_and_then_its_rate() {
+        let mut rate = MessageRate::default();
+        let limits = limits(Some(10), Some(1_000));
+        let mut at = |bytes: usize, now_ms: u64| {
+            (0..100).filter(|_| rate.take(&limits, bytes, now_ms).is_ok()).count()
+        };
+        assert_eq!((at(1, 0), at(1, 99), at(1, 100), at(1, 60_000)), (10, 0, 1, 10));
+        assert_eq!(at(500, 120_000), 2);
+        // Five seconds' worth in one message, of which one second's may be owed.
+        assert_eq!((at(5_000, 180_000), at(1, 183_998), at(1, 184_001)), (1, 0, 1));
+    }
+
+    #[test]
+    fn what_is_refused_costs_nothing_and_says_which_limit_it_was() {
+        let mut rate = MessageRate::default();
+        assert_eq!(rate.take(&limits(Some(1), None), 1 << 40, 0), Ok(()));
+        assert_eq!(rate.take(&limits(Some(1), None), 0, 0), Err(Exceeded::Messages));
+        let mut rate = MessageRate::default();
+        assert_eq!(rate.take(&limits(None, Some(10)), 21, 0), Ok(()));
+        assert_eq!(rate.take(&limits(Some(1), Some(10)), 0, 0), Err(Exceeded::Bytes));
+        assert_eq!(rate.messages_due_ns, 0);
+        assert_eq!(rate.take(&limits(None, None), usize::MAX, 0), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_break_it(
+            per_second: u32, bytes_per_second: u64, bytes: usize, burst: u32, from: u32, over_ms: u32,
+            times in proptest::collection::vec(0..u64::MAX / 4_000_000, 1..20),
+        ) {
+            let (mut messages, arrivals) = (MessageRate::default(), Arrivals::default());
+            let ramp = RampUp { over: Duration::from_millis(over_ms.into()), from };
+            let limit = rate(per_second, burst, Some(ramp));
+            for now_ms in times {
+                let _ = messages.take(&limits(Some(per_second), Some(bytes_per_second)), bytes, now_ms);
+                if let Err(wait_s) = arrivals.admit(Some(&limit), now_ms * MILLISECOND_NS) {
+                    prop_assert!((1..=60).contains(&wait_s));
+                }
+            }
+        }
+
+        /// Within any second no more than a second's worth and one burst of as many.
+        #[test]
+        fn the_rate_holds_over_any_time(
+            per_second in 1..500u32, gaps in proptest::collection::vec(0..50u64, 1..400),
+        ) {
+            let mut rate = MessageRate::default();
+            let (mut now_ms, mut taken) = (0, Vec::new());
+            for gap in gaps {
+                now_ms += gap;
+                if rate.take(&limits(Some(per_second), None), 1, now_ms).is_ok() {
+                    taken.push(now_ms);
+                }
+            }
+            for (index, start) in taken.iter().enumerate() {
+                let count = taken[index..].iter().take_while(|end| **end - start <= 1_000).count();
+                prop_assert!(count <= 2 * per_second as usize + 1, "{} in a second", count);
+            }
+        }
     }
 }

@@ -254,27 +254,6 @@ mod tests {
         assert_eq!(&**held[0].presence.user(), "");
     }
 
-    #[test]
-    fn threads_leave_an_empty_table() {
-        let online = Arc::<Online>::default();
-        std::thread::scope(|scope| {
-            for worker in 0..4 {
-                let online = &online;
-                scope.spawn(move || {
-                    for round in 0..2_000u64 {
-                        let user: Arc<str> = format!("user{}", round % 5).into();
-                        let session = Session { worker, connection: round, client: 0 };
-                        let limits = UserLimits { one_session: OneSession::Replace, ..FREE };
-                        let limits = if round % 2 == 0 { FREE } else { limits };
-                        drop(online.enter(user, session, limits));
-                    }
-                });
-            }
-        });
-        assert_eq!(online.users(), 0);
-        assert!((0..5).all(|user| online.sessions(&format!("user{user}")).is_empty()));
-    }
-
     proptest! {
         /// Beside a model that is a plain list.
         #[test]

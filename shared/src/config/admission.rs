@@ -1,4 +1,11 @@
 //! Who may open a WebSocket connection, how many of them, how fast.
+//!
+//! This page holds the types; `written` is how the keys say them and how their files are read, `tokens` the tokens file.
+
+pub(super) mod tokens;
+pub(super) mod written;
+
+pub use tokens::TOKENS_MAX;
 
 use crate::origin::Origin;
 use std::fmt;
@@ -15,11 +22,8 @@ pub struct Admission {
     /// Connections of one user at once, over all workers; `None`: no limit.
     pub connections_per_user: Option<u32>,
     pub one_session: OneSession,
-    /// Connections of one client address at once, over all workers; `None`: no limit.
-    pub connections_per_client: Option<u32>,
     /// New connections, over all workers; `None`: no limit.
     pub connection_rate: Option<ConnectionRate>,
-    pub messages: MessageLimits,
 }
 
 /// What a client must show.
@@ -73,18 +77,6 @@ pub struct RampUp {
     pub from: u32,
 }
 
-/// What one connection may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessageLimits {
-    /// `None`: no limit.
-    pub messages_per_second: Option<u32>,
-    /// How many may come at once; at least 1.
-    pub messages_burst: u32,
-    /// `None`: no limit.
-    pub bytes_per_second: Option<u64>,
-    pub bytes_burst: u64,
-}
-
 /// The tokens file, parsed: `tokens: [{user, token}]`.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
@@ -99,7 +91,7 @@ pub struct Token {
 }
 
 /// How a token is kept. `Debug` never shows it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum TokenSecret {
     Plain(Box<str>),
     /// Written `{sha256}` and 64 hexadecimal digits.

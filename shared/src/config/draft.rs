@@ -1,15 +1,16 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
+use super::admission::written::WrittenAdmission;
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::{
-    AccessLog, Bind, Commands, Config, Control, Denied, Dns, DriverChoice, Egress, Fragments, Limits, Log,
-    LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass,
-    TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, Workers,
+    AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
+    Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol,
+    ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users,
+    WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,8 @@ pub struct Draft {
     pub proxies: Vec<WrittenProxy>,
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
+    pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
-    pub websocket_listen: Vec<SocketAddr>,
     pub control_open: bool,
 }
 
@@ -50,8 +51,8 @@ impl Draft {
             rules: Vec::new(),
             proxies: Vec::new(),
             access_format: None,
+            admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
-            websocket_listen: Vec::new(),
             control_open: false,
         }
     }
@@ -82,7 +83,7 @@ impl Draft {
 
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Draft { users_file, config, proxies, .. } = self;
+        let Draft { users_file, config, proxies, admission, .. } = self;
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
             Keeper::File(path) => Some(path),
             Keeper::Environment(_) => None,
@@ -91,14 +92,20 @@ impl Draft {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
         };
-        let paths = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
-        paths.for_each(|path| *path = folder.join(&path));
+        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
+        own.chain(admission.paths()).for_each(|path| *path = folder.join(&path));
     }
 
     /// Fills in what follows from other values.
-    pub fn finish(mut self, cpus_allowed: usize, users: Option<Arc<Users>>) -> Config {
+    pub fn finish(
+        mut self,
+        cpus_allowed: usize,
+        users: Option<Arc<Users>>,
+        gateway_auth: GatewayAuth,
+    ) -> Config {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
+        self.config.websocket.admission = self.admission.finish(gateway_auth);
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
@@ -128,6 +135,7 @@ fn blank_config() -> Config {
             wedged_after: Duration::ZERO,
         },
         socks5: blank_socks5(),
+        websocket: blank_websocket(),
         control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
         log: Log {
             level: LogLevel::Info,
@@ -194,6 +202,45 @@ fn blank_socks5() -> Socks5 {
         },
         proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
         quota_file: PathBuf::new(),
+    }
+}
+
+fn blank_websocket() -> WebSocket {
+    WebSocket {
+        listen: Vec::new(),
+        backlog: 0,
+        echo: false,
+        limits: WebSocketLimits {
+            connections: None,
+            connections_per_client: None,
+            subscriptions_per_client: 0,
+            message_bytes: 0,
+            queued_messages: 0,
+            queued_bytes: 0,
+            queued_bytes_per_worker: 0,
+            messages_per_second: None,
+            bytes_per_second: None,
+            topics_per_worker: 0,
+            history_bytes_per_worker: 0,
+        },
+        timeouts: WebSocketTimeouts {
+            handshake: Duration::ZERO,
+            heartbeat: Duration::ZERO,
+            pong: Duration::ZERO,
+            idle: Duration::ZERO,
+            close: Duration::ZERO,
+            drain: Duration::ZERO,
+        },
+        compression: Compression {
+            enabled: false,
+            threshold_bytes: 0,
+            level: 0,
+            window_bits: 0,
+            context_takeover: false,
+        },
+        batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
+        namespaces: Arc::new([]),
+        admission: WrittenAdmission::blank().finish(GatewayAuth::None),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
+use super::admission::written;
 use super::draft::Draft;
 use super::fields::Field;
+use super::namespaces;
 use super::nets::{self, Target};
 use super::place::Span;
 use super::proxies::{self, WrittenProxy};
@@ -9,7 +11,7 @@ use super::read::{self, Read};
 use super::rules::{self, WrittenRule};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, Destination, TargetClasses, units};
+use super::{AccessLog, AllowedOrigin, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -61,10 +63,15 @@ pub enum Kind {
     Classes(Put<TargetClasses>),
     /// Target classes and networks.
     Targets(Put<Vec<Target>>),
+    /// Web origins.
+    Origins(Put<Vec<AllowedOrigin>>),
+    Paths(Put<Vec<PathBuf>>),
     /// Rules of an ACL.
     Rules(Put<Vec<WrittenRule>>),
     /// Upstream proxies.
     Proxies(Put<Vec<WrittenProxy>>),
+    /// Namespaces of topics.
+    Namespaces(Put<Vec<Namespace>>),
 }
 
 impl Kind {
@@ -96,6 +103,7 @@ impl Kind {
                 put(draft, value);
                 Ok(Value::Text(units::show_bytes(value)))
             }
+            _ if self.is_list_of_mappings() => self.assign_mappings(node, draft),
             _ if self.is_list() => self.assign_list(node, draft),
             _ => self.assign_text(node, draft),
         }
@@ -183,6 +191,21 @@ impl Kind {
                 };
                 Ok(put_texts(draft, *put, targets, shown))
             }
+            Kind::Origins(put) => {
+                let origins = read::list(node, written::allowed_origin)?;
+                Ok(put_texts(draft, *put, origins, written::show_origin))
+            }
+            Kind::Paths(put) => {
+                let paths = read::list(node, |item| Ok(PathBuf::from(read::text(item)?)))?;
+                Ok(put_texts(draft, *put, paths, |path| path.to_string_lossy().into_owned()))
+            }
+            // `assign` sends lists alone here.
+            _ => read::wrong(Span::default(), "is not a list"),
+        }
+    }
+
+    fn assign_mappings(&self, node: &Node, draft: &mut Draft) -> Read<Value> {
+        match self {
             Kind::Rules(put) => {
                 let written = rules::of_everybody(node)?;
                 let shown = written.iter().map(|written| rules::show(&written.rule)).collect();
@@ -195,8 +218,14 @@ impl Kind {
                 put(draft, written);
                 Ok(Value::List(shown))
             }
-            // `assign` sends lists alone here.
-            _ => read::wrong(Span::default(), "is not a list"),
+            Kind::Namespaces(put) => {
+                let namespaces = namespaces::namespaces(node)?;
+                let shown = namespaces.iter().map(namespaces::show).collect();
+                put(draft, namespaces);
+                Ok(Value::List(shown))
+            }
+            // `assign` sends lists of mappings alone here.
+            _ => read::wrong(Span::default(), "is not a list of mappings"),
         }
     }
 
@@ -212,6 +241,8 @@ impl Kind {
                 | Kind::Cpus(..)
                 | Kind::Classes(_)
                 | Kind::Targets(_)
+                | Kind::Origins(_)
+                | Kind::Paths(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -225,6 +256,7 @@ impl Kind {
         match self {
             Kind::Rules(_) => &rules::FIELDS,
             Kind::Proxies(_) => &proxies::FIELDS,
+            Kind::Namespaces(_) => &namespaces::FIELDS,
             _ => &[],
         }
     }
@@ -260,8 +292,11 @@ impl Kind {
             Kind::Cpus(..) => "list of CPU numbers".to_owned(),
             Kind::Classes(_) => "list of target classes".to_owned(),
             Kind::Targets(_) => "list of target classes and networks".to_owned(),
+            Kind::Origins(_) => "list of origins".to_owned(),
+            Kind::Paths(_) => "list of paths".to_owned(),
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
+            Kind::Namespaces(_) => "list of namespaces".to_owned(),
         }
     }
 }
