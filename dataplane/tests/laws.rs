@@ -152,6 +152,7 @@ const DOORS: &[Door] = &[
         package: "hdrhistogram",
         files: &["shared/src/histogram.rs", "controlplane/src/observe.rs", "benches/"],
     },
+    Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
