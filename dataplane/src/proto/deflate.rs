@@ -6,8 +6,9 @@
 //! `websocket` joins and cuts them.
 //!
 //! Memory, measured (zlib-rs 0.6): an [`Inflater`] takes 47.6 kB of heap whatever the window, a [`Deflater`] 380 kB
-//! with a window of 15 bits, 265 kB with 12, 250 kB with 9. So the usual agreement is to keep no context: then one of
-//! each serves all connections of a worker, and one compressed message all subscribers that agreed to its window.
+//! with a window of 15 bits, 265 kB with 12, 250 kB with 9. So this side never keeps a context from one message to the
+//! next: one deflater serves all connections of a worker, and one compressed message all subscribers that agreed to
+//! its window. Clients may keep theirs where the configuration says so; else one inflater serves all of them too.
 
 mod deflater;
 mod inflater;
@@ -29,11 +30,9 @@ pub struct Settings {
     /// The largest window of either side, as a base-2 logarithm; outside of 9..=15 the nearest of them counts. A
     /// client is held to a smaller one only if it says that it can be.
     pub window_bits: u8,
-    /// Whether a side may keep its window from one message to the next. It compresses better, and costs each
-    /// connection an [`Inflater`] and a [`Deflater`] of its own.
+    /// Whether a client may keep its window from one message to the next. It sends less, and costs an [`Inflater`]
+    /// of its own.
     pub context_takeover: bool,
-    /// How hard to try, from 0 (not at all) to 9; above 9 is 9.
-    pub level: u32,
 }
 
 impl Settings {
@@ -45,20 +44,17 @@ impl Settings {
 /// What one connection has agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negotiated {
-    pub server_no_context_takeover: bool,
+    /// Whether each message of the client stands for itself, so that any [`Inflater`] may read it.
     pub client_no_context_takeover: bool,
     pub server_window_bits: u8,
     pub client_window_bits: u8,
 }
 
 impl Negotiated {
-    /// Whether a message that a [`Deflater`] without context has compressed within a window of `window_bits` may be
-    /// sent here as it is: so a publication is compressed once for all such connections.
-    ///
-    /// Not where the server keeps a context: there each message must go through the connection's own deflater, or
-    /// that one and the client's inflater would hold different windows.
+    /// Whether a message that a [`Deflater`] has compressed within a window of `window_bits` may be sent here: so a
+    /// publication is compressed once for all such connections.
     #[must_use]
     pub fn takes_shared(self, window_bits: u8) -> bool {
-        self.server_no_context_takeover && window_bits <= self.server_window_bits
+        window_bits <= self.server_window_bits
     }
 }

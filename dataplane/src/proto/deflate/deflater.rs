@@ -1,4 +1,4 @@
-//! Messages made small: RFC 7692 section 7.2.1.
+//! Messages made small: RFC 7692 section 7.2.1, each for itself.
 
 use super::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 use flate2::{Compress, Compression, FlushCompress};
@@ -12,27 +12,20 @@ const LEVEL_MAX: u32 = 9;
 /// The first room for the output, in bytes, beyond half of the input.
 const ROOM_BYTES: usize = 64;
 
-/// Deflates one message after the other. See the module's head for what it costs.
+/// Deflates one message after the other. None refers back to those before it, so one deflater serves any number of
+/// connections. See the module's head for what it costs.
 pub struct Deflater {
     stream: Compress,
     window_bits: u8,
-    keeps_context: bool,
 }
 
 impl Deflater {
-    /// `window_bits` from 9 to 15 (the nearest of them counts), `level` from 0 to 9.
-    ///
-    /// `keeps_context`: a message may refer back to those before it, so this one serves one connection only, and
-    /// every message it makes must be sent there. Without context it serves any number of connections.
+    /// `window_bits` from 9 to 15 (the nearest of them counts). `level` from 0, which only wraps, to 9; above 9 is 9.
     #[must_use]
-    pub fn new(window_bits: u8, level: u32, keeps_context: bool) -> Deflater {
+    pub fn new(window_bits: u8, level: u32) -> Deflater {
         let window_bits = window_bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS_MAX);
         let level = Compression::new(level.min(LEVEL_MAX));
-        Deflater {
-            stream: Compress::new_with_window_bits(level, false, window_bits),
-            window_bits,
-            keeps_context,
-        }
+        Deflater { stream: Compress::new_with_window_bits(level, false, window_bits), window_bits }
     }
 
     /// For [`Negotiated::takes_shared`](super::Negotiated::takes_shared).
@@ -42,15 +35,13 @@ impl Deflater {
     }
 
     /// Appends a message's compressed bytes to `out`. They are at most an eighth and 64 bytes longer than `plain`
-    /// (level 1 on noise); whoever finds them no shorter may send `plain` without compression instead, unless a context is kept.
+    /// (level 1 on noise); whoever finds them no shorter may send `plain` without compression instead.
     pub fn deflate(&mut self, plain: &[u8], out: &mut Vec<u8>) {
         if plain.is_empty() {
             out.push(EMPTY_MESSAGE);
             return;
         }
-        if !self.keeps_context {
-            self.stream.reset();
-        }
+        self.stream.reset();
         let mut rest = plain;
         let mut room = plain.len() / 2 + ROOM_BYTES;
         loop {
@@ -72,9 +63,6 @@ impl Deflater {
 
 impl fmt::Debug for Deflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deflater")
-            .field("window_bits", &self.window_bits)
-            .field("keeps_context", &self.keeps_context)
-            .finish_non_exhaustive()
+        f.debug_struct("Deflater").field("window_bits", &self.window_bits).finish_non_exhaustive()
     }
 }

@@ -44,7 +44,7 @@ struct Offer<'a> {
 /// What an offer of permessage-deflate says (RFC 7692 section 7.1).
 #[derive(Default)]
 struct Wishes {
-    server_no_context_takeover: bool,
+    // Its server_no_context_takeover is granted to all, asked for or not (section 7.1.1.1).
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
     /// With no value it only says that the client can be told a smaller one.
@@ -59,7 +59,7 @@ impl Wishes {
                 return None;
             }
             match (*name, value.as_deref()) {
-                ("server_no_context_takeover", None) => wishes.server_no_context_takeover = true,
+                ("server_no_context_takeover", None) => {}
                 ("client_no_context_takeover", None) => wishes.client_no_context_takeover = true,
                 ("server_max_window_bits", Some(value)) => {
                     let bits = window_bits(value).filter(|bits| *bits >= WINDOW_BITS_MIN)?;
@@ -78,16 +78,12 @@ impl Wishes {
     fn answer(&self, settings: &Settings) -> (Negotiated, String) {
         let ours = settings.window_bits();
         let negotiated = Negotiated {
-            server_no_context_takeover: self.server_no_context_takeover || !settings.context_takeover,
             // From the client it is a hint that it will keep none (section 7.1.1.2): then neither shall we.
             client_no_context_takeover: self.client_no_context_takeover || !settings.context_takeover,
             server_window_bits: self.server_max_window_bits.map_or(ours, |bits| bits.min(ours)),
             client_window_bits: self.client_max_window_bits.map_or(WINDOW_BITS_MAX, |bits| bits.min(ours)),
         };
-        let mut text = NAME.to_owned();
-        if negotiated.server_no_context_takeover {
-            text.push_str("; server_no_context_takeover");
-        }
+        let mut text = format!("{NAME}; server_no_context_takeover");
         if negotiated.client_no_context_takeover {
             text.push_str("; client_no_context_takeover");
         }
