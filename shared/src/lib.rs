@@ -1,6 +1,6 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`, `upstream`).
+//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`, `upstream`, `tls`).
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -11,4 +11,5 @@ pub mod histogram;
 pub mod metrics;
 pub mod reason;
 pub mod session;
+pub mod tls;
 pub mod upstream;

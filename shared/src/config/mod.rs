@@ -24,6 +24,7 @@ mod read;
 mod rules;
 mod socks5;
 mod suggest;
+mod tls;
 mod units;
 mod users;
 mod value;
@@ -35,6 +36,7 @@ pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
 pub use socks5::*;
+pub use tls::{Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion};
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
 
