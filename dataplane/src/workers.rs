@@ -78,6 +78,8 @@ pub struct ClientFacts {
     pub banned: u64,
     /// How often one found the table full of others and was not counted.
     pub untracked: u64,
+    /// Users with at least one WebSocket connection now.
+    pub online_users: u64,
 }
 
 /// All workers of this process, and the resolver and verifiers that serve them.
@@ -257,7 +259,7 @@ impl Workers {
     pub fn look_after_clients(&self) -> ClientFacts {
         let now_ns = self.epoch.elapsed().as_nanos() as u64;
         let banned = self.clients.tidy(&self.service.borrow().config.socks5.logins, now_ns);
-        ClientFacts { banned: banned as u64, untracked: self.clients.untracked() }
+        ClientFacts { banned: banned as u64, untracked: self.clients.untracked(), online_users: 0 }
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.

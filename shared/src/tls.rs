@@ -36,15 +36,8 @@ impl TlsFault {
     /// The one name of this fault, in metrics and in logs.
     #[must_use]
     pub fn label(self) -> &'static str {
-        [
-            "not_tls",
-            "nothing_in_common",
-            "refused_by_client",
-            "protocol",
-            "flood",
-            "truncated",
-            "exhausted",
-        ][self as usize]
+        ["not_tls", "nothing_in_common", "refused_by_client", "protocol", "flood", "truncated", "exhausted"]
+            [self as usize]
     }
 }
 

@@ -1,9 +1,10 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
 //! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
-//! SOCKS5 service does for whom stand in `service`.
+//! SOCKS5 service does for whom stand in `service`, those about TLS in `tls`.
 
 mod service;
+mod tls;
 
 use super::draft::{Auth, Draft};
 use super::form::Form;
@@ -27,18 +28,24 @@ const CHECKS: &[Check] = &[
     Check { keys: &["workers.cpus"], run: cpus_are_distinct },
     Check { keys: &["workers.cpus"], run: cpus_are_allowed },
     Check { keys: &["workers.stalled_after", "workers.wedged_after"], run: stalled_before_wedged },
-    Check { keys: &["socks5.listen", "control.listen"], run: listeners_are_distinct },
-    Check { keys: &["socks5.listen", "socks5.auth", "socks5.open_proxy"], run: proxy_is_not_open_by_chance },
+    Check { keys: LISTENERS, run: listeners_are_distinct },
+    Check {
+        keys: &["socks5.listen", "socks5.tls.listen", "socks5.auth", "socks5.open_proxy"],
+        run: proxy_is_not_open_by_chance,
+    },
     Check { keys: &["control.listen", "control.open"], run: control_is_not_open_by_chance },
-    Check { keys: &["websocket.listen"], run: no_gateway_yet },
     Check { keys: &["socks5.relay.pipe_size"], run: pipe_size_is_a_power_of_two },
 ];
+
+const LISTENERS: &[&str] =
+    &["socks5.listen", "socks5.tls.listen", "websocket.listen", "websocket.tls.listen", "control.listen"];
 
 /// Runs every check that can be run.
 pub fn run(form: &mut Form, host: &HostFacts) {
     let complaints: Vec<Complaint> = CHECKS
         .iter()
         .chain(service::CHECKS)
+        .chain(tls::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();
@@ -107,32 +114,50 @@ fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 }
 
 fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    let (socks5, control) = (&draft.config.socks5.listen, &draft.config.control.listen);
+    let config = &draft.config;
+    let lists = [
+        ("socks5.listen", &config.socks5.listen),
+        ("socks5.tls.listen", &config.socks5.tls.listen),
+        ("websocket.listen", &config.websocket.listen),
+        ("websocket.tls.listen", &config.websocket.tls.listen),
+        ("control.listen", &config.control.listen),
+    ];
     let mut complaints = Vec::new();
-    for (key, list) in [("socks5.listen", socks5), ("control.listen", control)] {
+    for (index, (key, list)) in lists.into_iter().enumerate() {
         let twice: Vec<_> = repeated(list).into_iter().filter(|address| address.port() != 0).collect();
         if !twice.is_empty() {
             complaints.push(about(key, format!("names {} more than once: keep one", listed(twice))));
         }
-    }
-    let shared: Vec<_> =
-        control.iter().filter(|address| address.port() != 0 && socks5.contains(address)).collect();
-    if !shared.is_empty() {
-        let message = format!("{} is in socks5.listen as well: choose another port", listed(shared));
-        complaints.push(about("control.listen", message));
+        for (other, taken) in &lists[..index] {
+            let shared: Vec<_> =
+                list.iter().filter(|address| address.port() != 0 && taken.contains(address)).collect();
+            if !shared.is_empty() {
+                let message = format!("{} is in {other} as well: choose another port", listed(shared));
+                complaints.push(about(key, message));
+            }
+        }
     }
     complaints
 }
 
 fn proxy_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    let exposed = beyond_loopback(&draft.config.socks5.listen);
-    if exposed.is_empty() || draft.auth == Auth::Password || draft.socks5_open_proxy {
+    if draft.auth == Auth::Password || draft.socks5_open_proxy {
         return Vec::new();
     }
-    let remedy = "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
-    let message =
-        format!("{} is not loopback and nobody would be asked for a password: {remedy}", listed(exposed));
-    vec![about("socks5.listen", message)]
+    let socks5 = &draft.config.socks5;
+    // TLS says who the server is, not who the client is.
+    let lists = [("socks5.listen", &socks5.listen), ("socks5.tls.listen", &socks5.tls.listen)];
+    let complaint = |(key, list): (&'static str, &Vec<SocketAddr>)| {
+        let exposed = beyond_loopback(list);
+        let remedy =
+            "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
+        let message = format!(
+            "{} is not loopback and nobody would be asked for a password: {remedy}",
+            listed(&exposed)
+        );
+        (!exposed.is_empty()).then(|| about(key, message))
+    };
+    lists.into_iter().filter_map(complaint).collect()
 }
 
 fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
@@ -146,13 +171,6 @@ fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint>
         listed(exposed)
     );
     vec![about("control.listen", message)]
-}
-
-fn no_gateway_yet(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    if draft.websocket_listen.is_empty() {
-        return Vec::new();
-    }
-    vec![about("websocket.listen", "this build has no WebSocket gateway yet: leave websocket.listen empty")]
 }
 
 fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {

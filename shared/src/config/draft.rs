@@ -3,13 +3,14 @@
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
+use super::tls::WrittenCertificate;
 use super::{
-    AccessLog, Bind, Commands, Config, Control, Denied, Dns, DriverChoice, Egress, Fragments, Limits, Log,
-    LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass,
-    TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, Workers,
+    AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
+    Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion,
+    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users, WebSocket,
+    WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +27,11 @@ pub struct Draft {
     pub users_file: PathBuf,
     pub rules: Vec<WrittenRule>,
     pub proxies: Vec<WrittenProxy>,
+    pub socks5_certificates: Vec<WrittenCertificate>,
+    pub websocket_certificates: Vec<WrittenCertificate>,
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
     pub socks5_open_proxy: bool,
-    pub websocket_listen: Vec<SocketAddr>,
     pub control_open: bool,
 }
 
@@ -49,9 +51,10 @@ impl Draft {
             users_file: PathBuf::new(),
             rules: Vec::new(),
             proxies: Vec::new(),
+            socks5_certificates: Vec::new(),
+            websocket_certificates: Vec::new(),
             access_format: None,
             socks5_open_proxy: false,
-            websocket_listen: Vec::new(),
             control_open: false,
         }
     }
@@ -82,7 +85,9 @@ impl Draft {
 
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Draft { users_file, config, proxies, .. } = self;
+        let Draft { users_file, config, proxies, socks5_certificates, websocket_certificates, .. } = self;
+        let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
+        certificates.for_each(|written| written.resolve(folder));
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
             Keeper::File(path) => Some(path),
             Keeper::Environment(_) => None,
@@ -104,7 +109,8 @@ impl Draft {
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
         socks5.upstream.proxies = self.proxies.into_iter().map(|written| written.proxy).collect();
         // A proxy that only this host can reach gives nobody a way into its private networks.
-        if socks5.listen.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+        let mut listeners = socks5.listen.iter().chain(&socks5.tls.listen);
+        if listeners.all(|address| address.ip().to_canonical().is_loopback()) {
             socks5.allow_targets = socks5.allow_targets.with(TargetClass::Private);
         }
         self.config
@@ -128,6 +134,7 @@ fn blank_config() -> Config {
             wedged_after: Duration::ZERO,
         },
         socks5: blank_socks5(),
+        websocket: blank_websocket(),
         control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
         log: Log {
             level: LogLevel::Info,
@@ -193,7 +200,47 @@ fn blank_socks5() -> Socks5 {
             failures_max: 0,
         },
         proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
+        tls: Tls::default(),
         quota_file: PathBuf::new(),
+    }
+}
+
+fn blank_websocket() -> WebSocket {
+    WebSocket {
+        listen: Vec::new(),
+        backlog: 0,
+        echo: false,
+        limits: WebSocketLimits {
+            connections: None,
+            connections_per_client: None,
+            subscriptions_per_client: 0,
+            message_bytes: 0,
+            queued_messages: 0,
+            queued_bytes: 0,
+            queued_bytes_per_worker: 0,
+            messages_per_second: None,
+            bytes_per_second: None,
+            topics_per_worker: 0,
+            history_bytes_per_worker: 0,
+        },
+        timeouts: WebSocketTimeouts {
+            handshake: Duration::ZERO,
+            heartbeat: Duration::ZERO,
+            pong: Duration::ZERO,
+            idle: Duration::ZERO,
+            close: Duration::ZERO,
+            drain: Duration::ZERO,
+        },
+        compression: Compression {
+            enabled: false,
+            threshold_bytes: 0,
+            level: 0,
+            window_bits: 0,
+            context_takeover: false,
+        },
+        batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
+        namespaces: Arc::new([]),
+        tls: Tls::default(),
     }
 }
 

@@ -153,9 +153,10 @@ fn unfit(error: Error) -> CertificateFault {
             fault(Half::Key, "is not the certificate's key: name the one it was made with")
         }
         Error::InvalidCertificate(why) => fault(Half::Certificate, format!("cannot be used: {why:?}")),
-        _ => {
-            fault(Half::Key, "is of a kind that cannot be used: RSA of 2048 to 8192 bits, ECDSA P-256 or P-384, or Ed25519")
-        }
+        _ => fault(
+            Half::Key,
+            "is of a kind that cannot be used: RSA of 2048 to 8192 bits, ECDSA P-256 or P-384, or Ed25519",
+        ),
     }
 }
 

@@ -155,12 +155,7 @@ impl Tls {
 
     /// Encrypts and sends from the front of `bytes`; how many of them were taken. `Ok(0)`: the socket has no room, or
     /// the handshake is not done.
-    pub fn send(
-        &mut self,
-        socket: impl AsFd,
-        scratch: &mut [u8],
-        bytes: &[u8],
-    ) -> rustix::io::Result<usize> {
+    pub fn send(&mut self, socket: impl AsFd, scratch: &mut [u8], bytes: &[u8]) -> rustix::io::Result<usize> {
         let session = &mut *self.0;
         if session.closed || session.fault.is_some() {
             return if session.closed { Err(Errno::PIPE) } else { session.ended() };
