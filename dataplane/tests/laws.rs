@@ -154,6 +154,7 @@ const DOORS: &[Door] = &[
     },
     Door { package: "rustls", files: &["dataplane/src/io/tls.rs", "shared/src/config/tls.rs"] },
     Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
+    Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },

@@ -6,6 +6,7 @@
 //! header of SOCKS5's datagrams; `proxy_protocol` tells who a client is.
 
 mod credentials;
+pub mod deflate;
 pub mod handshake;
 pub mod host;
 mod http_connect;

@@ -189,30 +189,14 @@ impl Kind {
                 };
                 Ok(put_texts(draft, *put, targets, shown))
             }
-            Kind::Rules(put) => {
-                let written = rules::of_everybody(node)?;
-                let shown = written.iter().map(|written| rules::show(&written.rule)).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
-            Kind::Proxies(put) => {
-                let written = proxies::proxies(node)?;
-                let shown = written.iter().map(proxies::show).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
+            Kind::Rules(put) => Ok(put_mappings(draft, *put, rules::of_everybody(node)?, |written| {
+                rules::show(&written.rule)
+            })),
+            Kind::Proxies(put) => Ok(put_mappings(draft, *put, proxies::proxies(node)?, proxies::show)),
             Kind::Namespaces(put) => {
-                let namespaces = namespaces::namespaces(node)?;
-                let shown = namespaces.iter().map(namespaces::show).collect();
-                put(draft, namespaces);
-                Ok(Value::List(shown))
+                Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
-            Kind::Certificates(put) => {
-                let written = tls::certificates(node)?;
-                let shown = written.iter().map(tls::show).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
+            Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
@@ -291,6 +275,13 @@ impl Kind {
 /// Puts a list in the draft and returns it as texts.
 fn put_texts<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> String) -> Value {
     let shown = Value::texts(items.iter().map(show));
+    put(draft, items);
+    shown
+}
+
+/// Puts a list of mappings in the draft and returns it as it would be written.
+fn put_mappings<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> Value) -> Value {
+    let shown = Value::List(items.iter().map(show).collect());
     put(draft, items);
     shown
 }
