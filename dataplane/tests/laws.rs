@@ -161,6 +161,10 @@ const DOORS: &[Door] = &[
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },
     Door { package: "hyper", files: &["controlplane/src/server.rs"] },
+    Door {
+        package: "tungstenite",
+        files: &["dataplane/src/proto/websocket.rs", "dataplane/src/proto/upgrade.rs"],
+    },
     Door { package: "mimalloc", files: &["controlplane/src/main.rs"] },
     Door { package: "argon2", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
     Door { package: "bcrypt", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
