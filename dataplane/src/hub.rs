@@ -23,7 +23,7 @@ mod values;
 pub use asking::CHANNELS_MAX;
 pub use counts::{Counts, Dropped};
 pub use homes::{HomeLimits, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL_MS};
-pub use namespaces::{History, Namespace, Namespaces, Overflow, Publishers};
+pub use namespaces::Namespaces;
 pub use outbox::{QueueLimits, Sent};
 pub use post::{BacklogLimits, Post};
 pub use values::{
@@ -98,7 +98,7 @@ impl Default for Limits {
                 messages_max: 1_024,
                 bytes_max: 1 << 20,
                 worker_bytes_max: 256 << 20,
-                batch_messages: 100,
+                batch_messages: 0,
                 batch_delay_ms: 100,
             },
             backlog: BacklogLimits { posts_max: 16_384, bytes_max: 64 << 20 },

@@ -3,24 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ringway_dataplane::hub::{
-    Client, Dropped, Effect, Format, History, HistoryQuestion, Hub, Limits, Namespace, Namespaces, Overflow,
-    Position, Publication, Publish, Publisher, Publishers, Question, Refusal, Reply, Settings, Ticket,
+    Client, Dropped, Effect, Format, HistoryQuestion, Hub, Limits, Namespaces, Position, Publication,
+    Publish, Publisher, Question, Refusal, Reply, Settings, Ticket,
 };
+use ringway_shared::config::{Namespace, Overflow, Publishers};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn namespaces() -> Namespaces {
     let base = Namespace { publish: Publishers::Anyone, ..Namespace::default() };
     let with = |prefix: &str, namespace: Namespace| Namespace { prefix: prefix.into(), ..namespace };
     Namespaces::new(
-        vec![
+        &[
             base.clone(),
-            with("kept.", Namespace { history: History { size: 3, ttl_ms: 1_000 }, ..base.clone() }),
+            with("kept.", Namespace { history_size: 3, history_ttl: Duration::from_secs(1), ..base.clone() }),
             with("seen.", Namespace { presence: true, ..base.clone() }),
             with("oldest.", Namespace { overflow: Overflow::DropOldest, ..base.clone() }),
             with("newest.", Namespace { overflow: Overflow::DropNewest, ..base.clone() }),
             with("latest.", Namespace { overflow: Overflow::ConflateLatest, ..base.clone() }),
-            with("batched.", Namespace { batch: true, ..base.clone() }),
             with("server.", Namespace { publish: Publishers::Server, ..base.clone() }),
             with("members.", Namespace { publish: Publishers::Subscribers, ..base.clone() }),
         ],
@@ -221,8 +222,8 @@ fn answers_keep_their_place_and_overflowing_with_them_ends_the_connection() {
 fn batched_publications_wait_for_company_or_their_time() {
     let mut hub = hub_with(|limits| limits.queue.batch_messages = 3);
     hub.join(0, Format::default());
-    subscribed(&mut hub, 0, "batched.a");
-    publish(&mut hub, "batched.a", "1").unwrap();
+    subscribed(&mut hub, 0, "a");
+    publish(&mut hub, "a", "1").unwrap();
     assert_eq!((hub.poll_dirty(), hub.next_tick_ms()), (None, Some(100)));
     hub.tick(99);
     assert_eq!(hub.poll_dirty(), None);
@@ -231,7 +232,7 @@ fn batched_publications_wait_for_company_or_their_time() {
     write(&mut hub, 0);
     for data in ["2", "3", "4"] {
         assert_eq!(hub.poll_dirty(), None);
-        publish(&mut hub, "batched.a", data).unwrap();
+        publish(&mut hub, "a", data).unwrap();
     }
     assert_eq!(hub.poll_dirty(), Some(0), "enough of them go at once");
 }

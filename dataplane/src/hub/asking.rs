@@ -1,6 +1,7 @@
 //! Questions: those about a topic go to its home, those about all to every worker.
 
 use super::Hub;
+use super::homes::Keep;
 use super::names;
 use super::post::What;
 use super::values::{Effect, NodeInfo, Question, Refusal, Reply, Ticket};
@@ -94,7 +95,7 @@ impl Hub {
             }
             Question::PresenceStats { topic } => self.kept(topic).map(|()| self.homes.presence_stats(topic)),
             Question::History(question) => {
-                let keep = self.namespaces.of(&question.topic).history;
+                let keep = Keep::of(self.namespaces.of(&question.topic));
                 self.homes.history(question, keep, self.now_ms)
             }
             Question::HistoryRemove { topic } => {

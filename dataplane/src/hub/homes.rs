@@ -4,8 +4,9 @@ mod history;
 mod repeats;
 
 use super::names::{self, Name};
-use super::namespaces::{History, Namespaces};
+use super::namespaces::Namespaces;
 use super::values::{Client, Epoch, Position, Publication, Refusal, Reply};
+pub use history::Keep;
 pub use repeats::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL_MS};
 
 use history::Kept;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Limits of what a home keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct HomeLimits {
-    /// Topics and patterns that this worker knows of as their home.
+    /// Topics and patterns that this worker knows of as their home. One with nothing but history makes room for another.
     pub topics_max: usize,
     /// Bytes of all their histories. Beyond it the topic that was published to the longest ago loses its own.
     pub history_bytes_max: usize,
@@ -186,12 +187,12 @@ impl Homes {
     pub fn place(
         &mut self,
         publication: &mut Arc<Publication>,
-        keep: History,
+        keep: Keep,
         now_ms: u64,
     ) -> Result<Position, Refusal> {
         let index = match self.names.get(&publication.topic) {
             Some(index) => *index,
-            None if keep.is_kept() => self.topic_or_new(&publication.topic)?,
+            None if keep.is_any() => self.topic_or_new(&publication.topic)?,
             None => return Ok(Position::default()),
         };
         let topic = &mut self.topics[index as usize];
@@ -202,7 +203,7 @@ impl Homes {
             publication.position = position;
             publication.topic = topic.name.clone();
         }
-        if keep.is_kept() {
+        if keep.is_any() {
             self.keep(index, publication, keep, now_ms);
         }
         Ok(position)
@@ -239,7 +240,7 @@ impl Homes {
         if let Some(index) = self.names.get(name) {
             return Ok(*index);
         }
-        if self.is_full() {
+        if self.is_full() && !self.make_room() {
             return Err(Refusal::TooManyTopics);
         }
         let topic = Topic {

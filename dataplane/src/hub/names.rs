@@ -2,7 +2,7 @@
 
 use super::values::Refusal;
 
-/// Bytes of a topic's or pattern's name. It must not be empty nor have control characters in it.
+/// Bytes of a topic's or pattern's name. It must not be empty nor have spaces or control characters in it.
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// What a client may subscribe to.
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(parse("news.*"), Ok(Name::Pattern("news.")));
         assert_eq!(parse("*"), Ok(Name::Pattern("")));
         assert_eq!(parse("news.sport"), Ok(Name::Topic("news.sport")));
-        for bad in ["", "news*", "*.news", "news.*.x", "**", "a\nb", &"x".repeat(NAME_BYTES_MAX + 1)] {
+        for bad in ["", "news*", "*.news", "news.*.x", "**", "a\nb", "a b", &"x".repeat(NAME_BYTES_MAX + 1)] {
             assert_eq!(parse(bad), Err(Refusal::BadName), "{bad}");
         }
         assert!(parse(&"x".repeat(NAME_BYTES_MAX)).is_ok());

@@ -7,10 +7,10 @@ mod arena;
 mod overflow;
 
 use super::counts::{Counts, Dropped};
-use super::namespaces::{Namespace, Overflow};
 use super::values::Publication;
 use arena::{Frame, NONE, Node};
 use overflow::Room;
+use ringway_shared::config::Overflow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ pub struct QueueLimits {
     pub bytes_max: u32,
     /// Bytes in all queues of a worker. Answers and control frames may exceed it, publications not.
     pub worker_bytes_max: u64,
-    /// Where a namespace batches, so many frames leave without waiting any longer,
+    /// Publications wait until a queue has so many frames; 0: they do not wait.
     pub batch_messages: u32,
-    /// and any after so many milliseconds.
+    /// And no longer than so many milliseconds.
     pub batch_delay_ms: u64,
 }
 
@@ -118,22 +118,22 @@ impl Queues {
         }
     }
 
-    /// Queues a publication under its namespace's rules. False: the connection is too slow and to be closed.
+    /// Queues a publication, under its namespace's rule for full queues. False: the connection is too slow and to be closed.
     #[inline]
     pub fn push(
         &mut self,
         conn: u32,
         outbox: &mut Outbox,
         encoded: &Rc<Encoded>,
-        rules: &Namespace,
+        overflow: Overflow,
         now_ms: u64,
     ) -> bool {
-        let conflates = outbox.blocked && rules.overflow == Overflow::ConflateLatest;
+        let conflates = outbox.blocked && overflow == Overflow::ConflateLatest;
         if conflates && self.conflate(outbox, encoded) {
             return true;
         }
         if !self.fits(outbox, encoded.bytes.len()) {
-            match self.make_room(outbox, encoded.bytes.len(), rules.overflow) {
+            match self.make_room(outbox, encoded.bytes.len(), overflow) {
                 Room::Made => {}
                 Room::None(reason) => {
                     self.counts.dropped[reason as usize] += 1;
@@ -143,7 +143,7 @@ impl Queues {
             }
         }
         self.append(outbox, Frame::Publication(encoded.clone()));
-        if rules.batch && outbox.frames < self.limits.batch_messages {
+        if outbox.frames < self.limits.batch_messages {
             self.mark_waiting(conn, outbox, now_ms);
         } else {
             self.mark_dirty(conn, outbox);

@@ -1,11 +1,11 @@
 //! A message's way: from whoever publishes it to its topic's home, and from there to the workers with subscribers.
 
 use super::Hub;
-use super::homes::IDEMPOTENCY_KEY_BYTES_MAX;
+use super::homes::{IDEMPOTENCY_KEY_BYTES_MAX, Keep};
 use super::names;
-use super::namespaces::Publishers;
 use super::post::What;
 use super::values::{Effect, Encode, Position, Publication, Publish, Publisher, Refusal, Reply, Ticket};
+use ringway_shared::config::Publishers;
 use std::sync::Arc;
 
 impl Hub {
@@ -106,7 +106,7 @@ impl Hub {
             self.counts.refused_overloaded += 1;
             Err(Refusal::Overloaded)
         } else {
-            let keep = self.namespaces.of(&topic).history;
+            let keep = Keep::of(self.namespaces.of(&topic));
             self.homes.place(&mut publication, keep, self.now_ms)
         };
         if let Ok(position) = outcome {

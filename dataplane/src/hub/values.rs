@@ -180,7 +180,7 @@ impl Refusal {
     pub fn text(self) -> &'static str {
         match self {
             Refusal::BadName => {
-                "a topic has 1 to 255 bytes without control characters; `*` stands at the end, alone or after a `.`, and only to subscribe"
+                "a topic has 1 to 255 bytes without spaces and control characters; `*` stands at the end, alone or after a `.`, and only to subscribe"
             }
             Refusal::NotConnected => "the connection has ended",
             Refusal::AlreadySubscribed => "already subscribed",

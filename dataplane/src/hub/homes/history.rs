@@ -1,8 +1,9 @@
 //! What homes keep of publications, so many and so long as the namespace says, within the worker's bytes.
 
-use super::super::namespaces::{History, Namespaces};
+use super::super::namespaces::Namespaces;
 use super::super::values::{HistoryQuestion, Position, Publication, Refusal, Reply};
 use super::Homes;
+use ringway_shared::config::Namespace;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -16,25 +17,40 @@ pub(in super::super) struct Kept {
     publication: Arc<Publication>,
 }
 
+/// What a namespace says is to be kept.
+#[derive(Clone, Copy)]
+pub struct Keep {
+    /// Publications of each topic; 0: none.
+    size: usize,
+    /// From their arrival at the home; 0: until newer ones push them out.
+    ttl_ms: u64,
+}
+
+impl Keep {
+    pub fn of(namespace: &Namespace) -> Keep {
+        let ttl_ms = u64::try_from(namespace.history_ttl.as_millis()).unwrap_or(u64::MAX);
+        Keep { size: namespace.history_size as usize, ttl_ms }
+    }
+
+    pub fn is_any(self) -> bool {
+        self.size > 0
+    }
+}
+
 impl Kept {
     fn bytes(&self) -> usize {
         self.publication.data.len() + OVERHEAD_BYTES
     }
 
     fn is_over(&self, ttl_ms: u64, now_ms: u64) -> bool {
-        self.at_ms.saturating_add(ttl_ms) <= now_ms
+        ttl_ms > 0 && self.at_ms.saturating_add(ttl_ms) <= now_ms
     }
 }
 
 impl Homes {
     /// What is kept, as asked for. Errors: the namespace keeps none; `since` is of another epoch.
-    pub fn history(
-        &mut self,
-        question: &HistoryQuestion,
-        keep: History,
-        now_ms: u64,
-    ) -> Result<Reply, Refusal> {
-        if !keep.is_kept() {
+    pub fn history(&mut self, question: &HistoryQuestion, keep: Keep, now_ms: u64) -> Result<Reply, Refusal> {
+        if !keep.is_any() {
             return Err(Refusal::NotKept);
         }
         if let Some(index) = self.names.get(&question.topic).copied() {
@@ -67,7 +83,7 @@ impl Homes {
         }
     }
 
-    pub(super) fn keep(&mut self, index: u32, publication: &Arc<Publication>, keep: History, now_ms: u64) {
+    pub(super) fn keep(&mut self, index: u32, publication: &Arc<Publication>, keep: Keep, now_ms: u64) {
         let kept = Kept { at_ms: now_ms, publication: publication.clone() };
         self.totals.history_bytes += kept.bytes();
         self.totals.history_publications += 1;
@@ -89,18 +105,31 @@ impl Homes {
             self.recent.range(from).take(TOPICS_PER_TICK).map(|(used, index)| (*used, *index)).collect();
         self.cursor = if due.len() < TOPICS_PER_TICK { 0 } else { due.last().map_or(0, |(used, _)| *used) };
         for (_, index) in due {
-            let keep = namespaces.of(&self.topics[index as usize].name).history;
+            let keep = Keep::of(namespaces.of(&self.topics[index as usize].name));
             self.trim(index, keep, now_ms);
             self.forget_if_idle(index);
         }
     }
 
+    /// Forgets a topic with nothing but history, one published to long ago. False: there was none among the first.
+    pub(super) fn make_room(&mut self) -> bool {
+        let first = self.recent.values().take(TOPICS_PER_TICK).copied();
+        let idle = |index: &u32| {
+            let topic = &self.topics[*index as usize];
+            topic.interest.is_empty() && topic.present.is_empty()
+        };
+        let Some(index) = first.into_iter().find(idle) else { return false };
+        self.totals.history_evicted += self.topics[index as usize].history.len() as u64;
+        while self.remove_oldest(index) {}
+        self.forget_if_idle(index);
+        true
+    }
+
     /// Takes out what is over a topic's own limits.
-    fn trim(&mut self, index: u32, keep: History, now_ms: u64) {
+    fn trim(&mut self, index: u32, keep: Keep, now_ms: u64) {
         loop {
             let history = &self.topics[index as usize].history;
-            let is_over =
-                |kept: &Kept| history.len() > keep.size as usize || kept.is_over(keep.ttl_ms, now_ms);
+            let is_over = |kept: &Kept| history.len() > keep.size || kept.is_over(keep.ttl_ms, now_ms);
             if !history.front().is_some_and(is_over) {
                 return;
             }

@@ -1,17 +1,18 @@
 //! A publication on its way to this worker's subscribers: the hub's hottest loop.
 
 use super::super::names;
-use super::super::namespaces::{Namespace, Namespaces};
+use super::super::namespaces::Namespaces;
 use super::super::outbox::{Encoded, Queues};
 use super::super::values::{Encode, Format, Publication};
 use super::{Local, Member, Seat};
+use ringway_shared::config::Overflow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// One publication being fanned out.
 struct Pass<'a, 'b> {
     publication: &'a Arc<Publication>,
-    rules: &'a Namespace,
+    overflow: Overflow,
     /// Where false, frames are not compressed, whatever was negotiated.
     compressed: bool,
     queues: &'a mut Queues,
@@ -46,8 +47,18 @@ impl Local {
         }
         let Local { members, interests, patterns, queues, stamp, .. } = self;
         let frames = Default::default();
-        let mut pass =
-            Pass { publication, rules, compressed, queues, frames, encode, now_ms, recipients: 0, too_slow };
+        let overflow = rules.overflow;
+        let mut pass = Pass {
+            publication,
+            overflow,
+            compressed,
+            queues,
+            frames,
+            encode,
+            now_ms,
+            recipients: 0,
+            too_slow,
+        };
         if !several {
             let seats = by_name.map_or(&[][..], |index| &interests[index as usize].seats);
             pass.all(members, seats);
@@ -116,7 +127,7 @@ impl Pass<'_, '_> {
             self.make(format);
         }
         if let Some(encoded) = &self.frames[format as usize]
-            && !self.queues.push(conn, &mut member.outbox, encoded, self.rules, self.now_ms)
+            && !self.queues.push(conn, &mut member.outbox, encoded, self.overflow, self.now_ms)
         {
             self.too_slow.push(conn);
         }

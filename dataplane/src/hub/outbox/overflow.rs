@@ -1,10 +1,10 @@
 //! What happens to a queue at its limit.
 
 use super::super::counts::Dropped;
-use super::super::namespaces::Overflow;
 use super::super::values::Publication;
 use super::arena::{Frame, NONE};
 use super::{Encoded, Outbox, Queues};
+use ringway_shared::config::Overflow;
 use std::rc::Rc;
 
 pub(super) enum Room {
