@@ -4,6 +4,8 @@
 //! is the server's side of a proxy handshake; what differs between its protocols is in `socks5`, `socks4` and
 //! `http_connect`, pure readers of messages and writers of answers. `upstream` is the client's side. `udp` is the
 //! header of SOCKS5's datagrams; `proxy_protocol` tells who a client is.
+//!
+//! Of the WebSocket gateway: `upgrade` is the opening handshake, `deflate` makes messages small and large again.
 
 mod credentials;
 pub mod deflate;
@@ -16,6 +18,7 @@ mod request;
 mod socks4;
 mod socks5;
 pub mod udp;
+pub mod upgrade;
 pub mod upstream;
 
 pub use credentials::Credentials;
