@@ -5,7 +5,8 @@
 //! `http_connect`, pure readers of messages and writers of answers. `upstream` is the client's side. `udp` is the
 //! header of SOCKS5's datagrams; `proxy_protocol` tells who a client is.
 //!
-//! Of the WebSocket gateway: `upgrade` is the opening handshake, `deflate` makes messages small and large again.
+//! The WebSocket gateway's: `upgrade` is the opening handshake, `websocket` frames and messages, `deflate` makes them
+//! small and large again, `pubsub_json` is the plain JSON protocol in them.
 
 mod credentials;
 pub mod deflate;
@@ -20,6 +21,7 @@ mod socks5;
 pub mod udp;
 pub mod upgrade;
 pub mod upstream;
+pub mod websocket;
 
 pub use credentials::Credentials;
 pub use request::Request;
