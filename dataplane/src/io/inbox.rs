@@ -3,10 +3,12 @@
 //! A sender pays an eventfd write only when the worker has not been notified already, so bursts
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
+use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
 use crate::service::Service;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
+use ringway_shared::push;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::net::SocketAddr;
@@ -24,11 +26,14 @@ pub enum Mail {
     Serve(Box<Service>),
     /// A socket accepted by another worker, to be served by this one.
     Adopt {
+        door: Door,
         socket: OwnedFd,
         peer: SocketAddr,
     },
     /// The answer to a question of one of the worker's tasks.
     Answer(Ticket, Reply),
+    /// What the publish API asks, and where its answer goes.
+    Push(Box<(push::Ask, push::Reply)>),
 }
 
 /// The writing end. Clones may live on any thread.

@@ -29,8 +29,7 @@ pub static FIELDS: [Field; 2] = [
     field(
         "token",
         Shape::Text("{sha256}9f86d0…"),
-        "`{sha256}` and 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` gives them, or the token itself: 16 to \
-         512 printable ASCII characters.",
+        "`{sha256}` and its SHA-256 digest in 64 hexadecimal digits, or the token itself: 16 to 512 printable ASCII characters.",
     ),
 ];
 
