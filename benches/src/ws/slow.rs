@@ -1,0 +1,146 @@
+//! Slow readers: a fan-out without them, then with so many subscribers more that never read. What that does to the others'
+//! latency, to the server's memory, and what became of the messages nobody read.
+
+use crate::failure::{Failure, Failures};
+use crate::poller::{Poller, Ready};
+use crate::report::Report;
+use crate::server::holdings;
+use crate::ws::Setting;
+use crate::ws::arrivals::{Arrivals, Sequence};
+use crate::ws::connection::{Connection, INTEREST, Scratch};
+use crate::ws::crowd::{self, Wish};
+use crate::ws::fanout::{self, Fanout, describe_options};
+use crate::ws::stamp::{Read, Reader};
+use crate::ws::url::Url;
+use std::io::{Read as _, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How long nothing must come, and nothing have come at first, for a slow reader's rest to be all of it.
+const QUIET: Duration = Duration::from_millis(500);
+/// For one request to /metrics.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Options {
+    pub fanout: fanout::Options,
+    /// How many never read.
+    pub readers: usize,
+    /// Asked for the slow readers' kernel buffers, so that the server's own are reached soon.
+    pub receive_buffer: usize,
+    /// ringway's /metrics, for what it says it dropped.
+    pub metrics: Option<Url>,
+}
+
+pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
+    let memory = || setting.server_pid.map(holdings).transpose();
+    let dropped = || options.metrics.as_ref().map(dropped_so_far).transpose();
+    let mut fanout = Fanout::open(setting, &options.fanout)?;
+    let without = fanout.measure(options.fanout.duration)?;
+    let (memory_before, dropped_before) = (memory()?, dropped()?);
+
+    let wish = Wish {
+        connections: options.readers,
+        topic: Some(&options.fanout.topic),
+        receive_buffer: Some(options.receive_buffer),
+    };
+    let readers = crowd::open(setting, wish, &mut fanout.failures)?;
+    let first = fanout.next;
+    let with = fanout.measure(options.fanout.duration)?;
+    let (memory_after, dropped_after) = (memory()?, dropped()?);
+    fanout.finish();
+
+    let mut report = setting.report("slow");
+    describe_options(&options.fanout, &mut report);
+    report.count("slow_readers", readers.len() as u64);
+    without.describe("without_", &mut report);
+    with.describe("with_", &mut report);
+    let (p99_without, p99_with) = (without.latency.quantile_us(0.99), with.latency.quantile_us(0.99));
+    report.measure("latency_p99_ratio", p99_with / p99_without);
+    if let (Some(before), Some(after)) = (memory_before, memory_after) {
+        report.count("server_pss_kib_without", before.pss_kib);
+        report.count("server_pss_kib_with", after.pss_kib);
+    }
+    let leftover = drain(setting, options, readers, first..fanout.next)?;
+    leftover.describe(&mut report);
+    if let (Some(before), Some(after)) = (dropped_before, dropped_after) {
+        report.count("server_dropped", after - before);
+    }
+    fanout.describe(&mut report);
+    with.spent.describe("us_per_delivery", 1e6, with.deliveries as f64, &mut report);
+    Ok(report)
+}
+
+/// What the slow readers had of the publications meant for them, when at last they read.
+struct Leftover {
+    arrivals: Arrivals,
+    /// How they ended, those that the server did not keep.
+    ends: Failures,
+}
+
+impl Leftover {
+    fn describe(&self, report: &mut Report) {
+        report.count("slow_delivered", self.arrivals.delivered);
+        report.count("slow_undelivered", self.arrivals.lost);
+        report.count("slow_duplicates", self.arrivals.duplicates);
+        report.count("slow_reordered", self.arrivals.reordered);
+        report.count("slow_ended_by_server", self.ends.total());
+        for (kind, count, _) in self.ends.iter() {
+            report.count(&format!("slow_ended_{kind}"), count);
+        }
+    }
+}
+
+fn drain(
+    setting: &Setting,
+    options: &Options,
+    readers: Vec<Connection>,
+    numbers: std::ops::Range<u32>,
+) -> Result<Leftover, Failure> {
+    let poller = Poller::new()?;
+    let mut leftover = Leftover { arrivals: Arrivals::default(), ends: Failures::default() };
+    let mut reader = Reader::new(options.fanout.size, setting.dialect.is_bare());
+    let mut slots = Vec::with_capacity(readers.len());
+    for (index, connection) in readers.into_iter().enumerate() {
+        poller.add(&connection, index, INTEREST)?;
+        slots.push((Some(connection), Sequence::starting_at(numbers.start)));
+    }
+    let (mut scratch, mut ready) = (Scratch::default(), Ready::new());
+    let mut quiet_until = Instant::now() + QUIET;
+    while Instant::now() < quiet_until {
+        poller.wait(QUIET, &mut ready)?;
+        for (index, events) in &ready {
+            let (slot, sequence) = &mut slots[*index];
+            let Some(connection) = slot else { continue };
+            let mut some = false;
+            let result = connection.attend(*events, &mut scratch, |message| {
+                some = true;
+                match reader.read(message) {
+                    Read::Stamped(stamp) => _ = leftover.arrivals.count(sequence.arrive(stamp.number)),
+                    Read::Other => {}
+                    Read::Corrupt => leftover.arrivals.corrupt += 1,
+                }
+            });
+            if let Err(failure) = result {
+                leftover.ends.count(&failure);
+                *slot = None;
+            }
+            if some {
+                quiet_until = Instant::now() + QUIET;
+            }
+        }
+    }
+    leftover.arrivals.lost = slots.iter().map(|(_, sequence)| sequence.lost(numbers.end)).sum();
+    Ok(leftover)
+}
+
+/// The sum of `websocket_dropped_total` over its labels.
+fn dropped_so_far(url: &Url) -> Result<u64, Failure> {
+    let mut socket = TcpStream::connect_timeout(&url.address, PATIENCE)
+        .map_err(|error| Failure::Unreachable { address: url.address, error })?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    write!(socket, "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.path, url.host)?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text)?;
+    let samples = text.lines().filter(|line| line.starts_with("websocket_dropped_total"));
+    Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
+}
