@@ -9,6 +9,7 @@ use std::fmt::Write;
 const GROUPS: &[(&str, &[&str])] = &[
     ("The host", &["socks5_system_"]),
     ("SOCKS5", &["socks5_"]),
+    ("WebSocket", &["websocket_"]),
     ("Workers", &["worker_"]),
     ("The control port and the log", &["http_", "log_"]),
     ("Build and configuration", &["build_", "config_"]),
@@ -25,8 +26,8 @@ each reason and each worker with a zero; families labelled `user` or `upstream`,
 each configured user (that of quotas: for each with a quota) or proxy, and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
 
 `direction` is `sent` or `received`, as clients see it: `sent` goes from clients to targets. For the host it is out of and into
-its interfaces. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs;
-for those of dropped datagrams shared/src/datagram.rs. Counters start at zero with
+its interfaces. On the gateway `received` is from clients, `sent` to them. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs;
+for those of dropped datagrams shared/src/datagram.rs, for the gateway's shared/src/closing.rs and shared/src/gateway.rs. Counters start at zero with
 the process, the host's at its boot.
 ";
 
@@ -34,7 +35,7 @@ the process, the host's at its boot.
 #[must_use]
 pub fn metrics_markdown() -> String {
     let process = Process::new().read();
-    let ours = FAMILIES.iter().map(|family| (Head::from(family), family.buckets));
+    let ours = FAMILIES.iter().copied().map(|family| (Head::from(family), family.buckets));
     let theirs = families(&process).into_iter().map(|(head, _)| (head, &[][..]));
     let mut text = INTRODUCTION.to_owned();
     let mut group = "";

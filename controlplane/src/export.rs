@@ -61,7 +61,7 @@ impl Exporter {
     #[must_use]
     pub fn render(&mut self, facts: &Facts<'_>, format: Format) -> String {
         let mut page = Page::new(format, self.length + self.length / 8);
-        for family in FAMILIES {
+        for family in FAMILIES.iter().copied() {
             self.write(family, facts, &mut page.family(family.into()));
         }
         process::write(&self.process.read(), &mut page);
@@ -80,6 +80,11 @@ impl Exporter {
                 }
             }
             Source::Reason(of) => by_reason(cells, of, samples),
+            Source::Rows(rows, value) => {
+                for (row, labels) in rows().iter().enumerate() {
+                    samples.put(labels, sum(cells, |cells| value(cells, row)));
+                }
+            }
             Source::Merged(of) => samples.distribution(family.buckets, cells.iter().map(|cells| of(cells))),
             Source::Control => self.write_own(family, facts, samples),
         }
@@ -126,7 +131,7 @@ impl Exporter {
 const SENT: &str = "sent";
 const RECEIVED: &str = "received";
 
-/// Those of them that tell of the SOCKS5 service.
+/// Those of them that tell of the services.
 fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
     let Facts { users, upstreams, .. } = facts;
     match family.name {
@@ -154,6 +159,7 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         "socks5_quota_save_failures" => samples.put(&[], facts.quota_save_failures),
         "socks5_clients_banned_active" => samples.put(&[], facts.clients.banned),
         "socks5_clients_untracked" => samples.put(&[], facts.clients.untracked),
+        "websocket_gateway_online_users" => samples.put(&[], facts.clients.online_users),
         "socks5_requests" => requests(facts.cells, samples),
         "socks5_udp_datagrams" => {
             samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));

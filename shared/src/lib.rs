@@ -1,14 +1,17 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `datagram`, `upstream`).
+//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`).
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
+pub mod closing;
 pub mod command;
 pub mod config;
 pub mod datagram;
+pub mod gateway;
 pub mod histogram;
 pub mod metrics;
+pub mod push;
 pub mod reason;
 pub mod session;
 pub mod upstream;

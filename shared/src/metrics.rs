@@ -1,5 +1,6 @@
 //! THE CATALOGUE: every metric once, and the cells the workers count in.
 //!
+//! This page holds what a metric is; `cells` what the workers count, `socks5`, `websocket` and `process` the table.
 //! A worker counts by a relaxed store into its own [`Cells`]; it never locks and knows no registry.
 //! The control plane reads all cells without the workers' help and publishes what [`FAMILIES`] lists.
 
@@ -7,6 +8,14 @@ use crate::datagram::Drop;
 use crate::histogram::Histogram;
 use crate::reason::Reason;
 use crate::session::{Command, Protocol};
+
+mod cells;
+mod process;
+mod socks5;
+mod websocket;
+
+pub use cells::{Cells, WebSocketCells};
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number with one writer: the worker that owns it.
@@ -129,94 +138,6 @@ impl Driver {
     }
 }
 
-/// Everything one worker counts. One per core, padded, written by that worker only.
-#[derive(Default)]
-#[repr(align(128))]
-pub struct Cells {
-    /// Connections accepted by, or handed over to, this worker.
-    pub opened: Cell,
-    /// Client sockets open now, for the other workers to see at one glance.
-    pub clients_now: Cell,
-    /// Sockets towards targets open now.
-    pub targets_now: Cell,
-    /// Connections ended, by reason. Read this before `opened`: then active is never negative.
-    pub closed: ByReason,
-    /// Handshakes that ended in a success reply.
-    pub handshakes_succeeded: Cell,
-    /// Handshakes that ended otherwise.
-    pub handshakes_failed: ByReason,
-    /// Whole requests, served or not.
-    pub requests: Requests,
-    /// Logins that were refused.
-    pub logins_failed: Cell,
-    /// Clients banned for failed logins.
-    pub clients_banned: Cell,
-    /// Payload bytes from clients to targets.
-    pub sent_bytes: Cell,
-    /// Payload bytes from targets to clients.
-    pub received_bytes: Cell,
-    /// UDP associations begun, and ended. Read `udp_closed` first.
-    pub udp_opened: Cell,
-    pub udp_closed: Cell,
-    /// Datagrams relayed from clients to peers.
-    pub udp_sent: Cell,
-    /// Datagrams relayed from peers to clients.
-    pub udp_received: Cell,
-    /// Datagrams dropped.
-    pub udp_dropped: ByDrop,
-    /// Microseconds from the first connect(2) to an established connection or to giving up.
-    pub connect: Histogram,
-    /// Microseconds from a name's question to its answer.
-    pub dns: Histogram,
-    /// Microseconds from accept to end.
-    pub session: Histogram,
-
-    /// Milliseconds since the process's epoch, stored by the worker at each tick.
-    pub heartbeat_ms: Cell,
-    /// The kernel's id of the worker's thread; 0 until it runs.
-    pub thread_id: Cell,
-    /// See [`Driver::from_cell`].
-    pub driver: Cell,
-    /// Microseconds by which a tick came late.
-    pub loop_lag: Histogram,
-    /// Waits handed to the ring (or to epoll).
-    pub submissions: Cell,
-    /// Waits that came back.
-    pub completions: Cell,
-    /// Tasks that panicked and were ended alone.
-    pub tasks_panicked: Cell,
-    /// Sockets given to a less loaded worker.
-    pub handed_over: Cell,
-    /// accept4(2) errors that made the listener back off (EMFILE, ENFILE, ENOMEM, ENOBUFS).
-    pub accept_backoffs: Cell,
-    /// Messages read from the inbox.
-    pub inbox_messages: Cell,
-    /// Pipes now lent to splicing directions.
-    pub pipes_in_use: Cell,
-    /// Times a direction wanted to splice and the pool had no pipe.
-    pub pipe_pool_misses: Cell,
-    /// Changes of a direction from copying to splicing.
-    pub splice_starts: Cell,
-    /// Session records dropped because the control plane did not take them in time.
-    pub session_records_dropped: Cell,
-}
-
-impl Cells {
-    /// Connections open now. Never negative: `closed` is read first.
-    #[must_use]
-    pub fn active(&self) -> u64 {
-        let closed = self.closed.total();
-        self.opened.get().saturating_sub(closed)
-    }
-
-    /// UDP associations open now. Never negative, for the same reason.
-    #[must_use]
-    pub fn udp_active(&self) -> u64 {
-        let closed = self.udp_closed.get();
-        self.udp_opened.get().saturating_sub(closed)
-    }
-}
-
 /// Prometheus metric types, as far as ringway uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -234,7 +155,9 @@ pub enum Source {
     Worker(fn(&Cells) -> u64),
     /// The sum over all cores for each reason, labelled `reason` or as the family says.
     Reason(fn(&Cells) -> &ByReason),
-    /// All cores' values merged; recorded in microseconds, published in seconds.
+    /// The sum over all cores for each row of labels.
+    Rows(fn() -> Vec<Vec<&'static str>>, fn(&Cells, usize) -> u64),
+    /// All cores' values merged. A family in seconds is recorded in microseconds, one in bytes in bytes.
     Merged(fn(&Cells) -> &Histogram),
     /// The control plane computes it itself.
     Control,
@@ -248,7 +171,7 @@ pub struct Family {
     /// The OpenMetrics unit, which is then also the name's suffix; empty where there is none.
     pub unit: &'static str,
     pub labels: &'static [&'static str],
-    /// Upper bounds of the published buckets, in seconds; empty for scalars.
+    /// Upper bounds of the published buckets, in the unit; empty for scalars.
     pub buckets: &'static [f64],
     pub source: Source,
 }
@@ -278,247 +201,27 @@ impl Family {
     }
 }
 
-use Kind::{Counter, Gauge, Histogram as Distribution};
-use Source::{Control, Merged, Sum, Worker};
-
 /// Every metric ringway publishes, in the order of docs/metrics.md. The `process_*` families of the
 /// `metrics-process` crate stand beside it.
-pub const FAMILIES: &[Family] = &[
-    // SOCKS5
-    family(
-        "socks5_proxy_connections_active",
-        Gauge,
-        Sum(Cells::active),
-        "SOCKS5 client connections open now.",
-    ),
-    family(
-        "socks5_proxy_connections",
-        Counter,
-        Sum(|c| c.opened.get()),
-        "SOCKS5 client connections accepted.",
-    ),
-    family(
-        "socks5_connections_closed",
-        Counter,
-        Source::Reason(|c| &c.closed),
-        "SOCKS5 client connections ended, by reason.",
-    )
-    .labels(&["reason"]),
-    family(
-        "socks5_handshakes",
-        Counter,
-        Control,
-        "SOCKS5 handshakes by result: success, or the reason that ended them.",
-    )
-    .labels(&["result"]),
-    family("socks5_requests", Counter, Control, "Whole requests, served or not, by protocol and command.")
-        .labels(&["protocol", "command"]),
-    family("socks5_logins_failed", Counter, Sum(|c| c.logins_failed.get()), "Logins that were refused."),
-    family(
-        "socks5_clients_banned",
-        Counter,
-        Sum(|c| c.clients_banned.get()),
-        "Bans of clients for failed logins.",
-    ),
-    family("socks5_clients_banned_active", Gauge, Control, "Clients that are banned now."),
-    family(
-        "socks5_clients_untracked",
-        Counter,
-        Control,
-        "Clients that could not be counted because their table was full of others.",
-    ),
-    family(
-        "socks5_traffic_bytes_sent",
-        Counter,
-        Sum(|c| c.sent_bytes.get()),
-        "Payload bytes relayed from clients to targets.",
-    ),
-    family(
-        "socks5_traffic_bytes_received",
-        Counter,
-        Sum(|c| c.received_bytes.get()),
-        "Payload bytes relayed from targets to clients.",
-    ),
-    family(
-        "socks5_traffic_speed_bytes_per_second",
-        Gauge,
-        Control,
-        "Payload bytes relayed per second, over the last second.",
-    )
-    .labels(&["direction"]),
-    family("socks5_user_connections_active", Gauge, Control, "Connections open now, by configured user.")
-        .labels(&["user"]),
-    family(
-        "socks5_user_traffic",
-        Counter,
-        Control,
-        "Payload bytes relayed, by configured user and direction.",
-    )
-    .labels(&["user", "direction"]),
-    family(
-        "socks5_user_quota_bytes_left",
-        Gauge,
-        Control,
-        "Payload bytes a user may still move in this period, by user with a quota.",
-    )
-    .labels(&["user"]),
-    family(
-        "socks5_quota_save_failures",
-        Counter,
-        Control,
-        "Times the quota file could not be read or saved.",
-    ),
-    family("socks5_upstream_up", Gauge, Control, "1 for an upstream proxy that gets connections, 0 for one that is down.")
-        .labels(&["upstream"]),
-    family(
-        "socks5_upstream_connections",
-        Counter,
-        Control,
-        "Connections asked of upstream proxies, by what came of it: connected, target_failed, refused, unreachable.",
-    )
-    .labels(&["upstream", "result"]),
-    family("socks5_udp_associations_active", Gauge, Sum(Cells::udp_active), "UDP associations open now."),
-    family("socks5_udp_associations", Counter, Sum(|c| c.udp_opened.get()), "UDP associations begun."),
-    family("socks5_udp_datagrams", Counter, Control, "UDP datagrams relayed, by direction.")
-        .labels(&["direction"]),
-    family("socks5_udp_datagrams_dropped", Counter, Control, "UDP datagrams dropped, by reason.")
-        .labels(&["reason"]),
-    family(
-        "socks5_connect_duration_seconds",
-        Distribution,
-        Merged(|c| &c.connect),
-        "Time from the first connect(2) to an established connection or to giving up.",
-    )
-    .unit("seconds")
-    .buckets(CONNECT_BUCKETS),
-    family(
-        "socks5_dns_duration_seconds",
-        Distribution,
-        Merged(|c| &c.dns),
-        "Time from a name's question to its answer, cached answers included.",
-    )
-    .unit("seconds")
-    .buckets(CONNECT_BUCKETS),
-    family(
-        "socks5_session_duration_seconds",
-        Distribution,
-        Merged(|c| &c.session),
-        "Time from accept to the end of the connection.",
-    )
-    .unit("seconds")
-    .buckets(SESSION_BUCKETS),
-    family(
-        "socks5_session_records_dropped",
-        Counter,
-        Sum(|c| c.session_records_dropped.get()),
-        "Access records dropped because their queue was full.",
-    ),
-    // Workers
-    family("worker_connections", Gauge, Worker(Cells::active), "Connections this worker serves now.")
-        .labels(&["worker"]),
-    family("worker_busy_seconds", Counter, Control, "CPU time this worker's thread has used.")
-        .unit("seconds")
-        .labels(&["worker"]),
-    family(
-        "worker_loop_lag_seconds",
-        Distribution,
-        Merged(|c| &c.loop_lag),
-        "How late a worker's tick came: the time its loop was held by other work.",
-    )
-    .unit("seconds")
-    .buckets(LAG_BUCKETS),
-    family("worker_heartbeat_age_seconds", Gauge, Control, "Time since this worker last said it lives.")
-        .unit("seconds")
-        .labels(&["worker"]),
-    family("worker_driver", Gauge, Control, "1 for the driver this worker waits with.")
-        .labels(&["worker", "driver"]),
-    family(
-        "worker_io_submissions",
-        Counter,
-        Worker(|c| c.submissions.get()),
-        "Waits handed to the ring (or to epoll).",
-    )
-    .labels(&["worker"]),
-    family("worker_io_completions", Counter, Worker(|c| c.completions.get()), "Waits that came back.")
-        .labels(&["worker"]),
-    family(
-        "worker_tasks_panicked",
-        Counter,
-        Worker(|c| c.tasks_panicked.get()),
-        "Tasks that panicked alone.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_connections_handed_over",
-        Counter,
-        Worker(|c| c.handed_over.get()),
-        "Accepted sockets given to a less loaded worker.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_accept_backoffs",
-        Counter,
-        Worker(|c| c.accept_backoffs.get()),
-        "Pauses of a listener because descriptors or memory ran out.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_inbox_messages",
-        Counter,
-        Worker(|c| c.inbox_messages.get()),
-        "Messages read from the inbox.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_pipes_in_use",
-        Gauge,
-        Worker(|c| c.pipes_in_use.get()),
-        "Pipes lent to splicing directions.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_pipe_pool_misses",
-        Counter,
-        Worker(|c| c.pipe_pool_misses.get()),
-        "Directions that stayed with copying because no pipe was to be had.",
-    )
-    .labels(&["worker"]),
-    family(
-        "worker_splice_starts",
-        Counter,
-        Worker(|c| c.splice_starts.get()),
-        "Changes of a direction from copying to splicing.",
-    )
-    .labels(&["worker"]),
-    // The host
-    family(
-        "socks5_system_cpu_usage_percent",
-        Gauge,
-        Control,
-        "CPU use of the whole host over the last second.",
-    ),
-    family("socks5_system_memory_usage_bytes", Gauge, Control, "Memory in use on the host.").unit("bytes"),
-    family("socks5_system_network_bytes", Counter, Control, "Bytes over the host's interfaces but loopback.")
-        .unit("bytes")
-        .labels(&["direction"]),
-    // The control port
-    family("http_requests", Counter, Control, "Requests answered on the control port.")
-        .labels(&["method", "path", "status"]),
-    family("http_request_duration_seconds", Distribution, Control, "Time to answer a control request.")
-        .unit("seconds")
-        .buckets(CONNECT_BUCKETS),
-    family("http_requests_in_flight", Gauge, Control, "Control requests being answered now."),
-    family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
-    // Build and configuration
-    family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")
-        .labels(&["version", "commit"]),
-    family(
-        "config_generation",
-        Gauge,
-        Control,
-        "How often a configuration has been applied since the start.",
-    ),
-];
+pub static FAMILIES: &[&Family] = &ALL;
+
+static ALL: [&Family; COUNT] = all();
+const PARTS: [&[Family]; 3] = [socks5::FAMILIES, websocket::FAMILIES, process::FAMILIES];
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len();
+
+/// The parts as one.
+const fn all() -> [&'static Family; COUNT] {
+    let mut all = [&PARTS[0][0]; COUNT];
+    let (mut part, mut row, mut index) = (0, 0, 0);
+    while index < COUNT {
+        if row == PARTS[part].len() {
+            (part, row) = (part + 1, 0);
+        }
+        all[index] = &PARTS[part][row];
+        (row, index) = (row + 1, index + 1);
+    }
+    all
+}
 
 #[cfg(test)]
 mod tests {

@@ -141,9 +141,11 @@ impl Samples<'_> {
         self.value(value);
     }
 
-    /// Microseconds in `histograms`, all together, in buckets up to each of `bounds`, which are seconds.
+    /// The values in `histograms`, all together, in buckets up to each of `bounds`. Seconds are recorded as microseconds, bytes as
+    /// bytes.
     pub fn distribution<'h>(&mut self, bounds: &[f64], histograms: impl Iterator<Item = &'h Histogram>) {
-        let (counts, sum) = counts_within(bounds, histograms);
+        let scale = if self.head.unit == "bytes" { 1.0 } else { MICROSECONDS };
+        let (counts, sum) = counts_within(bounds, scale, histograms);
         let mut total = 0;
         for (index, count) in counts.iter().enumerate() {
             total += count;
@@ -157,7 +159,7 @@ impl Samples<'_> {
             self.value(total);
         }
         self.text.extend([self.head.name, "_sum"]);
-        self.value(sum as f64 / MICROSECONDS);
+        self.value(sum as f64 / scale);
         self.text.extend([self.head.name, "_count"]);
         self.value(total);
     }
@@ -171,14 +173,18 @@ impl Samples<'_> {
 const MICROSECONDS: f64 = 1e6;
 
 /// How many values lie in each bucket and beyond the last, and the sum of all.
-fn counts_within<'h>(bounds: &[f64], histograms: impl Iterator<Item = &'h Histogram>) -> (Vec<u64>, u64) {
+fn counts_within<'h>(
+    bounds: &[f64],
+    scale: f64,
+    histograms: impl Iterator<Item = &'h Histogram>,
+) -> (Vec<u64>, u64) {
     let mut counts = vec![0; bounds.len() + 1];
     let mut sum = 0;
     for histogram in histograms {
         sum += histogram.sum();
-        for (microseconds, count) in histogram.recorded() {
-            let seconds = microseconds as f64 / MICROSECONDS;
-            counts[bounds.partition_point(|bound| *bound < seconds)] += count;
+        for (recorded, count) in histogram.recorded() {
+            let value = recorded as f64 / scale;
+            counts[bounds.partition_point(|bound| *bound < value)] += count;
         }
     }
     (counts, sum)

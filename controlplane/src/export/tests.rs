@@ -83,7 +83,7 @@ impl Scene {
             cells,
             users: users.clone(),
             upstreams: upstreams.clone(),
-            clients: ClientFacts { banned: 3, untracked: 1 },
+            clients: ClientFacts { banned: 3, untracked: 1, online_users: 2 },
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,

@@ -27,10 +27,9 @@ const CHECKS: &[Check] = &[
     Check { keys: &["workers.cpus"], run: cpus_are_distinct },
     Check { keys: &["workers.cpus"], run: cpus_are_allowed },
     Check { keys: &["workers.stalled_after", "workers.wedged_after"], run: stalled_before_wedged },
-    Check { keys: &["socks5.listen", "control.listen"], run: listeners_are_distinct },
+    Check { keys: &["socks5.listen", "websocket.listen", "control.listen"], run: listeners_are_distinct },
     Check { keys: &["socks5.listen", "socks5.auth", "socks5.open_proxy"], run: proxy_is_not_open_by_chance },
     Check { keys: &["control.listen", "control.open"], run: control_is_not_open_by_chance },
-    Check { keys: &["websocket.listen"], run: no_gateway_yet },
     Check { keys: &["socks5.relay.pipe_size"], run: pipe_size_is_a_power_of_two },
 ];
 
@@ -107,19 +106,26 @@ fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 }
 
 fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    let (socks5, control) = (&draft.config.socks5.listen, &draft.config.control.listen);
+    let config = &draft.config;
+    let lists = [
+        ("socks5.listen", &config.socks5.listen),
+        ("websocket.listen", &config.websocket.listen),
+        ("control.listen", &config.control.listen),
+    ];
     let mut complaints = Vec::new();
-    for (key, list) in [("socks5.listen", socks5), ("control.listen", control)] {
+    for (index, (key, list)) in lists.into_iter().enumerate() {
         let twice: Vec<_> = repeated(list).into_iter().filter(|address| address.port() != 0).collect();
         if !twice.is_empty() {
             complaints.push(about(key, format!("names {} more than once: keep one", listed(twice))));
         }
-    }
-    let shared: Vec<_> =
-        control.iter().filter(|address| address.port() != 0 && socks5.contains(address)).collect();
-    if !shared.is_empty() {
-        let message = format!("{} is in socks5.listen as well: choose another port", listed(shared));
-        complaints.push(about("control.listen", message));
+        for (other, taken) in &lists[..index] {
+            let shared: Vec<_> =
+                list.iter().filter(|address| address.port() != 0 && taken.contains(address)).collect();
+            if !shared.is_empty() {
+                let message = format!("{} is in {other} as well: choose another port", listed(shared));
+                complaints.push(about(key, message));
+            }
+        }
     }
     complaints
 }
@@ -146,13 +152,6 @@ fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint>
         listed(exposed)
     );
     vec![about("control.listen", message)]
-}
-
-fn no_gateway_yet(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    if draft.websocket_listen.is_empty() {
-        return Vec::new();
-    }
-    vec![about("websocket.listen", "this build has no WebSocket gateway yet: leave websocket.listen empty")]
 }
 
 fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {

@@ -4,12 +4,12 @@ use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::{
-    AccessLog, Bind, Commands, Config, Control, Denied, Dns, DriverChoice, Egress, Fragments, Limits, Log,
-    LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass,
-    TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, Workers,
+    AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
+    Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion,
+    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, WebSocket,
+    WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,6 @@ pub struct Draft {
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
     pub socks5_open_proxy: bool,
-    pub websocket_listen: Vec<SocketAddr>,
     pub control_open: bool,
 }
 
@@ -51,7 +50,6 @@ impl Draft {
             proxies: Vec::new(),
             access_format: None,
             socks5_open_proxy: false,
-            websocket_listen: Vec::new(),
             control_open: false,
         }
     }
@@ -128,6 +126,7 @@ fn blank_config() -> Config {
             wedged_after: Duration::ZERO,
         },
         socks5: blank_socks5(),
+        websocket: blank_websocket(),
         control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
         log: Log {
             level: LogLevel::Info,
@@ -194,6 +193,44 @@ fn blank_socks5() -> Socks5 {
         },
         proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
         quota_file: PathBuf::new(),
+    }
+}
+
+fn blank_websocket() -> WebSocket {
+    WebSocket {
+        listen: Vec::new(),
+        backlog: 0,
+        echo: false,
+        limits: WebSocketLimits {
+            connections: None,
+            connections_per_client: None,
+            subscriptions_per_client: 0,
+            message_bytes: 0,
+            queued_messages: 0,
+            queued_bytes: 0,
+            queued_bytes_per_worker: 0,
+            messages_per_second: None,
+            bytes_per_second: None,
+            topics_per_worker: 0,
+            history_bytes_per_worker: 0,
+        },
+        timeouts: WebSocketTimeouts {
+            handshake: Duration::ZERO,
+            heartbeat: Duration::ZERO,
+            pong: Duration::ZERO,
+            idle: Duration::ZERO,
+            close: Duration::ZERO,
+            drain: Duration::ZERO,
+        },
+        compression: Compression {
+            enabled: false,
+            threshold_bytes: 0,
+            level: 0,
+            window_bits: 0,
+            context_takeover: false,
+        },
+        batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
+        namespaces: Arc::new([]),
     }
 }
 

@@ -21,13 +21,19 @@ pub struct Field {
 pub enum Shape {
     /// With an example.
     Text(&'static str),
+    /// A text that may be empty.
+    AnyText(&'static str),
     Texts(&'static str),
+    Bool,
     Word(&'static [&'static str]),
     Words(&'static [&'static str]),
     /// Ports and ranges of them.
     Ports,
     Number(u64, u64),
     Size(RangeInclusive<u64>),
+    Duration,
+    /// A mapping of its own.
+    Mapping(&'static [Field]),
     /// Rules, as in `socks5.acl`.
     Rules,
 }
@@ -36,7 +42,8 @@ impl Shape {
     /// What may be written, for people.
     pub fn describe(&self) -> String {
         match self {
-            Shape::Text(example) => format!("text, e.g. {example}"),
+            Shape::Text(example) | Shape::AnyText(example) => format!("text, e.g. {example}"),
+            Shape::Bool => "true or false".to_owned(),
             Shape::Texts(example) => format!("list, e.g. [{example}]"),
             Shape::Ports => "list of ports and ranges".to_owned(),
             Shape::Word(words) => format!("one of {}", listed(words.iter())),
@@ -44,6 +51,11 @@ impl Shape {
             Shape::Number(low, high) => format!("{low} to {high}"),
             Shape::Size(sizes) => {
                 format!("size, {} to {}", units::show_bytes(*sizes.start()), units::show_bytes(*sizes.end()))
+            }
+            Shape::Duration => "duration, e.g. 5m".to_owned(),
+            Shape::Mapping(fields) => {
+                let fields = fields.iter().map(|field| format!("{}: {}", field.name, field.shape.describe()));
+                format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
             }
             Shape::Rules => "list of rules, as in socks5.acl".to_owned(),
         }

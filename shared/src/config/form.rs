@@ -154,7 +154,7 @@ mod tests {
             ("socks5.idle", r#"unknown key; did you mean "socks5.timeouts.idle"?"#),
             ("colour", "unknown key; remove it, or see `ringway config default` for all keys"),
             ("log.audit", "is not in this build yet: remove it"),
-            ("websocket.namespaces", "is not in this build yet: remove it"),
+            ("control.tokens", "is not in this build yet: remove it"),
         ] {
             assert_eq!(unknown(path), told, "{path}");
         }

@@ -1,9 +1,10 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service` and `traffic`.
+//! come from here. Its rows stand in `process`, `service`, `traffic` and `websocket`.
 
 mod process;
 mod service;
 mod traffic;
+mod websocket;
 
 use super::kind::Kind;
 use std::time::Duration;
@@ -87,16 +88,20 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("socks5.egress", "How connections leave this host."),
     ("socks5.upstream", "Going on through other proxies."),
     ("socks5.proxy_protocol", "Telling and being told the address of the client behind a proxy."),
-    ("websocket", "The WebSocket gateway, which is not in this build yet."),
+    ("websocket", "The WebSocket gateway."),
     ("control", "The control port: metrics, health, statistics."),
     ("log", "What is written to stderr, and where access lines go."),
 ];
 
 /// Keys of the contract that later builds serve. A trailing `*` stands for anything.
-const LATER: &[&str] = &["websocket.*", "control.api_keys", "control.tokens", "log.audit"];
+const LATER: &[&str] = &["control.tokens", "log.audit"];
 
 /// Plain environment names that stand for a key.
-pub const PLAIN_NAMES: &[(&str, &str)] = &[("LOG_LEVEL", "log.level")];
+pub const PLAIN_NAMES: &[(&str, &str)] = &[
+    ("LOG_LEVEL", "log.level"),
+    ("MAX_CONNECTIONS", "websocket.max_connections"),
+    ("MAX_SUBSCRIPTIONS_PER_CLIENT", "websocket.max_subscriptions_per_client"),
+];
 
 /// The key with this path.
 #[must_use]
@@ -123,8 +128,17 @@ pub fn is_later(path: &str) -> bool {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 4] = [process::WORKERS, service::KEYS, traffic::KEYS, process::REST];
-const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len();
+const PARTS: [&[Key]; 5] = [process::WORKERS, service::KEYS, traffic::KEYS, websocket::KEYS, process::REST];
+const COUNT: usize = count();
+
+const fn count() -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+}
 
 /// The parts as one.
 const fn all() -> [&'static Key; COUNT] {
@@ -160,7 +174,7 @@ mod tests {
         for (path, later) in [
             ("log.audit", true),
             ("log.audit.path", true),
-            ("websocket.auth", true),
+            ("control.tokens", true),
             ("log.auditx", false),
             ("websocket", false),
         ] {

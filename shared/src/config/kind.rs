@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::fields::Field;
+use super::namespaces;
 use super::nets::{self, Target};
 use super::place::Span;
 use super::proxies::{self, WrittenProxy};
@@ -9,7 +10,7 @@ use super::read::{self, Read};
 use super::rules::{self, WrittenRule};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, Destination, TargetClasses, units};
+use super::{AccessLog, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -65,6 +66,8 @@ pub enum Kind {
     Rules(Put<Vec<WrittenRule>>),
     /// Upstream proxies.
     Proxies(Put<Vec<WrittenProxy>>),
+    /// Namespaces of topics.
+    Namespaces(Put<Vec<Namespace>>),
 }
 
 impl Kind {
@@ -195,6 +198,12 @@ impl Kind {
                 put(draft, written);
                 Ok(Value::List(shown))
             }
+            Kind::Namespaces(put) => {
+                let namespaces = namespaces::namespaces(node)?;
+                let shown = namespaces.iter().map(namespaces::show).collect();
+                put(draft, namespaces);
+                Ok(Value::List(shown))
+            }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
@@ -225,6 +234,7 @@ impl Kind {
         match self {
             Kind::Rules(_) => &rules::FIELDS,
             Kind::Proxies(_) => &proxies::FIELDS,
+            Kind::Namespaces(_) => &namespaces::FIELDS,
             _ => &[],
         }
     }
@@ -262,6 +272,7 @@ impl Kind {
             Kind::Targets(_) => "list of target classes and networks".to_owned(),
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
+            Kind::Namespaces(_) => "list of namespaces".to_owned(),
         }
     }
 }

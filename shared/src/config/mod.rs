@@ -1,8 +1,8 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types, `socks5` those of the SOCKS5 service. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! This page holds the types, `socks5` and `websocket` those of the two services. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
-//! (what a value may be), `fields` (mappings in lists), `rules` and `proxies` (two kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
+//! (what a value may be), `fields` (mappings in lists), `rules`, `proxies` and `namespaces` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
 //! host.
 
@@ -15,6 +15,7 @@ mod form;
 mod keys;
 mod kind;
 mod load;
+mod namespaces;
 mod nets;
 mod overrides;
 mod place;
@@ -27,6 +28,7 @@ mod suggest;
 mod units;
 mod users;
 mod value;
+mod websocket;
 mod yaml;
 
 pub use effective::{Effective, Setting};
@@ -37,6 +39,7 @@ pub use place::{Place, Source, Span};
 pub use socks5::*;
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
+pub use websocket::*;
 
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +51,7 @@ use std::time::Duration;
 pub struct Config {
     pub workers: Workers,
     pub socks5: Socks5,
+    pub websocket: WebSocket,
     pub control: Control,
     pub log: Log,
 }

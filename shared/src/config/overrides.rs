@@ -19,11 +19,25 @@ pub fn environment(form: &mut Form, env: &[(String, String)]) {
             fill(form, &Source::Environment((*name).into()), path, value);
         }
     }
+    gateway_address(form, env);
     for (name, value) in env {
         if let Some(rest) = name.strip_prefix(PREFIX) {
             variable(form, name, rest, value);
         }
     }
+}
+
+/// `WEBSOCKET_HOST` and `WEBSOCKET_PORT` name the gateway's one listener; the half that is missing has its default.
+fn gateway_address(form: &mut Form, env: &[(String, String)]) {
+    let value_of =
+        |name: &str| env.iter().rev().find(|(held, _)| held == name).map(|(_, value)| value.trim());
+    let (host, port) = (value_of("WEBSOCKET_HOST"), value_of("WEBSOCKET_PORT"));
+    let name = if host.is_some() { "WEBSOCKET_HOST" } else { "WEBSOCKET_PORT" };
+    let address = match (host, port) {
+        (None, None) => return,
+        (host, port) => format!("{}:{}", host.unwrap_or("127.0.0.1"), port.unwrap_or("8765")),
+    };
+    fill(form, &Source::Environment(name.into()), "websocket.listen", &address);
 }
 
 /// Fills in `--set KEY=VALUE`s, in their order.

@@ -51,13 +51,6 @@ pub const WORKERS: &[Key] = &[
 
 pub const REST: &[Key] = &[
     key(
-        "websocket.listen",
-        "[]",
-        Listener,
-        Kind::Addresses { default_port: None, put: |d, list| d.websocket_listen = list },
-        "Must stay empty: this build has no WebSocket gateway yet.",
-    ),
-    key(
         "control.listen",
         r#"["127.0.0.1:9003"]"#,
         Listener,

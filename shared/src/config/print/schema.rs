@@ -4,7 +4,7 @@ use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
 use crate::config::read::LIST_LEN_MAX;
-use crate::config::{TargetClass, proxies, rules, yaml};
+use crate::config::{TargetClass, namespaces, proxies, rules, yaml};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 
@@ -70,6 +70,7 @@ fn shape(kind: &Kind) -> Json {
         | Kind::Targets(_) => list(json!({ "type": "string" })),
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
+        Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),
         Kind::Path(_) => json!({ "type": "string", "minLength": 1 }),
     }
 }
@@ -97,12 +98,16 @@ fn mapping(fields: &[Field]) -> Json {
 fn shape_of_field(field: &Field) -> Json {
     match &field.shape {
         Shape::Text(example) => json!({ "type": "string", "minLength": 1, "examples": [example] }),
+        Shape::AnyText(example) => json!({ "type": "string", "examples": [example] }),
+        Shape::Bool => json!({ "type": "boolean" }),
         Shape::Texts(example) => list(json!({ "type": "string", "examples": [example] })),
         Shape::Ports => list(ports()),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Words(words) => list(json!({ "enum": words })),
         Shape::Number(low, high) => integer(&(*low..=*high)),
         Shape::Size(_) => json!({ "type": "string", "pattern": BYTES_PATTERN }),
+        Shape::Duration => json!({ "type": "string", "pattern": DURATION_PATTERN }),
+        Shape::Mapping(fields) => mapping(fields),
         Shape::Rules => list(mapping(&rules::FIELDS)),
     }
 }

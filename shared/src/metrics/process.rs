@@ -1,0 +1,113 @@
+//! The families of the workers, the host, the control port and the build.
+
+use super::Kind::{Counter, Gauge, Histogram as Distribution};
+use super::Source::{Control, Merged, Worker};
+use super::{CONNECT_BUCKETS, Cells, Family, LAG_BUCKETS, family};
+
+pub const FAMILIES: &[Family] = &[
+    // Workers
+    family("worker_connections", Gauge, Worker(Cells::active), "Connections this worker serves now.")
+        .labels(&["worker"]),
+    family("worker_busy_seconds", Counter, Control, "CPU time this worker's thread has used.")
+        .unit("seconds")
+        .labels(&["worker"]),
+    family(
+        "worker_loop_lag_seconds",
+        Distribution,
+        Merged(|c| &c.loop_lag),
+        "How late a worker's tick came: the time its loop was held by other work.",
+    )
+    .unit("seconds")
+    .buckets(LAG_BUCKETS),
+    family("worker_heartbeat_age_seconds", Gauge, Control, "Time since this worker last said it lives.")
+        .unit("seconds")
+        .labels(&["worker"]),
+    family("worker_driver", Gauge, Control, "1 for the driver this worker waits with.")
+        .labels(&["worker", "driver"]),
+    family(
+        "worker_io_submissions",
+        Counter,
+        Worker(|c| c.submissions.get()),
+        "Waits handed to the ring (or to epoll).",
+    )
+    .labels(&["worker"]),
+    family("worker_io_completions", Counter, Worker(|c| c.completions.get()), "Waits that came back.")
+        .labels(&["worker"]),
+    family(
+        "worker_tasks_panicked",
+        Counter,
+        Worker(|c| c.tasks_panicked.get()),
+        "Tasks that panicked alone.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_connections_handed_over",
+        Counter,
+        Worker(|c| c.handed_over.get()),
+        "Accepted sockets given to a less loaded worker.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_accept_backoffs",
+        Counter,
+        Worker(|c| c.accept_backoffs.get()),
+        "Pauses of a listener because descriptors or memory ran out.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_inbox_messages",
+        Counter,
+        Worker(|c| c.inbox_messages.get()),
+        "Messages read from the inbox.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_pipes_in_use",
+        Gauge,
+        Worker(|c| c.pipes_in_use.get()),
+        "Pipes lent to splicing directions.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_pipe_pool_misses",
+        Counter,
+        Worker(|c| c.pipe_pool_misses.get()),
+        "Directions that stayed with copying because no pipe was to be had.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_splice_starts",
+        Counter,
+        Worker(|c| c.splice_starts.get()),
+        "Changes of a direction from copying to splicing.",
+    )
+    .labels(&["worker"]),
+    // The host
+    family(
+        "socks5_system_cpu_usage_percent",
+        Gauge,
+        Control,
+        "CPU use of the whole host over the last second.",
+    ),
+    family("socks5_system_memory_usage_bytes", Gauge, Control, "Memory in use on the host.").unit("bytes"),
+    family("socks5_system_network_bytes", Counter, Control, "Bytes over the host's interfaces but loopback.")
+        .unit("bytes")
+        .labels(&["direction"]),
+    // The control port
+    family("http_requests", Counter, Control, "Requests answered on the control port.")
+        .labels(&["method", "path", "status"]),
+    family("http_request_duration_seconds", Distribution, Control, "Time to answer a control request.")
+        .unit("seconds")
+        .buckets(CONNECT_BUCKETS),
+    family("http_requests_in_flight", Gauge, Control, "Control requests being answered now."),
+    family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
+    // Build and configuration
+    family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")
+        .labels(&["version", "commit"]),
+    family(
+        "config_generation",
+        Gauge,
+        Control,
+        "How often a configuration has been applied since the start.",
+    ),
+];

@@ -1,0 +1,140 @@
+//! What the publish API asks of the workers, and what they answer.
+//!
+//! Publish, presence and history go to the topic's home; channels and info to every worker, which answers for its own topics; what is asked about
+//! a user goes to every worker, which sees to the connections it holds.
+
+use std::sync::Arc;
+
+/// A question or order to one worker.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Publish {
+        topic: Arc<str>,
+        /// JSON, passed on byte for byte.
+        data: Arc<str>,
+        /// Whether the topic's history is left as it is.
+        skip_history: bool,
+        /// A publication with the same key in the last minutes is not published again: its answer is given once more.
+        idempotency_key: Option<Box<str>>,
+    },
+    Presence {
+        topic: Arc<str>,
+    },
+    PresenceStats {
+        topic: Arc<str>,
+    },
+    History {
+        topic: Arc<str>,
+        /// Only what came after this place.
+        since: Option<Place>,
+        /// `None`: all that is kept; 0: only where the topic stands.
+        limit: Option<u32>,
+        /// Newest first.
+        reverse: bool,
+    },
+    HistoryRemove {
+        topic: Arc<str>,
+    },
+    /// Topics with subscribers.
+    Channels {
+        /// Only those that a pattern such as `news.*` matches.
+        pattern: Option<Arc<str>>,
+    },
+    Info,
+    Subscribe {
+        who: Who,
+        topic: Arc<str>,
+    },
+    Unsubscribe {
+        who: Who,
+        /// `None`: all.
+        topic: Option<Arc<str>>,
+    },
+    Disconnect {
+        who: Who,
+        /// Clients that stay.
+        spared: Vec<Box<str>>,
+        code: u16,
+        reason: Box<str>,
+    },
+}
+
+/// Whose connections are meant.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub user: Arc<str>,
+    /// Only this one of the user's connections.
+    pub client: Option<Box<str>>,
+}
+
+/// A place in a topic's stream of publications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub offset: u64,
+    pub epoch: Arc<str>,
+}
+
+/// What a worker answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Published(Place),
+    Presence(Vec<Present>),
+    PresenceStats {
+        clients: u32,
+        users: u32,
+    },
+    History {
+        publications: Vec<Kept>,
+        place: Place,
+    },
+    HistoryRemoved,
+    /// Topics and how many connections are subscribed, over all workers.
+    Channels(Vec<(Arc<str>, u32)>),
+    Info(Info),
+    /// How many connections were found and seen to.
+    Done {
+        connections: u32,
+    },
+    Refused(Refusal),
+}
+
+/// One connection that is subscribed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    pub client: Arc<str>,
+    pub user: Arc<str>,
+    /// JSON from the connection's token.
+    pub info: Option<Arc<str>>,
+}
+
+/// A publication kept as history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub offset: u64,
+    pub data: Arc<str>,
+}
+
+/// What one worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    pub clients: u32,
+    /// Topics it is home to.
+    pub topics: u32,
+    pub subscriptions: u32,
+}
+
+/// Why an order was not carried out. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A queue between workers is full: try again.
+    Overloaded,
+    /// `websocket.max_topics_per_worker`.
+    TooManyTopics,
+    /// The topic's namespace keeps no presence, or no history.
+    NotAvailable,
+    /// The connection has as many subscriptions as it may.
+    SubscriptionLimit,
+}
+
+/// Where an answer goes; called once, on the worker's thread: it must not block.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
