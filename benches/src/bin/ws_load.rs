@@ -81,7 +81,7 @@ enum Load {
         /// Bytes asked for the kernel's buffers of those that never read
         #[arg(long, default_value_t = 4096, value_parser = positive)]
         receive_buffer: u64,
-        /// ringway's http://HOST:PORT/metrics, for what it dropped
+        /// ringway's http://HOST:PORT/metrics, for its own account of deliveries
         #[arg(long)]
         metrics: Option<Url>,
     },

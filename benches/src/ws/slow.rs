@@ -14,10 +14,13 @@ use crate::ws::stamp::{Read, Reader};
 use crate::ws::url::Url;
 use std::io::{Read as _, Write};
 use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long nothing must come, and nothing have come at first, for a slow reader's rest to be all of it.
 const QUIET: Duration = Duration::from_millis(500);
+/// Until ringway's figures are those of now.
+const METRICS_PERIOD: Duration = Duration::from_millis(1_500);
 /// For one request to /metrics.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -27,16 +30,15 @@ pub struct Options {
     pub readers: usize,
     /// Asked for the slow readers' kernel buffers, so that the server's own are reached soon.
     pub receive_buffer: usize,
-    /// ringway's /metrics, for what it says it dropped.
+    /// ringway's /metrics, for its own account.
     pub metrics: Option<Url>,
 }
 
 pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     let memory = || setting.server_pid.map(holdings).transpose();
-    let dropped = || options.metrics.as_ref().map(dropped_so_far).transpose();
     let mut fanout = Fanout::open(setting, &options.fanout)?;
     let without = fanout.measure(options.fanout.duration)?;
-    let (memory_before, dropped_before) = (memory()?, dropped()?);
+    let memory_before = memory()?;
 
     let wish = Wish {
         connections: options.readers,
@@ -46,7 +48,7 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     let readers = crowd::open(setting, wish, &mut fanout.failures)?;
     let first = fanout.next;
     let with = fanout.measure(options.fanout.duration)?;
-    let (memory_after, dropped_after) = (memory()?, dropped()?);
+    let memory_after = memory()?;
     fanout.finish();
 
     let mut report = setting.report("slow");
@@ -62,8 +64,9 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     }
     let leftover = drain(setting, options, readers, first..fanout.next)?;
     leftover.describe(&mut report);
-    if let (Some(before), Some(after)) = (dropped_before, dropped_after) {
-        report.count("server_dropped", after - before);
+    if let Some(url) = &options.metrics {
+        thread::sleep(METRICS_PERIOD);
+        describe_accounts(&scrape(url)?, &mut report);
     }
     fanout.describe(&mut report);
     with.spent.describe("us_per_delivery", 1e6, with.deliveries as f64, &mut report);
@@ -133,14 +136,57 @@ fn drain(
     Ok(leftover)
 }
 
-/// The sum of `websocket_dropped_total` over its labels.
-fn dropped_so_far(url: &Url) -> Result<u64, Failure> {
+fn scrape(url: &Url) -> Result<String, Failure> {
     let mut socket = TcpStream::connect_timeout(&url.address, PATIENCE)
         .map_err(|error| Failure::Unreachable { address: url.address, error })?;
     socket.set_read_timeout(Some(PATIENCE))?;
     write!(socket, "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.path, url.host)?;
     let mut text = String::new();
     socket.read_to_string(&mut text)?;
-    let samples = text.lines().filter(|line| line.starts_with("websocket_dropped_total"));
-    Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
+    Ok(text)
+}
+
+/// The server's own account since it began: what was due is delivered, dropped or queued, to the last message.
+fn describe_accounts(metrics: &str, report: &mut Report) {
+    let due = sum_of("websocket_deliveries_due_total", metrics);
+    let mut accounted = 0;
+    report.count("server_due", due);
+    for (name, family) in [
+        ("server_delivered", "websocket_deliveries_total"),
+        ("server_dropped", "websocket_dropped_total"),
+        ("server_queued", "websocket_queued_messages"),
+    ] {
+        let count = sum_of(family, metrics);
+        accounted += count;
+        report.count(name, count);
+    }
+    report.count("server_unaccounted", due.abs_diff(accounted));
+}
+
+/// A family's samples, over all its labels.
+fn sum_of(family: &str, metrics: &str) -> u64 {
+    let of_family = |line: &&str| {
+        line.strip_prefix(family).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+    };
+    let values =
+        metrics.lines().filter(of_family).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum::<f64>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_cannot_account_for_a_message_is_told_of() {
+        let metrics = "websocket_deliveries_due_total 100\nwebsocket_deliveries_total 60\n\
+            websocket_dropped_total{reason=\"a\"} 20\nwebsocket_dropped_total{reason=\"b\"} 19\nwebsocket_queued_messages 0\n";
+        let mut report = Report::new("slow");
+        describe_accounts(metrics, &mut report);
+        let line = report.json_line();
+        assert!(
+            line.contains(r#""server_dropped":39"#) && line.contains(r#""server_unaccounted":1"#),
+            "{line}"
+        );
+    }
 }
