@@ -44,10 +44,11 @@ ws_route_to() {
     [[ -z ${other_urls[$1]:-} ]] || return 0
     route=(--server-pid "$server_pid")
     case $1,$2 in
+        tokio_tungstenite,ws_slow | nchan,ws_slow | npm_ws,ws_slow) return 1 ;;
         nchan,ws_echo* | nchan,ws_pipelined | fastwebsockets,ws_fanout* | fastwebsockets,ws_burst* | fastwebsockets,ws_slow) return 1 ;;
         *,ws_echo* | *,ws_pipelined) route+=(--url "$base/echo") ;;
         ringway,* | before,*) route+=(--url "$base/ws" --dialect ringway) ;;
-        nchan,ws_fanout* | nchan,ws_burst* | nchan,ws_slow) route+=(--url "$base/broadcast" --publish-url "$base/publish") ;;
+        nchan,ws_fanout* | nchan,ws_burst*) route+=(--url "$base/broadcast" --publish-url "$base/publish") ;;
         *) route+=(--url "$base/broadcast") ;;
     esac
     case $1,$2 in
