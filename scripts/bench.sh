@@ -22,7 +22,7 @@ Suite ws (--seconds 1 --idle 10000 --what ws by default):
   --only     which of: bare ringway tokio_tungstenite fastwebsockets nchan npm_ws (default: all); bare is the least a
              WebSocket server can do: benches/src/bin/bare_ws_server.rs
   --figures  which of: ws_echo ws_pipelined ws_echo_16k ws_fanout_1000 ws_fanout_5000 ws_burst_10 ws_storm ws_idle ws_slow
-             (default: all), ws_echo_rate ws_fanout_rate
+             ws_beside (the relay's latency during a fan-out to 10,000) (default: all), ws_echo_rate ws_fanout_rate
   --server   one more peer, started as the others are: COMMAND, with @PORT@ for its port, serves /echo and /broadcast,
              where each message goes to all connections
   --url      one more peer that runs already, at ws://...; the host's network counts then, for all of them
@@ -58,7 +58,7 @@ case $suite in
         . scripts/bench_websocket.sh
         : "${seconds:=1}" "${what:=ws}" "${idle:=10000}"
         : "${peers:=bare,ringway,tokio_tungstenite,fastwebsockets,nchan,npm_ws}"
-        : "${figures:=ws_echo,ws_pipelined,ws_echo_16k,ws_fanout_1000,ws_fanout_5000,ws_burst_10,ws_storm,ws_idle,ws_slow}" ;;
+        : "${figures:=ws_echo,ws_pipelined,ws_echo_16k,ws_fanout_1000,ws_fanout_5000,ws_burst_10,ws_storm,ws_idle,ws_slow,ws_beside}" ;;
     *) usage >&2; exit 2 ;;
 esac
 [[ -z $before ]] || peers+=,before
@@ -185,8 +185,12 @@ measure() {
     route_to "$peer" "$figure"
     load_of "$figure"
     echo "round $round, $figure, $peer" >&2
-    taskset -c "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" --json \
-        --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
+    if [[ $figure == ws_beside ]]; then
+        ws_run_beside "$peer" "$round"
+    else
+        taskset -c "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" --json \
+            --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
+    fi
     stop_server
 }
 

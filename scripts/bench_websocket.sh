@@ -2,6 +2,7 @@
 
 ws_load=target/release/ws_load
 control_port=7111
+socks_port=7112
 peer_tools=target/peers
 
 ws_build() {
@@ -21,7 +22,8 @@ ws_server_command() {
         ringway | before)
             local binary=target/release/ringway
             [[ $1 == ringway ]] || binary=$before
-            command=("$binary" --set log.access=false --set 'socks5.listen=[]' --set workers.count=1
+            command=("$binary" --set log.access=false --set workers.count=1
+                --set "socks5.listen=[\"127.0.0.1:$socks_port\"]" --set 'socks5.allow_targets=[loopback]'
                 --set "workers.cpus=[$server_cpu]" --set "websocket.listen=[\"127.0.0.1:$port\"]"
                 --set "control.listen=[\"127.0.0.1:$control_port\"]" --set websocket.echo=true
                 --set 'websocket.namespaces=[{prefix: "", publish: anyone, overflow: drop_oldest}]') ;;
@@ -37,7 +39,7 @@ ws_server_command() {
     esac
 }
 
-# Where peer $1 does figure $2; an error if it does not.
+# How peer $1 does figure $2; an error if it does not.
 ws_route_to() {
     local base=ws://127.0.0.1:$port
     route=(--url "${other_urls[$1]:-}")
@@ -48,6 +50,7 @@ ws_route_to() {
         nchan,ws_echo* | nchan,ws_pipelined | fastwebsockets,ws_fanout* | fastwebsockets,ws_burst* | fastwebsockets,ws_slow) return 1 ;;
         *,ws_echo* | *,ws_pipelined) route+=(--url "$base/echo") ;;
         ringway,* | before,*) route+=(--url "$base/ws" --dialect ringway) ;;
+        *,ws_beside) return 1 ;;
         nchan,ws_fanout* | nchan,ws_burst*) route+=(--url "$base/broadcast" --publish-url "$base/publish") ;;
         *) route+=(--url "$base/broadcast") ;;
     esac
@@ -68,9 +71,26 @@ ws_load_of() {
         ws_fanout_rate) arguments=(fanout --rate 100 --seconds "$seconds") ;;
         ws_storm) arguments=(storm --seconds "$seconds") ;;
         ws_idle) arguments=(idle --connections "$idle" --topic bench) ;;
+        ws_beside) arguments=(fanout --subscribers 10000 --rate 10 --seconds "$((2 * seconds + 4))") ;;
         ws_slow) arguments=(slow --subscribers 500 --size 4096 --rate 100 --seconds "$((2 * seconds))") ;;
         *) echo "bench.sh: there is no figure $1" >&2; exit 2 ;;
     esac
+}
+
+# The relay's latency on a worker that fans out to 10,000: the fan-out runs behind (its report is figure ws_beside_fanout), and the
+# load of the relay has the load's CPU before it, so that it measures the server and not its neighbour.
+ws_run_beside() {
+    local labels=(--json --label "peer=$1" --label "round=$2") fanout first=()
+    ! chrt -f 1 true 2>/dev/null || first=(chrt -f 1)
+    taskset -c "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" "${labels[@]}" --label figure=ws_beside_fanout >>"$raw" &
+    fanout=$!
+    for _ in {1..200}; do
+        [[ $(ss -Htn state established "sport = :$port" | wc -l) -lt 10000 ]] || break
+        sleep 0.1
+    done
+    "${first[@]}" taskset -c "$load_cpu" target/release/socks_load latency --connections 16 --rate 2000 --seconds "$((2 * seconds))" \
+        --proxy "127.0.0.1:$socks_port" "${labels[@]}" --label figure=ws_beside >>"$raw" || true
+    wait "$fanout" || true
 }
 
 # Memory is the same every time, and takes the longest.

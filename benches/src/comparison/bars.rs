@@ -67,6 +67,7 @@ pub const BARS: &[Bar] = &[
     bar("ws_storm", "server_cpu_us_per_upgrade", BestPeer, 1.0),
     bar("ws_idle", "pss_kib_per_connection", Absolute, 1.2),
     bar("ws_slow", "latency_p99_ratio", Absolute, 1.1),
+    bar("ws_beside", "latency_p99_us", Absolute, 5000.0),
 ];
 
 const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f64) -> Bar {

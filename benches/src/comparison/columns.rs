@@ -82,6 +82,7 @@ pub const METRICS: &[Metric] = &[
     lower("ws_storm", "total_p99_us", "upgrade, p99 us"),
     lower("ws_idle", "pss_kib_per_connection", "user memory per idle subscribed connection, KiB"),
     lower("ws_slow", "latency_p99_ratio", "p99 beside 200 that never read, over p99 without them"),
+    lower("ws_beside", "latency_p99_us", "relay ping-pong during a fan-out to 10,000: p99 us"),
     lower("ws_slow", "server_pss_kib_with", "memory beside 200 that never read, KiB"),
 ];
 
