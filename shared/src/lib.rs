@@ -17,4 +17,5 @@ pub mod push;
 pub mod reason;
 pub mod session;
 pub mod tls;
+pub mod topic;
 pub mod upstream;
