@@ -1,6 +1,7 @@
 //! The contract between ringway's planes: plain values only.
 //!
 //! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`).
+//! `topic` is what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -15,4 +16,5 @@ pub mod push;
 pub mod reason;
 pub mod session;
 pub mod tls;
+pub mod topic;
 pub mod upstream;
