@@ -152,6 +152,8 @@ const DOORS: &[Door] = &[
         package: "hdrhistogram",
         files: &["shared/src/histogram.rs", "controlplane/src/observe.rs", "benches/"],
     },
+    Door { package: "rustls", files: &["dataplane/src/io/tls.rs", "shared/src/config/tls.rs"] },
+    Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
     Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
