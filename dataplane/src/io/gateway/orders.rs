@@ -160,9 +160,7 @@ pub(super) fn client_text(client: u128) -> String {
 pub(super) fn answer(reply: hub::Reply) -> Answer {
     match reply {
         hub::Reply::Published(position) => Answer::Published(place(position)),
-        hub::Reply::Presence(clients) => {
-            Answer::Presence(clients.iter().map(|client| present(client)).collect())
-        }
+        hub::Reply::Presence(clients) => Answer::Presence(clients.iter().map(present).collect()),
         hub::Reply::PresenceStats { clients, users } => {
             Answer::PresenceStats { clients: clients as u32, users: users as u32 }
         }
