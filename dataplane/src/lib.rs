@@ -15,4 +15,4 @@ pub mod service;
 mod worker;
 mod workers;
 
-pub use workers::{ClientFacts, Plan, StartError, WorkerState, Workers, start};
+pub use workers::{Busy, ClientFacts, Plan, StartError, WorkerState, Workers, start};

@@ -1,5 +1,6 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
+use super::admission::written;
 use super::draft::Draft;
 use super::fields::Field;
 use super::namespaces;
@@ -8,9 +9,10 @@ use super::place::Span;
 use super::proxies::{self, WrittenProxy};
 use super::read::{self, Read};
 use super::rules::{self, WrittenRule};
+use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, Destination, Namespace, TargetClasses, units};
+use super::{AccessLog, AllowedOrigin, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -62,12 +64,17 @@ pub enum Kind {
     Classes(Put<TargetClasses>),
     /// Target classes and networks.
     Targets(Put<Vec<Target>>),
+    /// Web origins.
+    Origins(Put<Vec<AllowedOrigin>>),
+    Paths(Put<Vec<PathBuf>>),
     /// Rules of an ACL.
     Rules(Put<Vec<WrittenRule>>),
     /// Upstream proxies.
     Proxies(Put<Vec<WrittenProxy>>),
     /// Namespaces of topics.
     Namespaces(Put<Vec<Namespace>>),
+    /// Certificates and where their keys are.
+    Certificates(Put<Vec<WrittenCertificate>>),
 }
 
 impl Kind {
@@ -99,6 +106,7 @@ impl Kind {
                 put(draft, value);
                 Ok(Value::Text(units::show_bytes(value)))
             }
+            _ if self.is_list_of_mappings() => self.assign_mappings(node, draft),
             _ if self.is_list() => self.assign_list(node, draft),
             _ => self.assign_text(node, draft),
         }
@@ -186,26 +194,31 @@ impl Kind {
                 };
                 Ok(put_texts(draft, *put, targets, shown))
             }
-            Kind::Rules(put) => {
-                let written = rules::of_everybody(node)?;
-                let shown = written.iter().map(|written| rules::show(&written.rule)).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
+            Kind::Origins(put) => {
+                let origins = read::list(node, written::allowed_origin)?;
+                Ok(put_texts(draft, *put, origins, written::show_origin))
             }
-            Kind::Proxies(put) => {
-                let written = proxies::proxies(node)?;
-                let shown = written.iter().map(proxies::show).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
-            Kind::Namespaces(put) => {
-                let namespaces = namespaces::namespaces(node)?;
-                let shown = namespaces.iter().map(namespaces::show).collect();
-                put(draft, namespaces);
-                Ok(Value::List(shown))
+            Kind::Paths(put) => {
+                let paths = read::list(node, |item| Ok(PathBuf::from(read::text(item)?)))?;
+                Ok(put_texts(draft, *put, paths, |path| path.to_string_lossy().into_owned()))
             }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
+        }
+    }
+
+    fn assign_mappings(&self, node: &Node, draft: &mut Draft) -> Read<Value> {
+        match self {
+            Kind::Rules(put) => Ok(put_mappings(draft, *put, rules::of_everybody(node)?, |written| {
+                rules::show(&written.rule)
+            })),
+            Kind::Proxies(put) => Ok(put_mappings(draft, *put, proxies::proxies(node)?, proxies::show)),
+            Kind::Namespaces(put) => {
+                Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
+            }
+            Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
+            // `assign` sends lists of mappings alone here.
+            _ => read::wrong(Span::default(), "is not a list of mappings"),
         }
     }
 
@@ -221,6 +234,8 @@ impl Kind {
                 | Kind::Cpus(..)
                 | Kind::Classes(_)
                 | Kind::Targets(_)
+                | Kind::Origins(_)
+                | Kind::Paths(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -235,6 +250,7 @@ impl Kind {
             Kind::Rules(_) => &rules::FIELDS,
             Kind::Proxies(_) => &proxies::FIELDS,
             Kind::Namespaces(_) => &namespaces::FIELDS,
+            Kind::Certificates(_) => &tls::FIELDS,
             _ => &[],
         }
     }
@@ -270,9 +286,12 @@ impl Kind {
             Kind::Cpus(..) => "list of CPU numbers".to_owned(),
             Kind::Classes(_) => "list of target classes".to_owned(),
             Kind::Targets(_) => "list of target classes and networks".to_owned(),
+            Kind::Origins(_) => "list of origins".to_owned(),
+            Kind::Paths(_) => "list of paths".to_owned(),
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
+            Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }
 }
@@ -280,6 +299,13 @@ impl Kind {
 /// Puts a list in the draft and returns it as texts.
 fn put_texts<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> String) -> Value {
     let shown = Value::texts(items.iter().map(show));
+    put(draft, items);
+    shown
+}
+
+/// Puts a list of mappings in the draft and returns it as it would be written.
+fn put_mappings<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> Value) -> Value {
+    let shown = Value::List(items.iter().map(show).collect());
     put(draft, items);
     shown
 }

@@ -1,5 +1,6 @@
 //! What the configuration says of the WebSocket gateway.
 
+use super::{Admission, Tls};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct WebSocket {
     pub batching: Batching,
     /// In any order, prefixes distinct; [`Namespace::of`] finds the one of a topic.
     pub namespaces: Arc<[Namespace]>,
+    pub tls: Tls,
+    pub admission: Admission,
 }
 
 #[derive(Clone, Debug)]
