@@ -5,10 +5,10 @@ use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
-    AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
-    Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion,
-    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users, WebSocket,
-    WebSocketLimits, WebSocketTimeouts, Workers,
+    AccessLog, ApiKey, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice,
+    Egress, Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol,
+    ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users,
+    WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub struct Draft {
     pub access_format: Option<LogFormat>,
     pub socks5_open_proxy: bool,
     pub control_open: bool,
+    pub api_keys: Vec<ApiKey>,
+    pub api_keys_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,8 @@ impl Draft {
             access_format: None,
             socks5_open_proxy: false,
             control_open: false,
+            api_keys: Vec::new(),
+            api_keys_file: None,
         }
     }
 
@@ -85,7 +89,15 @@ impl Draft {
 
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Draft { users_file, config, proxies, socks5_certificates, websocket_certificates, .. } = self;
+        let Draft {
+            users_file,
+            api_keys_file,
+            config,
+            proxies,
+            socks5_certificates,
+            websocket_certificates,
+            ..
+        } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
         certificates.for_each(|written| written.resolve(folder));
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
@@ -96,7 +108,8 @@ impl Draft {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
         };
-        let paths = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
+        let paths = [users_file, &mut config.socks5.quota_file].into_iter();
+        let paths = paths.chain(api_keys_file).chain(access).chain(keepers);
         paths.for_each(|path| *path = folder.join(&path));
     }
 
@@ -104,6 +117,7 @@ impl Draft {
     pub fn finish(mut self, cpus_allowed: usize, users: Option<Arc<Users>>) -> Config {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
+        self.config.control.api_keys = self.api_keys.into();
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
@@ -135,7 +149,12 @@ fn blank_config() -> Config {
         },
         socks5: blank_socks5(),
         websocket: blank_websocket(),
-        control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
+        control: Control {
+            listen: Vec::new(),
+            test_endpoints: false,
+            connections_max: 0,
+            api_keys: Arc::new([]),
+        },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,

@@ -1,5 +1,6 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
+use super::api_keys;
 use super::draft::Draft;
 use super::fields::Field;
 use super::namespaces;
@@ -11,7 +12,7 @@ use super::rules::{self, WrittenRule};
 use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, Destination, Namespace, TargetClasses, units};
+use super::{AccessLog, ApiKey, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -69,6 +70,8 @@ pub enum Kind {
     Proxies(Put<Vec<WrittenProxy>>),
     /// Namespaces of topics.
     Namespaces(Put<Vec<Namespace>>),
+    /// Keys of the publish API: shown to nobody.
+    ApiKeys(Put<Vec<ApiKey>>),
     /// Certificates and where their keys are.
     Certificates(Put<Vec<WrittenCertificate>>),
 }
@@ -197,9 +200,18 @@ impl Kind {
                 Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
             Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
+            Kind::ApiKeys(put) => {
+                let keys = api_keys::list(node)?;
+                Ok(put_texts(draft, *put, keys, |key| format!("{key:?}")))
+            }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
+    }
+
+    /// Whether a value is a secret, and so may stand in no message.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Kind::ApiKeys(_))
     }
 
     /// Whether a value is a list.
@@ -214,6 +226,7 @@ impl Kind {
                 | Kind::Cpus(..)
                 | Kind::Classes(_)
                 | Kind::Targets(_)
+                | Kind::ApiKeys(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -267,6 +280,7 @@ impl Kind {
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
+            Kind::ApiKeys(_) => "list of keys".to_owned(),
             Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }
