@@ -1,14 +1,15 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
+use super::admission::written::WrittenAdmission;
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
     AccessLog, ApiKey, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice,
-    Egress, Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol,
-    ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users,
-    WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
+    Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols,
+    ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter,
+    Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub struct Draft {
     pub websocket_certificates: Vec<WrittenCertificate>,
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
+    pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
     pub control_open: bool,
     pub api_keys: Vec<ApiKey>,
@@ -56,6 +58,7 @@ impl Draft {
             socks5_certificates: Vec::new(),
             websocket_certificates: Vec::new(),
             access_format: None,
+            admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
             control_open: false,
             api_keys: Vec::new(),
@@ -96,6 +99,7 @@ impl Draft {
             proxies,
             socks5_certificates,
             websocket_certificates,
+            admission,
             ..
         } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
@@ -108,15 +112,21 @@ impl Draft {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
         };
-        let paths = [users_file, &mut config.socks5.quota_file].into_iter();
-        let paths = paths.chain(api_keys_file).chain(access).chain(keepers);
-        paths.for_each(|path| *path = folder.join(&path));
+        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(api_keys_file);
+        let own = own.chain(access).chain(keepers).chain(admission.paths());
+        own.for_each(|path| *path = folder.join(&path));
     }
 
     /// Fills in what follows from other values.
-    pub fn finish(mut self, cpus_allowed: usize, users: Option<Arc<Users>>) -> Config {
+    pub fn finish(
+        mut self,
+        cpus_allowed: usize,
+        users: Option<Arc<Users>>,
+        gateway_auth: GatewayAuth,
+    ) -> Config {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
+        self.config.websocket.admission = self.admission.finish(gateway_auth);
         self.config.control.api_keys = self.api_keys.into();
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
@@ -260,6 +270,7 @@ fn blank_websocket() -> WebSocket {
         batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
         namespaces: Arc::new([]),
         tls: Tls::default(),
+        admission: WrittenAdmission::blank().finish(GatewayAuth::None),
     }
 }
 
