@@ -9,6 +9,7 @@ use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{ApiKey, HostFacts, Loaded, Sources, load};
+use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
 use ringway_shared::reason::Reason;
@@ -238,6 +239,14 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    let websocket = &cells.websocket;
+    websocket.upgraded.add(3);
+    websocket.upgraded_closed.add(1);
+    websocket.received[Frame::Text as usize].add(2);
+    websocket.received[Frame::Binary as usize].add(1);
+    websocket.received[Frame::Ping as usize].add(1);
+    websocket.dropped[Dropped::DropOldest as usize].add(1);
+    websocket.queued_messages.add(7);
     cells
 }
 
