@@ -1,16 +1,15 @@
 //! The fields of a request, each read by its name. What Centrifugo does not know is left alone, as it does; what it
 //! knows and ringway does not is refused by name.
 
-use super::fault::Fault;
+use super::fault::{BAD_REQUEST, Fault};
 use ringway_shared::push::{Place, Who};
+use ringway_shared::topic::Topic;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Bytes of a channel's name.
-const TOPIC_BYTES_MAX: usize = 255;
 /// Bytes of a user's or client's name.
 const NAME_BYTES_MAX: usize = 255;
 pub const TOPIC_GRAMMAR: &str = "a channel has 1 to 255 bytes without spaces, control characters and *";
@@ -112,15 +111,13 @@ impl<'a> Fields<'a> {
 
 /// A channel's name.
 pub fn topic(name: &str) -> Read<Arc<str>> {
-    let fits = |c: char| !c.is_control() && c != ' ' && c != '*';
-    if name.is_empty() || name.len() > TOPIC_BYTES_MAX || !name.chars().all(fits) {
-        return Err(super::fault::Fault::new(
-            super::fault::BAD_REQUEST,
-            format!("bad request: no channel can be called {}", quoted(name)),
-            TOPIC_GRAMMAR,
-        ));
+    match Topic::parse(name) {
+        Ok(topic) if !topic.is_pattern() => Ok(topic.name().into()),
+        _ => {
+            let message = format!("bad request: no channel can be called {}", quoted(name));
+            Err(Fault::new(BAD_REQUEST, message, TOPIC_GRAMMAR))
+        }
     }
-    Ok(name.into())
 }
 
 /// The start of a text, to be repeated in a message.

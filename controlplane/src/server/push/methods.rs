@@ -8,6 +8,7 @@ use super::fields::{self, Fields};
 use crate::server::state::State;
 use ringway_shared::closing::Closing;
 use ringway_shared::push::{Answer, Ask, Info, Kept, Place, Present};
+use ringway_shared::topic::Topic;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -323,14 +324,12 @@ async fn channels(asking: &mut Asking<'_>, fields: &Fields<'_>) -> Outcome {
     Ok(format!(r#"{{"channels":{{{}}}}}"#, entries.join(",")))
 }
 
-/// A channel, or what channels begin with and a `*`.
+/// A channel, or a pattern as clients subscribe to.
 fn channel_pattern(pattern: &str) -> Result<Arc<str>, Fault> {
-    match pattern.strip_suffix('*') {
-        Some("") => {}
-        Some(prefix) => drop(fields::topic(prefix)?),
-        None => drop(fields::topic(pattern)?),
-    }
-    Ok(pattern.into())
+    let topic = Topic::parse(pattern);
+    topic
+        .map(|topic| topic.name().into())
+        .map_err(|fault| Fault::bad(format!("bad request: pattern {}", fault.text())))
 }
 
 /// All workers are one node.
