@@ -9,6 +9,7 @@ use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
+use crate::io::tls;
 use crate::io::udp;
 use crate::io::verify::Remembered;
 use crate::policy::acl::LocalTime;
@@ -69,6 +70,8 @@ pub struct Core {
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
+    /// The one buffer ciphertext passes through, while `scratch` holds the plaintext.
+    pub tls_scratch: Rc<RefCell<Box<[u8]>>>,
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
@@ -87,6 +90,7 @@ impl Core {
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
             cells,

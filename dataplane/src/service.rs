@@ -2,6 +2,7 @@
 //! connection keeps the one it was accepted under.
 
 use crate::io::dial::egress;
+use crate::io::tls::{ALPN_HTTP, Acceptor};
 use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
 use crate::policy::auth::Directory;
@@ -27,6 +28,7 @@ pub struct Service {
     pub upstreams: Arc<Upstreams>,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
+    pub tls: Tls,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
     /// UDP associations at once, over all workers.
@@ -38,6 +40,13 @@ pub struct Service {
 pub struct Login {
     pub directory: Arc<Directory>,
     pub verifier: Verifier,
+}
+
+/// Who accepts TLS connections; `None` where there is no certificate.
+#[derive(Clone)]
+pub struct Tls {
+    pub socks5: Option<Acceptor>,
+    pub websocket: Option<Acceptor>,
 }
 
 impl Service {
@@ -91,12 +100,17 @@ impl Stock {
         };
         let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
         self.upstreams = Some(upstreams.clone());
+        let tls = Tls {
+            socks5: Acceptor::new(&socks5.tls, &[])?,
+            websocket: Acceptor::new(&config.websocket.tls, ALPN_HTTP)?,
+        };
         Ok(Service {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
             acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
             upstreams,
             login,
+            tls,
             connections_max,
             associations_max,
         })
