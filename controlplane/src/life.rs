@@ -1,6 +1,7 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
 use crate::access::Access;
+use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::logins;
@@ -15,6 +16,7 @@ use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
 use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
+use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -80,22 +82,37 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         descriptors_max: raise_descriptor_limit(),
     };
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices() {
+    for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
     }
+    let certificates = RefCell::new(Certificates::of(&config));
+    let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let tallies = Tallies {
         log_lines_dropped: sink.dropped(),
         quota_save_failures: quotas.borrow().save_failures(),
         clients: clients.clone(),
+        certificates: certificate_facts.clone(),
     };
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, access, quotas, clients };
+    let life = Life {
+        config,
+        cells,
+        epoch,
+        workers,
+        state,
+        access,
+        quotas,
+        clients,
+        certificates,
+        certificate_facts,
+    };
     life.keep_quotas();
+    life.keep_certificates();
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
@@ -131,6 +148,8 @@ struct Life {
     state: Rc<server::State>,
     access: RefCell<Access>,
     quotas: RefCell<Quotas>,
+    certificates: RefCell<Certificates>,
+    certificate_facts: Rc<Cell<CertificateFacts>>,
     clients: Rc<Cell<ClientFacts>>,
 }
 
@@ -183,6 +202,7 @@ impl Life {
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
+                    self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
                 }
                 _ = rounds.tick() => {
@@ -306,14 +326,23 @@ impl Life {
         self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
     }
 
+    /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
+    fn keep_certificates(&self) {
+        let mut certificates = self.certificates.borrow_mut();
+        certificates.look(&self.workers);
+        self.certificate_facts.set(certificates.facts());
+    }
+
     /// Logs a round of ended connections; how many they were.
     fn write_records(&self) -> usize {
         let mut records = Vec::new();
         let mut access = self.access.borrow_mut();
         self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(access.room()));
-        for end in &records {
-            logins::tell(end, &self.config.socks5.logins);
-            access.write(end);
+        for ended in &records {
+            if let Ended::Socks5(end) = ended {
+                logins::tell(end, &self.config.socks5.logins);
+            }
+            access.write(ended);
         }
         access.flush();
         records.len()

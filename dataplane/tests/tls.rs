@@ -1,5 +1,6 @@
 //! SOCKS5 over TLS through a whole data plane, against rustls' own client.
 #![allow(clippy::unwrap_used)] // a test that cannot go on should end
+#![allow(clippy::disallowed_methods)] // a test may sleep: no connection waits for it
 
 mod proxy;
 mod tls_support;
@@ -352,7 +353,7 @@ fn renewed_certificates_are_shown_from_the_next_handshake_on() {
     let (mut old, mut far) = setup.tunnel(&TLS13, &listener, b"");
     let before = shown();
     let renewed = setup.authority.sign(&["proxy.example"]).loaded();
-    setup.proxy.workers.renew_certificates(TlsService::Socks5, &[renewed.clone()]);
+    setup.proxy.workers.renew_certificates(TlsService::Socks5, std::slice::from_ref(&renewed));
     assert_ne!(before, renewed.certified.cert[0].to_vec());
     assert_eq!(shown(), renewed.certified.cert[0].to_vec());
     // Who is connected stays so.
