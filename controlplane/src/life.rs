@@ -174,14 +174,20 @@ impl Life {
     fn announce(&self, control: &[SocketAddr]) {
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
+        let secured =
+            [("socks5_tls", self.workers.socks5_tls_addresses())].map(|(name, addresses)| match addresses {
+                [] => String::new(),
+                _ => format!(" {name}={}", listed(addresses)),
+            });
         tracing::info!(
-            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
             listed(self.workers.socks5_addresses()),
             listed(self.workers.websocket_addresses()),
             listed(control),
             self.config.workers.count,
             driver.label(),
             self.workers.connections_max(),
+            secured.concat(),
         );
     }
 
