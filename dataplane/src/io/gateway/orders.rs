@@ -195,7 +195,9 @@ fn present(client: &Arc<hub::Client>) -> Present {
 fn refused(refusal: hub::Refusal) -> Refusal {
     match refusal {
         hub::Refusal::TooManyTopics => Refusal::TooManyTopics,
-        hub::Refusal::NotKept | hub::Refusal::OtherEpoch | hub::Refusal::BadName => Refusal::NotAvailable,
+        hub::Refusal::NotKept => Refusal::NotAvailable,
+        hub::Refusal::OtherEpoch => Refusal::OtherEpoch,
+        hub::Refusal::BadName => Refusal::BadTopic,
         _ => Refusal::Overloaded,
     }
 }
