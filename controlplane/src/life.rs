@@ -174,11 +174,14 @@ impl Life {
     fn announce(&self, control: &[SocketAddr]) {
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
-        let secured =
-            [("socks5_tls", self.workers.socks5_tls_addresses())].map(|(name, addresses)| match addresses {
-                [] => String::new(),
-                _ => format!(" {name}={}", listed(addresses)),
-            });
+        let secured = [
+            ("socks5_tls", self.workers.socks5_tls_addresses()),
+            ("websocket_tls", self.workers.websocket_tls_addresses()),
+        ]
+        .map(|(name, addresses)| match addresses {
+            [] => String::new(),
+            _ => format!(" {name}={}", listed(addresses)),
+        });
         tracing::info!(
             "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
             listed(self.workers.socks5_addresses()),

@@ -164,12 +164,13 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
 struct Addresses {
     socks5: Vec<SocketAddr>,
     socks5_tls: Vec<SocketAddr>,
+    websocket_tls: Vec<SocketAddr>,
     websocket: Vec<SocketAddr>,
 }
 
 impl Addresses {
     fn all(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.socks5.iter().chain(&self.socks5_tls).chain(&self.websocket)
+        self.socks5.iter().chain(&self.socks5_tls).chain(&self.websocket).chain(&self.websocket_tls)
     }
 }
 
@@ -186,6 +187,7 @@ fn bind(config: &Config) -> Result<(Vec<Listeners>, Addresses), StartError> {
         (Door::Socks5, &socks5.listen, socks5.limits.backlog, &mut addresses.socks5),
         (Door::Socks5Tls, &socks5.tls.listen, socks5.limits.backlog, &mut addresses.socks5_tls),
         (Door::WebSocket, &websocket.listen, websocket.backlog, &mut addresses.websocket),
+        (Door::WebSocketTls, &websocket.tls.listen, websocket.backlog, &mut addresses.websocket_tls),
     ] {
         for address in wanted {
             let sockets = listener::bind_for_all(door, *address, workers, backlog)?;
@@ -254,6 +256,12 @@ impl Workers {
     #[must_use]
     pub fn socks5_tls_addresses(&self) -> &[SocketAddr] {
         &self.addresses.socks5_tls
+    }
+
+    /// Where the gateway listens with TLS, ports resolved.
+    #[must_use]
+    pub fn websocket_tls_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.websocket_tls
     }
 
     /// The gateway's addresses, ports resolved.

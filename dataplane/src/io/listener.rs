@@ -34,13 +34,14 @@ pub enum Door {
     Socks5,
     Socks5Tls,
     WebSocket,
+    WebSocketTls,
 }
 
 impl Door {
     /// Whether it stays open while the worker drains.
     #[must_use]
     pub fn stays_for_drain(self) -> bool {
-        self == Door::WebSocket
+        matches!(self, Door::WebSocket | Door::WebSocketTls)
     }
 
     /// The key that opened it.
@@ -50,6 +51,7 @@ impl Door {
             Door::Socks5 => "socks5.listen",
             Door::Socks5Tls => "socks5.tls.listen",
             Door::WebSocket => "websocket.listen",
+            Door::WebSocketTls => "websocket.tls.listen",
         }
     }
 }
@@ -206,6 +208,11 @@ pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
             }
         }
         Door::WebSocket => gateway::begin(core, socket, peer, None),
+        Door::WebSocketTls => {
+            if let Some(tls) = core.service().tls.websocket.as_ref().and_then(Acceptor::accept) {
+                gateway::begin(core, socket, peer, Some(tls));
+            }
+        }
     }
 }
 
