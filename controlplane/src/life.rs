@@ -156,8 +156,9 @@ impl Life {
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         tracing::info!(
-            "ready socks5={} websocket=off control={} workers={} driver={} connections_max={}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}",
             listed(self.workers.socks5_addresses()),
+            listed(self.workers.websocket_addresses()),
             listed(control),
             self.config.workers.count,
             driver.label(),

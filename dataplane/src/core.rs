@@ -135,7 +135,7 @@ impl Core {
     /// Whether the descriptor budget has room for the sockets counted now.
     #[must_use]
     pub fn has_room_for_socket(&self) -> bool {
-        let open = |cells: &Arc<Cells>| cells.clients_now.get() + cells.targets_now.get();
+        let open = |cells: &Arc<Cells>| cells.client_sockets() + cells.targets_now.get();
         self.wiring.cells.iter().map(open).sum::<u64>() <= self.wiring.sockets_max
     }
 

@@ -3,7 +3,7 @@
 use crate::core::{Core, Wiring};
 use crate::io::dial::health;
 use crate::io::inbox::{Inbox, Mail};
-use crate::io::listener;
+use crate::io::listener::{self, Door};
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
@@ -19,7 +19,7 @@ const INBOX_BUDGET: usize = 256;
 pub struct Post {
     pub wiring: Wiring,
     pub inbox: Inbox,
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<(Door, OwnedFd)>,
 }
 
 /// What is known once the worker serves: a notice for the operator, if there is one.
@@ -76,17 +76,17 @@ struct Worker {
     core: Rc<Core>,
     inbox: Inbox,
     bell: Ready,
-    listeners: Vec<Rc<Ready>>,
+    listeners: Vec<(Door, Rc<Ready>)>,
     cut: u64,
 }
 
 impl Worker {
-    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<OwnedFd>) -> std::io::Result<Worker> {
+    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<(Door, OwnedFd)>) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
-        let listeners: Vec<Rc<Ready>> =
-            listeners.into_iter().map(|socket| Ready::new(socket).map(Rc::new)).collect::<Result<_, _>>()?;
-        for listener in &listeners {
-            spawn(&core, listener::serve(core.clone(), listener.clone()));
+        let watched = |(door, socket)| Ready::new(socket).map(|listener| (door, Rc::new(listener)));
+        let listeners: Vec<_> = listeners.into_iter().map(watched).collect::<Result<_, _>>()?;
+        for (door, listener) in &listeners {
+            spawn(&core, listener::serve(core.clone(), *door, listener.clone()));
         }
         beat(&core);
         spawn(&core, keep_time(core.clone()));
@@ -118,7 +118,7 @@ impl Worker {
 
     fn act_on(&mut self, mail: Mail) {
         match mail {
-            Mail::Adopt { socket, peer } => listener::adopt(&self.core, socket, peer),
+            Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
             Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Command(Command::Drain) => self.drain(),
@@ -134,8 +134,8 @@ impl Worker {
         self.core.draining.set(true);
         // Before the backlog is emptied: what comes out of it has only just arrived.
         self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
-        for listener in self.listeners.drain(..) {
-            listener::close(&self.core, &listener);
+        for (door, listener) in self.listeners.drain(..) {
+            listener::close(&self.core, door, &listener);
         }
     }
 
@@ -157,7 +157,7 @@ impl Drop for Worker {
     /// A worker that dies leaves its tasks, and so its listeners, open for ever: the kernel would go on accepting
     /// clients that nobody serves. After a drain there is none left.
     fn drop(&mut self) {
-        for listener in &self.listeners {
+        for (_, listener) in &self.listeners {
             listener.shutdown();
         }
     }

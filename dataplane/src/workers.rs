@@ -2,7 +2,7 @@
 
 use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
-use crate::io::listener;
+use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
@@ -12,7 +12,7 @@ use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
-use ringway_shared::config::{Config, Socks5};
+use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::SessionEnd;
 use ringway_shared::upstream::UpstreamState;
@@ -87,7 +87,7 @@ pub struct Workers {
     outboxes: Arc<[Outbox]>,
     states: Vec<Arc<OnceLock<WorkerState>>>,
     records: Records,
-    addresses: Vec<SocketAddr>,
+    addresses: Addresses,
     notices: Vec<String>,
     clients: Arc<Clients>,
     epoch: Instant,
@@ -100,7 +100,7 @@ pub struct Workers {
 /// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker serves.
 pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let config = &plan.config;
-    let (listeners, addresses) = bind(&config.socks5, config.workers.count)?;
+    let (listeners, addresses) = bind(config)?;
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(config.workers.count)?;
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
@@ -111,7 +111,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (resolver, _ends_with_its_askers) =
         resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
     let clients = Arc::<Clients>::default();
-    let own = addresses.iter().chain(&plan.control_addresses).copied().collect();
+    let own = addresses.all().chain(&plan.control_addresses).copied().collect();
     let wiring = Wiring {
         index: 0,
         relay: config.socks5.relay.clone(),
@@ -147,15 +147,38 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     Ok(workers)
 }
 
+/// Where the services listen, ports resolved.
+#[derive(Default)]
+struct Addresses {
+    socks5: Vec<SocketAddr>,
+    websocket: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    fn all(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.socks5.iter().chain(&self.websocket)
+    }
+}
+
+/// One worker's listeners.
+type Listeners = Vec<(Door, OwnedFd)>;
+
 /// The listeners of each worker, and the addresses they have.
-fn bind(socks5: &Socks5, workers: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
-    let mut listeners: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for address in &socks5.listen {
-        let sockets = listener::bind_for_all(*address, workers, socks5.limits.backlog)?;
-        addresses.extend(sockets.first().and_then(listener::local_address));
-        for (worker, socket) in listeners.iter_mut().zip(sockets) {
-            worker.push(socket);
+fn bind(config: &Config) -> Result<(Vec<Listeners>, Addresses), StartError> {
+    let workers = config.workers.count;
+    let mut listeners: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
+    let mut addresses = Addresses::default();
+    let (socks5, websocket) = (&config.socks5, &config.websocket);
+    for (door, wanted, backlog, bound) in [
+        (Door::Socks5, &socks5.listen, socks5.limits.backlog, &mut addresses.socks5),
+        (Door::WebSocket, &websocket.listen, websocket.backlog, &mut addresses.websocket),
+    ] {
+        for address in wanted {
+            let sockets = listener::bind_for_all(door, *address, workers, backlog)?;
+            bound.extend(sockets.first().and_then(listener::local_address));
+            for (worker, socket) in listeners.iter_mut().zip(sockets) {
+                worker.push((door, socket));
+            }
         }
     }
     Ok((listeners, addresses))
@@ -210,7 +233,13 @@ impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
     pub fn socks5_addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.addresses.socks5
+    }
+
+    /// The gateway's addresses, ports resolved.
+    #[must_use]
+    pub fn websocket_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.websocket
     }
 
     /// What the operator should know about the start, e.g. why epoll is used instead of io_uring.

@@ -3,6 +3,7 @@
 //! A sender pays an eventfd write only when the worker has not been notified already, so bursts
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
+use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
 use crate::service::Service;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -24,6 +25,7 @@ pub enum Mail {
     Serve(Box<Service>),
     /// A socket accepted by another worker, to be served by this one.
     Adopt {
+        door: Door,
         socket: OwnedFd,
         peer: SocketAddr,
     },

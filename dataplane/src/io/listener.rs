@@ -1,6 +1,7 @@
 //! Listening sockets: binding them, accepting from them, and choosing the worker that serves.
 
 use crate::core::Core;
+use crate::io::gateway;
 use crate::io::inbox::Mail;
 use crate::io::socks;
 use crate::rt::{self, Ready};
@@ -25,8 +26,31 @@ const IMBALANCE_MIN: u64 = 16;
 /// Nothing is handed to a worker whose heartbeat is so far behind: it stalls, and its load stays low for that.
 const SILENCE_MAX_MS: u64 = 500;
 
+/// What a listener leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Socks5,
+    WebSocket,
+}
+
+impl Door {
+    /// The key that opened it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Door::Socks5 => "socks5.listen",
+            Door::WebSocket => "websocket.listen",
+        }
+    }
+}
+
 /// Binds `address` once for each worker. Errors are for the operator: they name the remedy.
-pub fn bind_for_all(address: SocketAddr, workers: usize, backlog: u32) -> Result<Vec<OwnedFd>, String> {
+pub fn bind_for_all(
+    door: Door,
+    address: SocketAddr,
+    workers: usize,
+    backlog: u32,
+) -> Result<Vec<OwnedFd>, String> {
     let explain = |error: io::Error| {
         let remedy = match Errno::from_io_error(&error) {
             Some(Errno::ADDRINUSE) => {
@@ -36,7 +60,7 @@ pub fn bind_for_all(address: SocketAddr, workers: usize, backlog: u32) -> Result
             Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
             _ => "check the address",
         };
-        format!("socks5.listen {address}: {error}: {remedy}")
+        format!("{} {address}: {error}: {remedy}", door.key())
     };
     // SO_REUSEPORT would let a second ringway share the port unnoticed: ask once without it.
     drop(bind(address, false).map_err(explain)?);
@@ -72,12 +96,12 @@ pub fn local_address(socket: &impl AsFd) -> Option<SocketAddr> {
 }
 
 /// Accepts until the listener is shut down.
-pub async fn serve(core: Rc<Core>, listener: Rc<Ready>) {
+pub async fn serve(core: Rc<Core>, door: Door, listener: Rc<Ready>) {
     while !core.draining.get() {
         if listener.readable().await.is_err() {
             return;
         }
-        if accept_batch(&core, &listener) == Batch::Exhausted {
+        if accept_batch(&core, door, &listener) == Batch::Exhausted {
             core.cells.accept_backoffs.add(1);
             rt::sleep(BACKOFF).await;
         }
@@ -85,9 +109,9 @@ pub async fn serve(core: Rc<Core>, listener: Rc<Ready>) {
 }
 
 /// Closes a listener. What the kernel has accepted by then is still served: nobody is reset by a drain.
-pub fn close(core: &Rc<Core>, listener: &Ready) {
+pub fn close(core: &Rc<Core>, door: Door, listener: &Ready) {
     for _ in 0..BATCHES_BEFORE_CLOSE {
-        if accept_batch(core, listener) != Batch::Full {
+        if accept_batch(core, door, listener) != Batch::Full {
             break;
         }
     }
@@ -104,12 +128,12 @@ enum Batch {
     Exhausted,
 }
 
-fn accept_batch(core: &Rc<Core>, listener: &Ready) -> Batch {
+fn accept_batch(core: &Rc<Core>, door: Door, listener: &Ready) -> Batch {
     for _ in 0..ACCEPTS_PER_WAKE {
         match acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
                 if let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) {
-                    place(core, socket, peer);
+                    place(core, door, socket, peer);
                 }
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
@@ -122,37 +146,42 @@ fn accept_batch(core: &Rc<Core>, listener: &Ready) -> Batch {
 }
 
 /// Serves the socket here, or hands it to the least loaded worker when this one has far more than its share.
-fn place(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
-    let Some(other) = less_loaded(core) else { return adopt(core, socket, peer) };
-    match core.wiring.outboxes[other].post(Mail::Adopt { socket, peer }) {
+fn place(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
+    let Some(other) = less_loaded(core) else { return adopt(core, door, socket, peer) };
+    match core.wiring.outboxes[other].post(Mail::Adopt { door, socket, peer }) {
         Ok(()) => core.cells.handed_over.add(1),
-        Err(Mail::Adopt { socket, peer }) => adopt(core, socket, peer),
+        Err(Mail::Adopt { door, socket, peer }) => adopt(core, door, socket, peer),
         Err(_) => {}
     }
 }
 
 fn less_loaded(core: &Core) -> Option<usize> {
-    let here = core.sessions.len() as u64;
+    let here = core.cells.client_sockets();
     let workers = core.wiring.cells.len() as u64;
     if workers == 1 || here < IMBALANCE_MIN || core.draining.get() {
         return None;
     }
-    let total: u64 = core.wiring.cells.iter().map(|cells| cells.clients_now.get()).sum();
+    let total: u64 = core.wiring.cells.iter().map(|cells| cells.client_sockets()).sum();
     if here * 4 * workers <= total * 5 + IMBALANCE_MIN * 4 * workers {
         return None;
     }
     let now_ms = core.cells.heartbeat_ms.get();
     let is_awake = |cells: &Cells| now_ms.saturating_sub(cells.heartbeat_ms.get()) < SILENCE_MAX_MS;
     let awake = core.wiring.cells.iter().enumerate().filter(|(_, cells)| is_awake(cells));
-    let least = awake.min_by_key(|(_, cells)| cells.clients_now.get()).map(|(worker, _)| worker);
+    let least = awake.min_by_key(|(_, cells)| cells.client_sockets()).map(|(worker, _)| worker);
     least.filter(|worker| *worker != core.wiring.index)
 }
 
 /// Begins to serve a socket on this core.
-pub fn adopt(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
-    // A failed registration (epoll only) closes the socket: the client sees its end.
-    if let Ok(client) = Ready::new(socket) {
-        socks::begin(core, client, peer);
+pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
+    match door {
+        Door::Socks5 => {
+            // A failed registration (epoll only) closes the socket: the client sees its end.
+            if let Ok(client) = Ready::new(socket) {
+                socks::begin(core, client, peer);
+            }
+        }
+        Door::WebSocket => gateway::begin(core, socket, peer),
     }
 }
 
@@ -162,10 +191,10 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_refused_with_a_remedy_even_to_ourselves() {
-        let first = bind_for_all("127.0.0.1:0".parse().unwrap(), 2, 16).unwrap();
+        let first = bind_for_all(Door::Socks5, "127.0.0.1:0".parse().unwrap(), 2, 16).unwrap();
         let address = local_address(&first[0]).unwrap();
         assert_eq!(local_address(&first[1]).unwrap(), address);
-        let fault = bind_for_all(address, 2, 16).unwrap_err();
+        let fault = bind_for_all(Door::Socks5, address, 2, 16).unwrap_err();
         assert!(fault.contains("another process listens there"), "{fault}");
     }
 }

@@ -9,6 +9,7 @@
 pub mod bind;
 pub mod conversation;
 pub mod dial;
+pub mod gateway;
 pub mod inbox;
 pub mod listener;
 pub mod local_time;

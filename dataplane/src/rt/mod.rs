@@ -1,5 +1,6 @@
 //! The only door to monoio: building a core's runtime, spawning, sleeping, awaiting readiness.
 
+pub mod many;
 mod ready;
 mod turns;
 pub mod waits;

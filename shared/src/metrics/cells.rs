@@ -80,6 +80,12 @@ pub struct Cells {
 }
 
 impl Cells {
+    /// Sockets of clients open now, of both services.
+    #[must_use]
+    pub fn client_sockets(&self) -> u64 {
+        self.clients_now.get() + self.websocket.sockets_now.get()
+    }
+
     /// Connections open now. Never negative: `closed` is read first.
     #[must_use]
     pub fn active(&self) -> u64 {
@@ -102,6 +108,8 @@ pub struct WebSocketCells {
     pub opened: Cell,
     /// Connections that ended, upgraded or not. Read before `opened`.
     pub closed: [Cell; Closing::COUNT],
+    /// Client sockets open now, upgraded or not, for the other workers to see at one glance.
+    pub sockets_now: Cell,
     /// Upgrades accepted, and upgraded connections ended. Read `upgraded_closed` before `upgraded`.
     pub upgraded: Cell,
     pub upgraded_closed: Cell,

@@ -1,0 +1,46 @@
+//! Compressed messages: RFC 7692.
+
+use crate::play::{BINARY, CONTINUATION, DEFLATE, FIN, PING, RSV1, RULES, Seen, TEXT, frame};
+use crate::rows::{begin, finish, hold, ping, refused, row, saw, text};
+use ringway_dataplane::proto::websocket::{Rules, Violation};
+
+/// RFC 7692. "Hello" is its own example (section 7.2.3.1).
+#[test]
+fn compressed_messages_are_inflated() {
+    const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+    // The same, then its repetition, by reference to a context.
+    const NOT_DEFLATE: &[u8] = b"\xff\xff\xff\xff";
+    const NOT_TEXT: &[u8] = b"\xfa\x0f\x00";
+    let compressed = |opcode, payload: &[u8]| frame(FIN | RSV1 | opcode, payload);
+    let hello = compressed(TEXT, HELLO);
+    let inside = [frame(RSV1 | TEXT, &HELLO[..3]), ping(b"!"), finish(&HELLO[3..])].concat();
+    for (says, sent, expected) in [
+        row("a text", &[&hello, &hello], &[saw("Hello"), saw("Hello")]),
+        row("a binary message", &[&compressed(BINARY, HELLO)], &[Seen::Binary(b"Hello".into())]),
+        row(
+            "in fragments, a ping within",
+            &[&inside, &hello],
+            &[Seen::Ping(b"!".into()), saw("Hello"), saw("Hello")],
+        ),
+        row(
+            "one that is not compressed between",
+            &[&hello, &text("x"), &hello],
+            &[saw("Hello"), saw("x"), saw("Hello")],
+        ),
+        refused(
+            "RSV1 on a continuation",
+            &[&begin(b""), &compressed(CONTINUATION, HELLO)],
+            Violation::ReservedBits,
+        ),
+        refused("RSV1 on a ping", &[&compressed(PING, b"")], Violation::ReservedBits),
+        refused("RSV2", &[&frame(FIN | 0x20 | TEXT, b"")], Violation::ReservedBits),
+        refused("no deflate", &[&compressed(BINARY, NOT_DEFLATE)], Violation::BadDeflate),
+        refused("a text that inflates to FF", &[&compressed(TEXT, NOT_TEXT)], Violation::InvalidText),
+    ] {
+        hold(&says, &sent, &RULES, DEFLATE, &expected);
+    }
+    let tight = Rules { frame_bytes_max: 100, message_bytes_max: 7 };
+    hold("as sent 7 are allowed", &hello, &tight, DEFLATE, &[saw("Hello")]);
+    let tighter = Rules { frame_bytes_max: 100, message_bytes_max: 6 };
+    hold("and 6 are not", &hello, &tighter, DEFLATE, &[Seen::Refused(Violation::MessageTooBig)]);
+}
