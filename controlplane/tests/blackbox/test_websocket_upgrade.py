@@ -101,7 +101,7 @@ REFUSED = {
     "a_header_beyond_its_limit": (lambda: upgrade_request(more=[("X-Long", "x" * 9000)]), 431, "header_too_large"),
     "too_many_headers": (lambda: upgrade_request(more=[(f"X-{number}", "") for number in range(100)]), 431, "header_too_large"),
     "another_origin": (lambda: upgrade_request(Origin="https://evil.example"), 403, "origin"),
-    "http_1_0": (lambda: upgrade_request(version="HTTP/1.0"), 426, "upgrade_required"),
+    "http_1_0": (lambda: upgrade_request(version="HTTP/1.0"), 400, "bad_request"),
     "a_space_in_a_header_name": (lambda: upgrade_request(more=[("X Y", "z")]), 400, "bad_request"),
     "a_folded_header": (lambda: upgrade_request(more=[("X-A", "b\r\n c")]), 400, "bad_request"),
     "a_body": (lambda: upgrade_request(more=[("Content-Length", "5")]), 400, "bad_request"),
@@ -126,7 +126,7 @@ def test_a_request_that_is_no_upgrade_of_ours_is_refused_with_its_reason(shared,
     answer = answer_to(shared.websocket, request())
     assert answer.status == status, answer
     assert answer.headers["Connection"].lower() == "close"
-    assert answer.headers["Content-Type"].startswith("application/") and answer.json["hint"], "it says what to do instead"
+    assert answer.headers["Content-Type"].startswith("application/") and answer.json["error"]["hint"], "it says what to do instead"
     if status == 426:
         assert answer.headers["Sec-WebSocket-Version"] == "13" and answer.headers["Upgrade"].lower() == "websocket"
     if status == 405:
@@ -135,7 +135,7 @@ def test_a_request_that_is_no_upgrade_of_ours_is_refused_with_its_reason(shared,
 
 
 def test_plain_http_is_told_how_to_connect(shared):
-    hint = answer_to(shared.websocket, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").json["hint"]
+    hint = answer_to(shared.websocket, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").json["error"]["hint"]
     assert "WebSocket" in hint and "/ws" in hint
 
 
