@@ -1,13 +1,13 @@
 //! Access lines: one for each connection at its end, to standard error or to a file of their own.
 //!
-//! What a client sent may stand in them, so no value may end its field or its line. No secret is in a
-//! `SessionEnd`, and so in no line.
+//! What a client sent may stand in them, so no value may end its field or its line. No secret is in an
+//! [`Ended`], and so in no line.
 
 use crate::calendar;
 use crate::log_file::LogFile;
 use crate::logs::Queue;
 use ringway_shared::config::{AccessLog, Log, LogFormat};
-use ringway_shared::session::SessionEnd;
+use ringway_shared::session::{Ended, SessionEnd, WebSocketEnd};
 use rustix::io::Errno;
 use serde_json::{Map, Number, Value as Json};
 use std::fmt::Write;
@@ -48,11 +48,11 @@ impl Access {
         }
     }
 
-    pub fn write(&mut self, end: &SessionEnd) {
+    pub fn write(&mut self, ended: &Ended) {
         match &mut self.to {
             To::Nowhere => {}
-            To::Stderr(queue) => queue.put(&line(end, self.format)),
-            To::File(file) => file.put(&line(end, self.format)),
+            To::Stderr(queue) => queue.put(&line(ended, self.format)),
+            To::File(file) => file.put(&line(ended, self.format)),
         }
     }
 
@@ -77,46 +77,90 @@ enum Value<'a> {
     Text(std::borrow::Cow<'a, str>),
     Number(u64),
     Time(Duration),
+    /// Always true: what is not so is left out.
+    Yes,
 }
 
-fn line(end: &SessionEnd, format: LogFormat) -> String {
-    let ended_ms = end.accepted_at_ms.saturating_add(end.duration.as_millis() as u64);
-    let time = calendar::stamp(ended_ms);
+/// A field's name, and its value if it is known.
+type Field<'a> = (&'static str, Option<Value<'a>>);
+
+fn line(ended: &Ended, format: LogFormat) -> String {
+    let (fields, accepted_at_ms, duration) = match ended {
+        Ended::Socks5(end) => (of_socks5(end), end.accepted_at_ms, end.duration),
+        Ended::WebSocket(end) => (of_websocket(end), end.accepted_at_ms, end.duration),
+    };
+    let time = calendar::stamp(accepted_at_ms.saturating_add(duration.as_millis() as u64));
+    // What is not known is left out.
+    let known = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect::<Vec<_>>();
     match format {
-        LogFormat::Text => text(&time, &fields(end)),
-        LogFormat::Json => json(&time, &fields(end)),
+        LogFormat::Text => text(&time, &known),
+        LogFormat::Json => json(&time, &known),
     }
 }
 
-/// What is told, in this order. What is not known is left out.
-fn fields(end: &SessionEnd) -> Vec<(&'static str, Value<'_>)> {
-    let text = |text: &'_ str| Value::Text(text.to_owned().into());
-    let shown = |shown: &dyn std::fmt::Display| Value::Text(shown.to_string().into());
-    let number = |number: u64| Value::Number(number);
+fn word(text: &str) -> Value<'_> {
+    Value::Text(text.into())
+}
+
+fn shown(shown: &dyn std::fmt::Display) -> Value<'static> {
+    Value::Text(shown.to_string().into())
+}
+
+/// What is told of a connection of the SOCKS5 port, in this order.
+fn of_socks5(end: &SessionEnd) -> Vec<Field<'_>> {
     let errno = end.errno.map(Errno::from_raw_os_error);
-    let fields = [
+    vec![
         ("client", Some(shown(&end.client))),
-        ("protocol", end.protocol.map(|protocol| text(protocol.label()))),
-        ("command", end.command.map(|command| text(command.label()))),
-        ("user", end.user.as_deref().map(text)),
+        ("protocol", end.protocol.map(|protocol| word(protocol.label()))),
+        ("command", end.command.map(|command| word(command.label()))),
+        ("user", end.user.as_deref().map(word)),
         ("target", end.target.as_ref().map(|target| shown(target))),
         ("address", end.address.as_ref().map(|address| shown(address))),
-        ("upstream", end.upstream.as_deref().map(text)),
-        ("sent", Some(number(end.sent_bytes))),
-        ("received", Some(number(end.received_bytes))),
+        ("upstream", end.upstream.as_deref().map(word)),
+        ("sent", Some(Value::Number(end.sent_bytes))),
+        ("received", Some(Value::Number(end.received_bytes))),
         ("handshake_ms", end.phases.handshake.map(Value::Time)),
         ("dns_ms", end.phases.name_lookup.map(Value::Time)),
         ("connect_ms", end.phases.connect.map(Value::Time)),
         ("duration_ms", Some(Value::Time(end.duration))),
-        ("reason", Some(text(end.reason.label()))),
-        ("reply", end.reply.map(|reply| number(u64::from(reply)))),
-        ("errno", end.errno.map(|errno| number(errno.unsigned_abs().into()))),
-        ("error", errno.and_then(name_of).map(text)),
-        ("rule", end.rule.as_deref().map(text)),
-        ("hint", end.hint.as_deref().map(text)),
-        ("worker", Some(number(end.worker.into()))),
-    ];
-    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        ("reason", Some(word(end.reason.label()))),
+        ("reply", end.reply.map(|reply| Value::Number(reply.into()))),
+        ("errno", end.errno.map(|errno| Value::Number(errno.unsigned_abs().into()))),
+        ("error", errno.and_then(name_of).map(word)),
+        ("rule", end.rule.as_deref().map(word)),
+        ("hint", end.hint.as_deref().map(word)),
+        ("worker", Some(Value::Number(end.worker.into()))),
+    ]
+}
+
+/// What is told of a connection of the WebSocket port, in this order.
+fn of_websocket(end: &WebSocketEnd) -> Vec<Field<'_>> {
+    let yes = |said: bool| said.then_some(Value::Yes);
+    let number = |number: u64| Some(Value::Number(number));
+    let code = |code: Option<u16>| code.map(|code| Value::Number(code.into()));
+    vec![
+        ("client", Some(shown(&end.client))),
+        ("protocol", Some(word("websocket"))),
+        ("tls", yes(end.tls)),
+        ("path", end.path.as_deref().map(word)),
+        ("user", end.user.as_deref().map(word)),
+        ("client_id", end.client_id.as_deref().map(word)),
+        ("subprotocol", end.subprotocol.as_deref().map(word)),
+        ("compressed", yes(end.compressed)),
+        ("sent", number(end.sent_bytes)),
+        ("received", number(end.received_bytes)),
+        ("sent_messages", number(end.sent_messages)),
+        ("received_messages", number(end.received_messages)),
+        ("dropped", (end.dropped > 0).then_some(Value::Number(end.dropped))),
+        ("duration_ms", Some(Value::Time(end.duration))),
+        ("reason", Some(word(end.closing.label()))),
+        ("code_sent", code(end.code_sent)),
+        ("code_received", code(end.code_received)),
+        ("refused", end.refused.map(|(refused, _)| word(refused.label()))),
+        ("status", code(end.refused.map(|(_, status)| status))),
+        ("hint", end.hint.as_deref().map(word)),
+        ("worker", Some(Value::Number(end.worker.into()))),
+    ]
 }
 
 /// Looks like the log's other lines, and reads as `key=value` from the fourth word on.
@@ -129,6 +173,7 @@ fn text(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
             Value::Text(text) => write!(line, " {name}={text:?}"),
             Value::Number(number) => write!(line, " {name}={number}"),
             Value::Time(time) => write!(line, " {name}={}", milliseconds(*time)),
+            Value::Yes => write!(line, " {name}=true"),
         };
     }
     line.push('\n');
@@ -145,6 +190,7 @@ fn json(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
             Value::Text(text) => Json::from(text.as_ref()),
             Value::Number(number) => Json::from(*number),
             Value::Time(time) => Number::from_f64(milliseconds(*time)).map_or(Json::Null, Json::Number),
+            Value::Yes => Json::Bool(true),
         };
         object.insert((*name).to_owned(), value);
     }
@@ -210,6 +256,8 @@ fn name_of(errno: Errno) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringway_shared::closing::Closing;
+    use ringway_shared::gateway::Refused;
     use ringway_shared::reason::Reason;
     use ringway_shared::session::{Command, Host, Phases, Protocol, Target};
 
@@ -238,18 +286,86 @@ mod tests {
         }
     }
 
+    fn socks5_line(end: SessionEnd, format: LogFormat) -> String {
+        line(&Ended::Socks5(Box::new(end)), format)
+    }
+
+    fn websocket_line(end: WebSocketEnd, format: LogFormat) -> String {
+        line(&Ended::WebSocket(Box::new(end)), format)
+    }
+
+    /// Of a connection that was served.
+    fn slow_reader() -> WebSocketEnd {
+        WebSocketEnd {
+            worker: 0,
+            accepted_at_ms: 1_795_257_286_000,
+            client: "[2001:db8::1]:40000".parse().unwrap(),
+            tls: true,
+            path: Some("/ws".into()),
+            user: Some("alice".into()),
+            client_id: Some("0-2a".into()),
+            subprotocol: Some("ringway.json".into()),
+            compressed: true,
+            sent_messages: 12,
+            received_messages: 3,
+            sent_bytes: 4_567,
+            received_bytes: 89,
+            dropped: 2,
+            closing: Closing::SlowReader,
+            code_sent: Some(3008),
+            code_received: None,
+            refused: None,
+            hint: None,
+            duration: Duration::from_millis(1_234),
+        }
+    }
+
+    #[test]
+    fn a_websocket_line_tells_messages_codes_and_what_was_lost() {
+        let expected = "2026-11-21T10:34:47.234000Z  INFO access: closed client=[2001:db8::1]:40000 protocol=websocket tls=true \
+            path=/ws user=alice client_id=0-2a subprotocol=ringway.json compressed=true sent=4567 received=89 sent_messages=12 \
+            received_messages=3 dropped=2 duration_ms=1234 reason=slow_reader code_sent=3008 worker=0\n";
+        assert_eq!(websocket_line(slow_reader(), LogFormat::Text), expected);
+        let told: Json = serde_json::from_str(&websocket_line(slow_reader(), LogFormat::Json)).unwrap();
+        assert_eq!((&told["compressed"], &told["sent_messages"]), (&true.into(), &12.into()));
+        assert!(told.get("code_received").is_none() && told.get("refused").is_none(), "{told}");
+    }
+
+    #[test]
+    fn a_refused_upgrade_says_why_and_with_what_status() {
+        let end = WebSocketEnd {
+            tls: false,
+            path: Some("/w s\n".into()),
+            user: None,
+            client_id: None,
+            subprotocol: None,
+            compressed: false,
+            dropped: 0,
+            closing: Closing::UpgradeRefused,
+            code_sent: None,
+            refused: Some((Refused::Origin, 403)),
+            hint: Some("name it in websocket.allowed_origins".into()),
+            ..slow_reader()
+        };
+        let told = websocket_line(end, LogFormat::Text);
+        let wanted = " protocol=websocket path=\"/w s\\n\" sent=4567";
+        assert!(told.contains(wanted) && told.lines().count() == 1, "{told}");
+        let wanted = " reason=upgrade_refused refused=origin status=403 hint=\"name it in websocket.allowed_origins\" worker=0\n";
+        assert!(told.ends_with(wanted), "{told}");
+    }
+
     #[test]
     fn a_text_line_tells_everything_in_its_order() {
         let expected = "2026-11-21T10:34:47.234000Z  INFO access: closed client=192.0.2.7:40000 protocol=socks5 \
             command=connect user=\"al\\nice reason=finished \\\"\" target=example.org:80 address=169.254.169.254:80 sent=1 \
             received=2 handshake_ms=1.5 duration_ms=1234.567 reason=denied_target reply=2 errno=111 error=ECONNREFUSED \
             rule=socks5.acl[3] hint=\"name metadata in socks5.allow_targets\" worker=1\n";
-        assert_eq!(line(&refused(), LogFormat::Text), expected);
+        assert_eq!(socks5_line(refused(), LogFormat::Text), expected);
     }
 
     #[test]
     fn a_json_line_is_one_flat_object() {
-        let line = line(&refused(), LogFormat::Json);
+        let line = socks5_line(refused(), LogFormat::Json);
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let told: Json = serde_json::from_str(&line).unwrap();
         assert_eq!(told["timestamp"], "2026-11-21T10:34:47.234000Z");
@@ -278,11 +394,11 @@ mod tests {
         ] {
             let mut end = refused();
             end.user = Some(text.into());
-            let told = line(&end, LogFormat::Text);
+            let told = socks5_line(end.clone(), LogFormat::Text);
             assert_eq!(told.lines().count(), 1, "{told}");
             assert!(told.contains(&format!(" user={text:?} target=")), "{told}");
             assert!(!told.contains(['\u{1b}', '\u{2028}', '\u{202e}']), "{told}");
-            let json = line(&end, LogFormat::Json);
+            let json = socks5_line(end, LogFormat::Json);
             assert!(!json.contains(['\u{1b}', '\u{2028}', '\u{202e}', '\u{7f}']), "{json}");
             assert_eq!(serde_json::from_str::<Json>(&json).unwrap()["user"], text);
         }

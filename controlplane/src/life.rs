@@ -15,6 +15,7 @@ use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
 use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::{Cells, Driver};
+use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -311,9 +312,11 @@ impl Life {
         let mut records = Vec::new();
         let mut access = self.access.borrow_mut();
         self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(access.room()));
-        for end in &records {
-            logins::tell(end, &self.config.socks5.logins);
-            access.write(end);
+        for ended in &records {
+            if let Ended::Socks5(end) = ended {
+                logins::tell(end, &self.config.socks5.logins);
+            }
+            access.write(ended);
         }
         access.flush();
         records.len()

@@ -7,6 +7,7 @@ use crate::io::listener::{self, Door};
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
+use ringway_shared::push::{Answer, Refusal};
 use ringway_shared::reason::Reason;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -121,6 +122,8 @@ impl Worker {
             Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
             Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
+            // Without a gateway there is no topic to speak of.
+            Mail::Push(order) => (order.1)(Answer::Refused(Refusal::NotAvailable)),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {
                 self.drain();

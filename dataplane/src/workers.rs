@@ -14,7 +14,8 @@ use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
-use ringway_shared::session::SessionEnd;
+use ringway_shared::push::{Ask, Reply};
+use ringway_shared::session::Ended;
 use ringway_shared::upstream::UpstreamState;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -81,6 +82,10 @@ pub struct ClientFacts {
     /// Users with at least one WebSocket connection now.
     pub online_users: u64,
 }
+
+/// A worker cannot be asked now: its inbox is full or its thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
 
 /// All workers of this process, and the resolver and verifiers that serve them.
 pub struct Workers {
@@ -229,6 +234,14 @@ fn await_serving(serving: &Receiver<Serving>, workers: usize) -> Result<Vec<Stri
     Ok(notices)
 }
 
+/// The worker that is a topic's home: FNV-1a, its high half folded in. The hub's own rule stands here until there is one.
+fn home(topic: &str, workers: usize) -> usize {
+    let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    ((hash ^ (hash >> 32)) % workers.max(1) as u64) as usize
+}
+
 impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
@@ -297,8 +310,29 @@ impl Workers {
         self.outboxes.get(worker).is_some_and(|outbox| outbox.post(Mail::Command(command)).is_ok())
     }
 
+    /// Asks one worker; it calls `reply` on its own thread, unless it ends before. Never blocks.
+    ///
+    /// # Errors
+    /// Its inbox is full or its thread has ended; `reply` is dropped uncalled.
+    pub fn push(&self, worker: usize, ask: Ask, reply: Reply) -> Result<(), Busy> {
+        let outbox = self.outboxes.get(worker).ok_or(Busy)?;
+        outbox.post(Mail::Push(Box::new((ask, reply)))).map_err(|_| Busy)
+    }
+
+    /// The worker that orders a topic's publications and keeps its history and presence.
+    #[must_use]
+    pub fn home_of(&self, topic: &str) -> usize {
+        home(topic, self.outboxes.len())
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.outboxes.len()
+    }
+
     /// Takes up to `max` records of ended connections. Never blocks.
-    pub fn take_session_ends(&self, into: &mut Vec<SessionEnd>, max: usize) {
+    pub fn take_session_ends(&self, into: &mut Vec<Ended>, max: usize) {
         self.records.take(into, max);
     }
 

@@ -1,6 +1,6 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`).
+//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`).
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod push;
 pub mod reason;
 pub mod session;
+pub mod tls;
 pub mod upstream;

@@ -1,5 +1,7 @@
 //! What is told of a connection when it has ended: the access log's line, as a value.
 
+use crate::closing::Closing;
+use crate::gateway::Refused;
 use crate::reason::Reason;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,7 +83,14 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// One ended connection. Sent up by its worker, written by the control plane.
+/// One ended connection, of either service. Sent up by its worker, written by the control plane.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    Socks5(Box<SessionEnd>),
+    WebSocket(Box<WebSocketEnd>),
+}
+
+/// One ended connection of the SOCKS5 port.
 #[derive(Clone, Debug)]
 pub struct SessionEnd {
     pub worker: u16,
@@ -126,4 +135,43 @@ pub struct Phases {
     pub handshake: Option<Duration>,
     pub name_lookup: Option<Duration>,
     pub connect: Option<Duration>,
+}
+
+/// One ended connection of the WebSocket port. What was never known, because it ended before, is `None`, `false` or 0.
+///
+/// "Sent" is what ringway sent to the client, as in the `websocket_` metrics.
+#[derive(Clone, Debug)]
+pub struct WebSocketEnd {
+    pub worker: u16,
+    /// When it was accepted, in milliseconds of the Unix epoch.
+    pub accepted_at_ms: u64,
+    pub client: SocketAddr,
+    /// It came by TLS (`wss://`).
+    pub tls: bool,
+    /// The path asked for, e.g. `/ws`; never its query, which may hold a token.
+    pub path: Option<Box<str>>,
+    pub user: Option<Arc<str>>,
+    /// The name the gateway gave the connection: what presence and the publish API know it by.
+    pub client_id: Option<Arc<str>>,
+    /// The subprotocol agreed on (RFC 6455 section 1.9).
+    pub subprotocol: Option<Arc<str>>,
+    /// permessage-deflate was agreed on (RFC 7692).
+    pub compressed: bool,
+    /// Whole messages; control frames are not among them.
+    pub sent_messages: u64,
+    pub received_messages: u64,
+    /// Bytes on the wire after the upgrade, inside TLS, frame headers included.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Deliveries it lost, for whatever reason ([`crate::gateway::Dropped`]).
+    pub dropped: u64,
+    pub closing: Closing,
+    /// The close codes that went over the wire each way.
+    pub code_sent: Option<u16>,
+    pub code_received: Option<u16>,
+    /// Why its upgrade was refused, and the HTTP status it was answered with.
+    pub refused: Option<(Refused, u16)>,
+    /// What the operator can do about it, where there is something (e.g. the key that would allow an origin).
+    pub hint: Option<Box<str>>,
+    pub duration: Duration,
 }

@@ -8,6 +8,7 @@ use crate::io::questions::{Reply, Ticket};
 use crate::service::Service;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
+use ringway_shared::push;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub enum Mail {
     },
     /// The answer to a question of one of the worker's tasks.
     Answer(Ticket, Reply),
+    /// What the publish API asks, and where its answer goes.
+    Push(Box<(push::Ask, push::Reply)>),
 }
 
 /// The writing end. Clones may live on any thread.

@@ -4,7 +4,7 @@
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
 //! asked on the way (through `questions` and `inbox`), `dial` connects, `bind` awaits a connection, `relay` moves
 //! its bytes, through `pipes` where there are many, `udp` its datagrams, and `records` tells of its end.
-//! `local_time` is the clock of rules with hours.
+//! `local_time` is the clock of rules with hours, `tls` the encryption of connections that ask for it.
 
 pub mod bind;
 pub mod conversation;
@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod route;
 pub mod sessions;
 pub mod socks;
+pub mod tls;
 pub mod udp;
 pub mod verify;
 

@@ -2,17 +2,17 @@
 //! worker wait.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use ringway_shared::session::SessionEnd;
+use ringway_shared::session::Ended;
 
 /// Records waiting for the control plane; more are refused.
 const QUEUE_MAX: usize = 65_536;
 
-/// The workers' end. Boxed: the queue's room is paid for at the start, whether it is used or not.
+/// The workers' end. A record is a pointer: the queue's room is paid for at the start, whether it is used or not.
 #[derive(Clone)]
-pub struct Recorder(Sender<Box<SessionEnd>>);
+pub struct Recorder(Sender<Ended>);
 
 /// The control plane's end.
-pub struct Records(Receiver<Box<SessionEnd>>);
+pub struct Records(Receiver<Ended>);
 
 /// A new queue.
 #[must_use]
@@ -24,14 +24,14 @@ pub fn records() -> (Recorder, Records) {
 impl Recorder {
     /// Queues a record. False: the queue is full and the record is lost; the caller counts it.
     #[must_use]
-    pub fn put(&self, record: SessionEnd) -> bool {
-        self.0.try_send(Box::new(record)).is_ok()
+    pub fn put(&self, record: Ended) -> bool {
+        self.0.try_send(record).is_ok()
     }
 }
 
 impl Records {
     /// Takes up to `max` records, oldest first.
-    pub fn take(&self, into: &mut Vec<SessionEnd>, max: usize) {
-        into.extend(self.0.try_iter().take(max).map(|record| *record));
+    pub fn take(&self, into: &mut Vec<Ended>, max: usize) {
+        into.extend(self.0.try_iter().take(max));
     }
 }

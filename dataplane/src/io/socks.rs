@@ -8,7 +8,7 @@ use crate::io::sessions::Session;
 use crate::rt::{self, Ready};
 use ringway_shared::config::AccessLog;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::SessionEnd;
+use ringway_shared::session::{Ended, SessionEnd};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,7 +82,7 @@ impl Drop for Seat {
         // A failed login is told of even without an access log, and even if its client did not wait for the answer.
         let wanted =
             session.service.config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
-        if wanted && !core.wiring.recorder.put(record(core, session, *reason)) {
+        if wanted && !core.wiring.recorder.put(Ended::Socks5(Box::new(record(core, session, *reason)))) {
             cells.session_records_dropped.add(1);
         }
         if core.draining.get() && core.sessions.is_empty() {

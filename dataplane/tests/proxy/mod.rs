@@ -5,7 +5,7 @@
 use ringway_dataplane::{Plan, StartError, Workers, start};
 use ringway_shared::config::{self, Config, HostFacts, SourceFile, Sources};
 use ringway_shared::metrics::Cells;
-use ringway_shared::session::SessionEnd;
+use ringway_shared::session::{Ended, SessionEnd};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -96,7 +96,10 @@ impl Proxy {
         let mut ends = Vec::new();
         until(|| {
             self.workers.take_session_ends(&mut ends, 1);
-            ends.pop()
+            ends.pop().and_then(|ended| match ended {
+                Ended::Socks5(end) => Some(*end),
+                Ended::WebSocket(_) => None,
+            })
         })
     }
 

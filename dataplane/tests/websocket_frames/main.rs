@@ -5,6 +5,7 @@
 // A test file is all test, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod chunking;
 mod conformance;
 mod deflate;
 mod limits;

@@ -1,9 +1,10 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
 //! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
-//! SOCKS5 service does for whom stand in `service`.
+//! SOCKS5 service does for whom stand in `service`, those about TLS in `tls`.
 
 mod service;
+mod tls;
 
 use super::draft::{Auth, Draft};
 use super::form::Form;
@@ -27,17 +28,24 @@ const CHECKS: &[Check] = &[
     Check { keys: &["workers.cpus"], run: cpus_are_distinct },
     Check { keys: &["workers.cpus"], run: cpus_are_allowed },
     Check { keys: &["workers.stalled_after", "workers.wedged_after"], run: stalled_before_wedged },
-    Check { keys: &["socks5.listen", "websocket.listen", "control.listen"], run: listeners_are_distinct },
-    Check { keys: &["socks5.listen", "socks5.auth", "socks5.open_proxy"], run: proxy_is_not_open_by_chance },
+    Check { keys: LISTENERS, run: listeners_are_distinct },
+    Check {
+        keys: &["socks5.listen", "socks5.tls.listen", "socks5.auth", "socks5.open_proxy"],
+        run: proxy_is_not_open_by_chance,
+    },
     Check { keys: &["control.listen", "control.open"], run: control_is_not_open_by_chance },
     Check { keys: &["socks5.relay.pipe_size"], run: pipe_size_is_a_power_of_two },
 ];
+
+const LISTENERS: &[&str] =
+    &["socks5.listen", "socks5.tls.listen", "websocket.listen", "websocket.tls.listen", "control.listen"];
 
 /// Runs every check that can be run.
 pub fn run(form: &mut Form, host: &HostFacts) {
     let complaints: Vec<Complaint> = CHECKS
         .iter()
         .chain(service::CHECKS)
+        .chain(tls::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();
@@ -109,7 +117,9 @@ fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let config = &draft.config;
     let lists = [
         ("socks5.listen", &config.socks5.listen),
+        ("socks5.tls.listen", &config.socks5.tls.listen),
         ("websocket.listen", &config.websocket.listen),
+        ("websocket.tls.listen", &config.websocket.tls.listen),
         ("control.listen", &config.control.listen),
     ];
     let mut complaints = Vec::new();
@@ -131,14 +141,23 @@ fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 }
 
 fn proxy_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    let exposed = beyond_loopback(&draft.config.socks5.listen);
-    if exposed.is_empty() || draft.auth == Auth::Password || draft.socks5_open_proxy {
+    if draft.auth == Auth::Password || draft.socks5_open_proxy {
         return Vec::new();
     }
-    let remedy = "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
-    let message =
-        format!("{} is not loopback and nobody would be asked for a password: {remedy}", listed(exposed));
-    vec![about("socks5.listen", message)]
+    let socks5 = &draft.config.socks5;
+    // TLS says who the server is, not who the client is.
+    let lists = [("socks5.listen", &socks5.listen), ("socks5.tls.listen", &socks5.tls.listen)];
+    let complaint = |(key, list): (&'static str, &Vec<SocketAddr>)| {
+        let exposed = beyond_loopback(list);
+        let remedy =
+            "set socks5.auth: password, or, to serve anybody who reaches it, socks5.open_proxy: true";
+        let message = format!(
+            "{} is not loopback and nobody would be asked for a password: {remedy}",
+            listed(&exposed)
+        );
+        (!exposed.is_empty()).then(|| about(key, message))
+    };
+    lists.into_iter().filter_map(complaint).collect()
 }
 
 fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {

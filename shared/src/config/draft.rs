@@ -3,10 +3,11 @@
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
+use super::tls::WrittenCertificate;
 use super::{
     AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
     Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion,
-    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Udp, UdpFilter, Upstream, Users, WebSocket,
+    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users, WebSocket,
     WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
@@ -26,6 +27,8 @@ pub struct Draft {
     pub users_file: PathBuf,
     pub rules: Vec<WrittenRule>,
     pub proxies: Vec<WrittenProxy>,
+    pub socks5_certificates: Vec<WrittenCertificate>,
+    pub websocket_certificates: Vec<WrittenCertificate>,
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
     pub socks5_open_proxy: bool,
@@ -48,6 +51,8 @@ impl Draft {
             users_file: PathBuf::new(),
             rules: Vec::new(),
             proxies: Vec::new(),
+            socks5_certificates: Vec::new(),
+            websocket_certificates: Vec::new(),
             access_format: None,
             socks5_open_proxy: false,
             control_open: false,
@@ -80,7 +85,9 @@ impl Draft {
 
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Draft { users_file, config, proxies, .. } = self;
+        let Draft { users_file, config, proxies, socks5_certificates, websocket_certificates, .. } = self;
+        let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
+        certificates.for_each(|written| written.resolve(folder));
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
             Keeper::File(path) => Some(path),
             Keeper::Environment(_) => None,
@@ -102,7 +109,8 @@ impl Draft {
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
         socks5.upstream.proxies = self.proxies.into_iter().map(|written| written.proxy).collect();
         // A proxy that only this host can reach gives nobody a way into its private networks.
-        if socks5.listen.iter().all(|address| address.ip().to_canonical().is_loopback()) {
+        let mut listeners = socks5.listen.iter().chain(&socks5.tls.listen);
+        if listeners.all(|address| address.ip().to_canonical().is_loopback()) {
             socks5.allow_targets = socks5.allow_targets.with(TargetClass::Private);
         }
         self.config
@@ -192,6 +200,7 @@ fn blank_socks5() -> Socks5 {
             failures_max: 0,
         },
         proxy_protocol: ProxyProtocol { from: Vec::new(), to: Vec::new(), version: ProxyVersion::V2 },
+        tls: Tls::default(),
         quota_file: PathBuf::new(),
     }
 }
@@ -231,6 +240,7 @@ fn blank_websocket() -> WebSocket {
         },
         batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
         namespaces: Arc::new([]),
+        tls: Tls::default(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic` and `websocket`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket` and `tls`.
 
 mod process;
 mod service;
+mod tls;
 mod traffic;
 mod websocket;
 
@@ -88,7 +89,9 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("socks5.egress", "How connections leave this host."),
     ("socks5.upstream", "Going on through other proxies."),
     ("socks5.proxy_protocol", "Telling and being told the address of the client behind a proxy."),
+    ("socks5.tls", "SOCKS5 over TLS: listeners of their own, beside the plain ones."),
     ("websocket", "The WebSocket gateway."),
+    ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
     ("control", "The control port: metrics, health, statistics."),
     ("log", "What is written to stderr, and where access lines go."),
 ];
@@ -128,7 +131,15 @@ pub fn is_later(path: &str) -> bool {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 5] = [process::WORKERS, service::KEYS, traffic::KEYS, websocket::KEYS, process::REST];
+const PARTS: [&[Key]; 7] = [
+    process::WORKERS,
+    service::KEYS,
+    traffic::KEYS,
+    tls::SOCKS5,
+    websocket::KEYS,
+    tls::WEBSOCKET,
+    process::REST,
+];
 const COUNT: usize = count();
 
 const fn count() -> usize {

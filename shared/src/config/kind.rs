@@ -8,6 +8,7 @@ use super::place::Span;
 use super::proxies::{self, WrittenProxy};
 use super::read::{self, Read};
 use super::rules::{self, WrittenRule};
+use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
 use super::{AccessLog, Destination, Namespace, TargetClasses, units};
@@ -68,6 +69,8 @@ pub enum Kind {
     Proxies(Put<Vec<WrittenProxy>>),
     /// Namespaces of topics.
     Namespaces(Put<Vec<Namespace>>),
+    /// Certificates and where their keys are.
+    Certificates(Put<Vec<WrittenCertificate>>),
 }
 
 impl Kind {
@@ -186,24 +189,14 @@ impl Kind {
                 };
                 Ok(put_texts(draft, *put, targets, shown))
             }
-            Kind::Rules(put) => {
-                let written = rules::of_everybody(node)?;
-                let shown = written.iter().map(|written| rules::show(&written.rule)).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
-            Kind::Proxies(put) => {
-                let written = proxies::proxies(node)?;
-                let shown = written.iter().map(proxies::show).collect();
-                put(draft, written);
-                Ok(Value::List(shown))
-            }
+            Kind::Rules(put) => Ok(put_mappings(draft, *put, rules::of_everybody(node)?, |written| {
+                rules::show(&written.rule)
+            })),
+            Kind::Proxies(put) => Ok(put_mappings(draft, *put, proxies::proxies(node)?, proxies::show)),
             Kind::Namespaces(put) => {
-                let namespaces = namespaces::namespaces(node)?;
-                let shown = namespaces.iter().map(namespaces::show).collect();
-                put(draft, namespaces);
-                Ok(Value::List(shown))
+                Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
+            Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
@@ -235,6 +228,7 @@ impl Kind {
             Kind::Rules(_) => &rules::FIELDS,
             Kind::Proxies(_) => &proxies::FIELDS,
             Kind::Namespaces(_) => &namespaces::FIELDS,
+            Kind::Certificates(_) => &tls::FIELDS,
             _ => &[],
         }
     }
@@ -273,6 +267,7 @@ impl Kind {
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
+            Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }
 }
@@ -280,6 +275,13 @@ impl Kind {
 /// Puts a list in the draft and returns it as texts.
 fn put_texts<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> String) -> Value {
     let shown = Value::texts(items.iter().map(show));
+    put(draft, items);
+    shown
+}
+
+/// Puts a list of mappings in the draft and returns it as it would be written.
+fn put_mappings<T>(draft: &mut Draft, put: Put<Vec<T>>, items: Vec<T>, show: impl Fn(&T) -> Value) -> Value {
+    let shown = Value::List(items.iter().map(show).collect());
     put(draft, items);
     shown
 }

@@ -7,6 +7,7 @@ use super::form::Form;
 use super::place::{Source, Span};
 use super::proxies::{self, Keeper};
 use super::read::quote;
+use super::tls::{Certificate, WrittenCertificate};
 use super::yaml::{self, Wrong};
 use super::{Config, Users, checks, overrides, users};
 use std::path::Path;
@@ -25,7 +26,7 @@ pub struct Sources<'a> {
     pub sets: Vec<String>,
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
-    /// `socks5.auth: password`; files of upstream proxies' passwords.
+    /// `socks5.auth: password`; files of upstream proxies' passwords; certificates and their keys.
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
@@ -64,6 +65,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     let folder = sources.file.as_ref().and_then(|file| Path::new(&file.name).parent());
     form.draft.resolve_paths(folder.unwrap_or(Path::new("")));
     read_passwords(&mut form, sources);
+    read_certificates(&mut form, sources);
     let users = read_users(&mut form, sources);
     if let Some(users) = &users {
         checks::run_with_users(&mut form, users);
@@ -136,4 +138,34 @@ fn read_passwords(form: &mut Form, sources: &Sources<'_>) {
         }
     }
     wrongs.into_iter().for_each(|wrong| form.fault_at_key("socks5.upstream.proxies", wrong));
+}
+
+/// Reads the certificates of both services. Those of a service that does not listen with TLS as well: it is checked
+/// today what is switched on tomorrow.
+fn read_certificates(form: &mut Form, sources: &Sources<'_>) {
+    let socks5 = std::mem::take(&mut form.draft.socks5_certificates);
+    form.draft.config.socks5.tls.certificates =
+        read_each_certificate(form, "socks5.tls.certificates", &socks5, sources);
+    let websocket = std::mem::take(&mut form.draft.websocket_certificates);
+    form.draft.config.websocket.tls.certificates =
+        read_each_certificate(form, "websocket.tls.certificates", &websocket, sources);
+}
+
+fn read_each_certificate(
+    form: &mut Form,
+    key: &str,
+    written: &[WrittenCertificate],
+    sources: &Sources<'_>,
+) -> Vec<Arc<Certificate>> {
+    let mut certificates = Vec::new();
+    for (index, written) in written.iter().enumerate() {
+        match Certificate::read(written.files.clone(), sources.read_file) {
+            Ok(certificate) => certificates.push(Arc::new(certificate)),
+            Err(fault) => {
+                let path = format!("[{index}].{}", fault.half.field());
+                form.fault_at_key(key, Wrong::at(written.span(fault.half), fault.message).below(&path));
+            }
+        }
+    }
+    certificates
 }

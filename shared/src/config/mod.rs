@@ -2,7 +2,7 @@
 //!
 //! This page holds the types, `socks5` and `websocket` those of the two services. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
-//! (what a value may be), `fields` (mappings in lists), `rules`, `proxies` and `namespaces` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
+//! (what a value may be), `fields` (mappings in lists), `rules`, `proxies`, `namespaces` and `tls` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
 //! host.
 
@@ -25,6 +25,7 @@ mod read;
 mod rules;
 mod socks5;
 mod suggest;
+mod tls;
 mod units;
 mod users;
 mod value;
@@ -37,6 +38,7 @@ pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
 pub use socks5::*;
+pub use tls::{Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion};
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
 pub use websocket::*;

@@ -1,6 +1,6 @@
 //! The SOCKS5 service's part of the configuration: the types.
 
-use super::{Denied, TargetClasses, Users};
+use super::{Denied, TargetClasses, Tls, Users};
 use crate::session::{Command, Host, Protocol};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +32,7 @@ pub struct Socks5 {
     pub egress: Egress,
     pub upstream: Upstream,
     pub proxy_protocol: ProxyProtocol,
+    pub tls: Tls,
     /// Where used quotas are kept over a restart. Absolute, or relative to the working directory.
     pub quota_file: std::path::PathBuf,
 }

@@ -1,5 +1,6 @@
 //! What the configuration says of the WebSocket gateway.
 
+use super::Tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub struct WebSocket {
     pub batching: Batching,
     /// In any order, prefixes distinct; [`Namespace::of`] finds the one of a topic.
     pub namespaces: Arc<[Namespace]>,
+    pub tls: Tls,
 }
 
 #[derive(Clone, Debug)]

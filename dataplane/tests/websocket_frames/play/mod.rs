@@ -5,18 +5,16 @@
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
 
 pub mod oracle;
+pub mod script;
 
 use ringway_dataplane::proto::deflate::{Inflater, Negotiated};
 use ringway_dataplane::proto::websocket::{Event, Incoming, Rules, Violation};
+use std::cell::RefCell;
 
 pub const RULES: Rules = Rules { frame_bytes_max: 1 << 17, message_bytes_max: 1 << 17 };
 
-pub const DEFLATE: Option<Negotiated> = Some(Negotiated {
-    server_no_context_takeover: true,
-    client_no_context_takeover: true,
-    server_window_bits: 15,
-    client_window_bits: 15,
-});
+pub const DEFLATE: Option<Negotiated> =
+    Some(Negotiated { client_no_context_takeover: true, server_window_bits: 15, client_window_bits: 15 });
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -90,8 +88,19 @@ pub fn play(
     deflate: Option<Negotiated>,
     chunks: &mut dyn Iterator<Item = usize>,
 ) -> Vec<Seen> {
+    // One for all, as a worker has it: what a message leaves behind would show in the next.
+    thread_local!(static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::new(false)));
+    INFLATER.with_borrow_mut(|inflater| play_with(inflater, bytes, rules, deflate, chunks))
+}
+
+fn play_with(
+    inflater: &mut Inflater,
+    bytes: &[u8],
+    rules: &Rules,
+    deflate: Option<Negotiated>,
+    chunks: &mut dyn Iterator<Item = usize>,
+) -> Vec<Seen> {
     let mut incoming = Incoming::new(deflate);
-    let mut inflater = Inflater::new(false);
     let mut seen = Vec::new();
     let mut bytes = bytes.to_vec();
     let mut rest = &mut bytes[..];
@@ -99,7 +108,7 @@ pub fn play(
         let size = chunks.next().unwrap_or(rest.len()).min(rest.len());
         let (chunk, after) = std::mem::take(&mut rest).split_at_mut(size);
         rest = after;
-        seen.extend(read(&mut incoming, chunk, rules, &mut inflater));
+        seen.extend(read(&mut incoming, chunk, rules, inflater));
         assert_lawful(&incoming, rules, &seen);
     }
     seen

@@ -27,12 +27,21 @@ pub enum End {
 /// How it tells a bad status code: as a close of its own making.
 const BAD_CODE: &str = "Protocol violation";
 
+/// What tungstenite's client sees of frames of ours.
+pub fn client_sees(bytes: &[u8]) -> Vec<Seen> {
+    read(bytes, Role::Client, WebSocketConfig::default()).seen
+}
+
 pub fn judge(bytes: &[u8], rules: &Rules) -> Verdict {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
         .max_frame_size(Some(rules.frame_bytes_max))
         .max_message_size(Some(rules.message_bytes_max));
-    let mut context = WebSocketContext::new(Role::Server, Some(config));
+    read(bytes, Role::Server, config)
+}
+
+fn read(bytes: &[u8], role: Role, config: WebSocketConfig) -> Verdict {
+    let mut context = WebSocketContext::new(role, Some(config));
     let mut stream = Sent(bytes);
     let mut seen = Vec::new();
     loop {

@@ -37,12 +37,15 @@ pub const CHECKS: &[Check] = &[
     },
     Check { keys: &["socks5.egress.addresses"], run: sources_are_distinct },
     Check { keys: &["socks5.egress.addresses", "socks5.egress.prefer"], run: sources_can_be_used },
-    Check { keys: &["socks5.listen", "socks5.proxy_protocol.from"], run: not_everybody_is_believed },
+    Check {
+        keys: &["socks5.listen", "socks5.tls.listen", "socks5.proxy_protocol.from"],
+        run: not_everybody_is_believed,
+    },
 ];
 
 fn somebody_is_served(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let socks5 = &draft.config.socks5;
-    if socks5.listen.is_empty() {
+    if socks5.listen.is_empty() && socks5.tls.listen.is_empty() {
         return Vec::new();
     }
     let mut complaints = Vec::new();
@@ -184,7 +187,8 @@ fn sources_can_be_used(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 fn not_everybody_is_believed(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let socks5 = &draft.config.socks5;
     let all: Vec<_> = socks5.proxy_protocol.from.iter().filter(|network| network.prefix_len() == 0).collect();
-    if all.is_empty() || beyond_loopback(&socks5.listen).is_empty() {
+    let listeners = [&socks5.listen[..], &socks5.tls.listen].concat();
+    if all.is_empty() || beyond_loopback(&listeners).is_empty() {
         return Vec::new();
     }
     let remedy = "name the networks of the load balancers alone";

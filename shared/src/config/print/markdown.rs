@@ -3,15 +3,16 @@
 use crate::config::fields::Field;
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
-use crate::config::{namespaces, proxies, rules, users};
+use crate::config::{namespaces, proxies, rules, tls, users};
 
 const HEAD: &str = include_str!("markdown_head.md");
 /// Texts about mappings in lists, each followed by the table of its fields.
-static MAPPINGS: [(&str, &[Field]); 4] = [
+static MAPPINGS: [(&str, &[Field]); 5] = [
     (include_str!("markdown_rules.md"), &rules::FIELDS),
     (include_str!("markdown_proxies.md"), &proxies::FIELDS),
     (include_str!("markdown_users.md"), &users::FIELDS),
     (include_str!("markdown_namespaces.md"), &namespaces::FIELDS),
+    (include_str!("markdown_tls.md"), &tls::FIELDS),
 ];
 
 /// The whole document.
@@ -40,6 +41,7 @@ fn row(key: &Key) -> String {
         Kind::Rules(_) => "list of [rules](#rules)".to_owned(),
         Kind::Proxies(_) => "list of [proxies](#upstream-proxies)".to_owned(),
         Kind::Namespaces(_) => "list of [namespaces](#namespaces)".to_owned(),
+        Kind::Certificates(_) => "list of [certificates](#certificates)".to_owned(),
         _ => key.kind.describe(),
     };
     format!("| `{path}` | {kind} | `{default}` | {reload} | {} |\n", key.doc)

@@ -4,7 +4,7 @@ use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
 use crate::config::read::LIST_LEN_MAX;
-use crate::config::{TargetClass, namespaces, proxies, rules, yaml};
+use crate::config::{TargetClass, namespaces, proxies, rules, tls, yaml};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 
@@ -71,6 +71,7 @@ fn shape(kind: &Kind) -> Json {
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
         Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),
+        Kind::Certificates(_) => list(mapping(&tls::FIELDS)),
         Kind::Path(_) => json!({ "type": "string", "minLength": 1 }),
     }
 }
