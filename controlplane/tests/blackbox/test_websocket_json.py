@@ -58,7 +58,7 @@ def test_a_request_may_be_written_in_any_json(client, text):
 
 
 def test_a_topic_comes_back_as_it_was_named(client, ringway):
-    for topic in ("a b", "ü€😀", 'qu"ote', "back\\slash", "x" * 255, "a.b.c", "-", "0"):
+    for topic in ("ü€😀", 'qu"ote', "back\\slash", "x" * 255, "a.b.c", "-", "0"):
         client.subscribe(topic)
         assert client.ask(type="publish", topic=topic, data=0)["type"] in ("published", "message")
         other = client.heard()
@@ -177,6 +177,7 @@ BAD_REQUESTS = {
     "a_topic_that_is_no_text": b'{"type":"subscribe","topic":5}',
     "a_long_topic": b'{"type":"subscribe","topic":"' + b"x" * 256 + b'"}',
     "a_topic_with_a_control_character": b'{"type":"subscribe","topic":"a\\u0000b"}',
+    "a_topic_with_a_space": b'{"type":"subscribe","topic":"a b"}',
     "a_lone_surrogate": b'{"type":"subscribe","topic":"\\ud800"}',
     "publish_without_data": b'{"type":"publish","topic":"t"}',
     "publish_without_topic": b'{"type":"publish","data":1}',
