@@ -167,6 +167,7 @@ const DOORS: &[Door] = &[
     Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
+    Door { package: "jsonwebtoken", files: &["dataplane/src/policy/jwt.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },

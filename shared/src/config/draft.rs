@@ -1,14 +1,15 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
+use super::admission::written::WrittenAdmission;
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
     AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
-    Fragments, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol, ProxyVersion,
-    Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users, WebSocket,
-    WebSocketLimits, WebSocketTimeouts, Workers,
+    Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol,
+    ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users,
+    WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub struct Draft {
     pub websocket_certificates: Vec<WrittenCertificate>,
     /// `None`: as the log's other lines.
     pub access_format: Option<LogFormat>,
+    pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
     pub control_open: bool,
 }
@@ -54,6 +56,7 @@ impl Draft {
             socks5_certificates: Vec::new(),
             websocket_certificates: Vec::new(),
             access_format: None,
+            admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
             control_open: false,
         }
@@ -85,7 +88,9 @@ impl Draft {
 
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let Draft { users_file, config, proxies, socks5_certificates, websocket_certificates, .. } = self;
+        let Draft {
+            users_file, config, proxies, socks5_certificates, websocket_certificates, admission, ..
+        } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
         certificates.for_each(|written| written.resolve(folder));
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
@@ -96,14 +101,20 @@ impl Draft {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
         };
-        let paths = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
-        paths.for_each(|path| *path = folder.join(&path));
+        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
+        own.chain(admission.paths()).for_each(|path| *path = folder.join(&path));
     }
 
     /// Fills in what follows from other values.
-    pub fn finish(mut self, cpus_allowed: usize, users: Option<Arc<Users>>) -> Config {
+    pub fn finish(
+        mut self,
+        cpus_allowed: usize,
+        users: Option<Arc<Users>>,
+        gateway_auth: GatewayAuth,
+    ) -> Config {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
+        self.config.websocket.admission = self.admission.finish(gateway_auth);
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
@@ -241,6 +252,7 @@ fn blank_websocket() -> WebSocket {
         batching: Batching { enabled: false, messages: 0, timeout: Duration::ZERO },
         namespaces: Arc::new([]),
         tls: Tls::default(),
+        admission: WrittenAdmission::blank().finish(GatewayAuth::None),
     }
 }
 

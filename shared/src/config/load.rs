@@ -1,5 +1,6 @@
 //! From texts to a [`Config`]: defaults, file, environment, `--set`; then the checks between them.
 
+use super::admission::written;
 use super::draft::Auth;
 use super::effective::Effective;
 use super::fault::Faults;
@@ -26,7 +27,8 @@ pub struct Sources<'a> {
     pub sets: Vec<String>,
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
-    /// `socks5.auth: password`; files of upstream proxies' passwords; certificates and their keys.
+    /// `socks5.auth: password`; files of upstream proxies' passwords; certificates and their keys; the
+    /// files that `websocket.auth` needs.
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
@@ -71,9 +73,11 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
         checks::run_with_users(&mut form, users);
     }
 
+    let gateway_auth = written::read_files(&mut form, sources);
+
     let Form { draft, settings, mut faults } = form;
-    if faults.is_empty() {
-        let config = draft.finish(sources.host.cpus_allowed.len(), users);
+    if let (true, Some(gateway_auth)) = (faults.is_empty(), gateway_auth) {
+        let config = draft.finish(sources.host.cpus_allowed.len(), users, gateway_auth);
         return Ok(Loaded { config, effective: Effective { settings } });
     }
     faults.arrange(sources.file.as_ref().map_or("", |file| &file.text));

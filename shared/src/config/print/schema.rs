@@ -67,6 +67,8 @@ fn shape(kind: &Kind) -> Json {
         | Kind::Ips(_)
         | Kind::Networks(_)
         | Kind::Destinations(_)
+        | Kind::Origins(_)
+        | Kind::Paths(_)
         | Kind::Targets(_) => list(json!({ "type": "string" })),
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
