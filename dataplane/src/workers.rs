@@ -6,6 +6,7 @@ use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
+use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
 use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
@@ -95,6 +96,7 @@ pub struct Workers {
     addresses: Addresses,
     notices: Vec<String>,
     clients: Arc<Clients>,
+    gate: Arc<Gate>,
     epoch: Instant,
     /// What the next service takes over.
     stock: RefCell<Stock>,
@@ -116,6 +118,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (resolver, _ends_with_its_askers) =
         resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
     let clients = Arc::<Clients>::default();
+    let gate = Arc::<Gate>::default();
     let own = addresses.all().chain(&plan.control_addresses).copied().collect();
     let wiring = Wiring {
         index: 0,
@@ -124,6 +127,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         outboxes: outboxes.clone(),
         own: Arc::new(Own(own)),
         clients: clients.clone(),
+        gate: gate.clone(),
         epoch: plan.epoch,
         resolver,
         recorder,
@@ -138,6 +142,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         addresses,
         notices: Vec::new(),
         clients,
+        gate,
         epoch: plan.epoch,
         stock: RefCell::new(stock),
         service: RefCell::new(service),
@@ -301,7 +306,11 @@ impl Workers {
     pub fn look_after_clients(&self) -> ClientFacts {
         let now_ns = self.epoch.elapsed().as_nanos() as u64;
         let banned = self.clients.tidy(&self.service.borrow().config.socks5.logins, now_ns);
-        ClientFacts { banned: banned as u64, untracked: self.clients.untracked(), online_users: 0 }
+        ClientFacts {
+            banned: banned as u64,
+            untracked: self.clients.untracked(),
+            online_users: self.gate.online.users(),
+        }
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.
