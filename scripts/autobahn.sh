@@ -59,7 +59,8 @@ prepare_client() {
 start_ringway() {
     local ringway=${RINGWAY_BIN:-target/release/ringway} log=$WORK/ringway.log end=$((SECONDS + START_SECONDS))
     [ -x "$ringway" ] || fail "$ringway is missing: cargo build --release --bin ringway"
-    "$ringway" --set 'socks5.listen=[]' --set 'control.listen=["127.0.0.1:0"]' --set 'websocket.listen=["127.0.0.1:0"]' \
+    # RINGWAY_BIN is ours: it would be taken for a key.
+    env -u RINGWAY_BIN "$ringway" --set 'socks5.listen=[]' --set 'control.listen=["127.0.0.1:0"]' --set 'websocket.listen=["127.0.0.1:0"]' \
         --set websocket.echo=true --set websocket.max_message_size=32MiB --set websocket.max_queued_size=64MiB \
         --set websocket.compression_threshold=0B 2>"$log" &
     server=$!

@@ -105,20 +105,20 @@ def test_websockets_negotiates_compression(ringway, takeover, bits):
 
 def test_websockets_closes_with_its_code_and_hears_the_servers(gateway):
     server = gateway({"websocket.max_message_size": "1KiB"})
-    client = server.connect("/echo")
-    client.close(4000, "enough")
-    assert client.close_code == 4000 and client.protocol.close_rcvd.code == 4000
-    client = server.connect("/echo")
-    client.send("x" * 2_000)
-    with pytest.raises(ConnectionClosedError) as ended:
-        client.recv(20)
-    assert ended.value.rcvd.code == 1009
+    with server.connect("/echo") as client:
+        client.close(4000, "enough")
+        assert client.close_code == 4000 and client.protocol.close_rcvd.code == 4000
+    with server.connect("/echo") as client:
+        client.send("x" * 2_000)
+        with pytest.raises(ConnectionClosedError) as ended:
+            client.recv(20)
+        assert ended.value.rcvd.code == 1009
 
 
 @pytest.mark.parametrize(("path", "origin", "status"), [("/nowhere", None, 404), ("/ws", "https://evil.example", 403)])
 def test_websockets_is_told_why_it_is_refused(gateway, path, origin, status):
-    with pytest.raises(InvalidStatus) as refused:
-        gateway().connect(path, origin=origin)
+    with pytest.raises(InvalidStatus) as refused, gateway().connect(path, origin=origin):
+        pass
     assert refused.value.response.status_code == status
 
 
@@ -134,6 +134,7 @@ def test_websockets_from_asyncio_hears_a_hundred_publications_in_order(gateway):
                 await subscriber.recv()
             for number in range(100):
                 await publisher.send(json.dumps({"type": "publish", "topic": "t", "data": number}))
+                await publisher.recv()
             heard = [[json.loads(await subscriber.recv())["data"] for _ in range(100)] for subscriber in subscribers]
             for subscriber in subscribers:
                 await subscriber.close()

@@ -180,6 +180,7 @@ def test_violations_are_counted_by_kind(ringway, websocket):
             client = websocket(proxy, "/echo")
             client.raw(BROKEN[case][0])
             client.ended()
+            client.close()
     eventually(lambda: proxy.metrics()("websocket_connections") == 0)
     errors = proxy.metrics().by("websocket_errors_total", "kind")
     assert {kind: count for kind, count in errors.items() if count} == {"protocol": 3, "invalid_utf8": 2, "message_too_big": 1}

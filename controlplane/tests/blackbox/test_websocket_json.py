@@ -181,7 +181,6 @@ BAD_REQUESTS = {
     "a_lone_surrogate": b'{"type":"subscribe","topic":"\\ud800"}',
     "publish_without_data": b'{"type":"publish","topic":"t"}',
     "publish_without_topic": b'{"type":"publish","data":1}',
-    "unsubscribe_from_nothing": b'{"type":"unsubscribe","topic":"never"}',
     "an_object_as_id": b'{"type":"ping","id":{}}',
     "a_long_id": b'{"type":"ping","id":"' + b"x" * 300 + b'"}',
     "deep_nesting": b'{"type":"publish","topic":"t","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -237,7 +236,7 @@ def test_only_so_many_subscriptions(ringway, websocket):
     client = websocket(proxy).subscribe("a", "b", "c.*")
     answer = client.ask(type="subscribe", topic="d", id="x")
     assert answer["type"] == "error" and answer["id"] == "x" and "subscription" in answer["message"]
-    assert proxy.metrics()("websocket_subscriptions") == 3
+    eventually(lambda: proxy.metrics()("websocket_subscriptions") == 3)
     client.ask(type="unsubscribe", topic="a")
     client.subscribe("d")
     websocket(proxy).subscribe("e")
@@ -246,7 +245,7 @@ def test_only_so_many_subscriptions(ringway, websocket):
 def test_the_subscriptions_of_those_who_leave_are_gone(ringway, websocket):
     proxy = ringway({**ANYONE, "workers.count": 2})
     clients = [websocket(proxy).subscribe("t", "u", f"own.{number}", "p.*") for number in range(20)]
-    assert proxy.metrics()("websocket_subscriptions") == 80
+    eventually(lambda: proxy.metrics()("websocket_subscriptions") == 80)
     for client in clients:
         client.close()
     eventually(lambda: proxy.metrics()("websocket_subscriptions") == 0)
@@ -270,6 +269,7 @@ def test_more_than_so_much_per_second_ends_the_connection(ringway, websocket, li
     assert pongs < 55
     assert heard.payload[:2] == (3013).to_bytes(2, "big"), heard
     assert neighbour.ask(type="ping") == {"type": "pong"}
+    client.close()
     eventually(lambda: proxy.metrics()("websocket_closes_total", code="3013") == 1)
 
 

@@ -75,7 +75,8 @@ def upgrade_request(path="/ws", host="127.0.0.1", key=None, method="GET", versio
         "Sec-WebSocket-Version": "13",
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    lines = [f"{name}: {value}" for name, value in [*fields.items(), *more] if name not in without]
+    kept = [(name, value) for name, value in fields.items() if name not in without]
+    lines = [f"{name}: {value}" for name, value in [*kept, *more]]
     return "\r\n".join([f"{method} {path} {version}", *lines, "", ""]).encode()
 
 
