@@ -1,6 +1,7 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end.
 
 use crate::core::Wiring;
+use crate::hub::names;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::{self, Door};
 use crate::io::own::Own;
@@ -239,14 +240,6 @@ fn await_serving(serving: &Receiver<Serving>, workers: usize) -> Result<Vec<Stri
     Ok(notices)
 }
 
-/// The worker that is a topic's home: FNV-1a, its high half folded in. The hub's own rule stands here until there is one.
-fn home(topic: &str, workers: usize) -> usize {
-    let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    ((hash ^ (hash >> 32)) % workers.max(1) as u64) as usize
-}
-
 impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
@@ -331,7 +324,7 @@ impl Workers {
     /// The worker that orders a topic's publications and keeps its history and presence.
     #[must_use]
     pub fn home_of(&self, topic: &str) -> usize {
-        home(topic, self.outboxes.len())
+        names::home(topic, self.outboxes.len())
     }
 
     /// How many workers there are.

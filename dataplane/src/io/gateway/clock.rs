@@ -39,7 +39,7 @@ impl Drain {
     /// When a connection is told. Spread evenly by its number, with a jitter of its own: no two drains in the same order.
     fn due_tick(&self, conn: u32, generation: u32) -> u32 {
         let mixed = (u64::from(conn) << 32 | u64::from(generation)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        self.from_tick.saturating_add((mixed * u64::from(self.over_ticks) >> 32) as u32)
+        self.from_tick.saturating_add(((mixed * u64::from(self.over_ticks)) >> 32) as u32)
     }
 }
 

@@ -160,9 +160,7 @@ pub(super) fn client_text(client: u128) -> String {
 pub(super) fn answer(reply: hub::Reply) -> Answer {
     match reply {
         hub::Reply::Published(position) => Answer::Published(place(position)),
-        hub::Reply::Presence(clients) => {
-            Answer::Presence(clients.iter().map(|client| present(client)).collect())
-        }
+        hub::Reply::Presence(clients) => Answer::Presence(clients.iter().map(present).collect()),
         hub::Reply::PresenceStats { clients, users } => {
             Answer::PresenceStats { clients: clients as u32, users: users as u32 }
         }
@@ -197,7 +195,9 @@ fn present(client: &Arc<hub::Client>) -> Present {
 fn refused(refusal: hub::Refusal) -> Refusal {
     match refusal {
         hub::Refusal::TooManyTopics => Refusal::TooManyTopics,
-        hub::Refusal::NotKept | hub::Refusal::OtherEpoch | hub::Refusal::BadName => Refusal::NotAvailable,
+        hub::Refusal::NotKept => Refusal::NotAvailable,
+        hub::Refusal::OtherEpoch => Refusal::OtherEpoch,
+        hub::Refusal::BadName => Refusal::BadTopic,
         _ => Refusal::Overloaded,
     }
 }
