@@ -22,7 +22,7 @@ START_SECONDS = 20
 STOP_SECONDS = 15
 DRAINED_SECONDS = 10
 CLIENT_TIMEOUT_SECONDS = 20
-FREE_PORTS = {"socks5.listen": "[127.0.0.1:0]", "control.listen": "[127.0.0.1:0]"}
+FREE_PORTS = {"socks5.listen": "[127.0.0.1:0]", "websocket.listen": "[127.0.0.1:0]", "control.listen": "[127.0.0.1:0]"}
 
 
 def binary():

@@ -135,6 +135,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
         paused: false,
         watched: Interest { readable: true, writable: false },
         tls,
+        secured: false,
         handshake: Default::default(),
         heard_tick: now_tick,
         active_tick: now_tick,

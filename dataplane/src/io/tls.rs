@@ -1,13 +1,16 @@
 //! TLS for whoever listens with it: the one door to rustls.
 //!
-//! `certificates` says which certificate a client is shown, now and after a renewal; `session` is one connection. What
+//! `certificates` says which certificate a client is shown, now and after a renewal; `session` is one connection, `handshake` leads
+//! that of a SOCKS5 client to its first byte. What
 //! the files hold has been read and checked by the configuration (`ringway_shared::config::Certificate`).
 
 mod certificates;
 mod faults;
+mod handshake;
 mod session;
 
 pub use certificates::Certificates;
+pub use handshake::shake_hands;
 pub use session::{SCRATCH_BYTES_MIN, Tls};
 
 use ringway_shared::config::{self, TlsVersion};

@@ -17,8 +17,14 @@ impl State {
     /// Reads what a ready socket has: once, as the others want their turn too. `over`: it has failed or is closed both ways.
     pub(super) fn read(&mut self, core: &Rc<Core>, conn: u32, over: bool) {
         let mut scratch = core.scratch.borrow_mut();
-        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        match slot.receive(core, &mut scratch) {
+        // Twice at the most: with the last bytes TLS may have read the end, of which the socket says nothing any more.
+        while self.read_once(core, conn, over, &mut scratch) {}
+    }
+
+    /// True: there is more that the socket will not tell of.
+    fn read_once(&mut self, core: &Rc<Core>, conn: u32, over: bool, scratch: &mut [u8]) -> bool {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        match slot.receive(core, scratch) {
             Heard::Bytes(count) => {
                 slot.heard_tick = core.now_tick();
                 slot.pinged_tick = 0;
@@ -32,6 +38,7 @@ impl State {
             Heard::Nothing => {}
             Heard::Over(closing) => self.over(core, conn, closing),
         }
+        self.slots.get(conn as usize).is_some_and(Slot::has_news)
     }
 
     /// The client's frames.

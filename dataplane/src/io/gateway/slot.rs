@@ -66,6 +66,8 @@ pub struct Slot {
     pub inflater: Option<Box<Inflater>>,
     pub opening: Option<Box<Opening>>,
     pub tls: Option<Tls>,
+    /// Its TLS handshake is done, and counted.
+    pub secured: bool,
     pub about: Box<About>,
 }
 
