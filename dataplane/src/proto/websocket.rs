@@ -14,13 +14,12 @@ mod violation;
 
 use super::deflate::{InflateFault, Inflater, Negotiated};
 pub use close::{CloseHandshake, may_be_sent};
-use header::{Frame, Setting};
-use message::{Pending, Whole};
+use header::{Frame, Kind, Setting};
+use message::{Head, Pending, Whole};
 pub use outgoing::{
     REASON_BYTES_MAX, close_answer, close_frame, frame, frame_header, header_len, ping, pong,
 };
 use std::ops::Range;
-use tungstenite::protocol::frame::coding::{Control, Data as Opcode, OpCode};
 pub use violation::Violation;
 
 /// What a message is.
@@ -28,15 +27,6 @@ pub use violation::Violation;
 pub enum Data {
     Text,
     Binary,
-}
-
-impl Data {
-    fn opcode(self) -> OpCode {
-        match self {
-            Data::Text => OpCode::Data(Opcode::Text),
-            Data::Binary => OpCode::Data(Opcode::Binary),
-        }
-    }
 }
 
 /// What a listener allows. Borrowed by each [`Incoming::receive`]: nothing of it is kept per connection.
@@ -92,7 +82,8 @@ impl Incoming {
         rules: &'a Rules,
         inflater: &'a mut Inflater,
     ) -> Reading<'a> {
-        Reading { incoming: self, bytes, at: 0, rules, inflater, payload: Payload::NONE }
+        let at = if self.over { bytes.len() } else { 0 };
+        Reading { incoming: self, bytes, at, rules, inflater, payload: Payload::NONE }
     }
 
     /// Heap bytes held: 0 between messages; else what came of the message, at most twice (room doubles), and never
@@ -145,6 +136,7 @@ enum Payload {
 impl Payload {
     const NONE: Payload = Payload::Here(0..0);
 
+    #[inline]
     fn bytes<'a>(&'a self, read: &'a [u8]) -> &'a [u8] {
         match self {
             Payload::Here(range) => &read[range.clone()],
@@ -159,12 +151,14 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// The first breach of the protocol; as after a close frame there is nothing behind it.
+    #[inline]
     pub fn poll(&mut self) -> Result<Option<Event<'_>>, Violation> {
         let kind = match self.next() {
             Ok(Some(kind)) => kind,
             Ok(None) => return Ok(None),
             Err(violation) => {
                 self.incoming.end();
+                self.at = self.bytes.len();
                 return Err(violation);
             }
         };
@@ -172,24 +166,47 @@ impl Reading<'_> {
             Payload::Text(text) => Ok(Event::Text(text)),
             payload => event(kind, payload.bytes(self.bytes)),
         };
-        if event.is_err() || kind == OpCode::Control(Control::Close) {
+        if event.is_err() || kind == Kind::Close {
             self.incoming.end();
+            self.at = self.bytes.len();
         }
         event.map(Some)
     }
 
     /// Goes on to the end of the next message or control frame: what it is, with its payload in `self.payload`.
-    fn next(&mut self) -> Result<Option<OpCode>, Violation> {
-        self.payload = Payload::NONE;
-        if self.incoming.over {
-            return Ok(None);
+    #[inline]
+    fn next(&mut self) -> Result<Option<Kind>, Violation> {
+        if !matches!(self.payload, Payload::Here(_)) {
+            self.payload = Payload::NONE;
         }
+        // Nearly all frames are whole messages that came in one read: nothing of them is kept.
+        if self.incoming.pending.is_none()
+            && let Some(frame) = header::read(&self.bytes[self.at..], &self.setting(None))?
+            && (frame.last || frame.kind.is_control())
+        {
+            let start = self.at + usize::from(frame.header_bytes);
+            if frame.left_bytes <= self.bytes.len() - start {
+                self.at = start;
+                let here = self.unmask(&frame);
+                self.payload = Payload::Here(here);
+                if frame.compressed {
+                    self.inflate()?;
+                }
+                return Ok(Some(frame.kind));
+            }
+        }
+        self.next_in_parts()
+    }
+
+    /// The same for what comes in several frames or reads.
+    #[inline(never)]
+    fn next_in_parts(&mut self) -> Result<Option<Kind>, Violation> {
         while let Some(frame) = self.frame()? {
             let here = self.unmask(&frame);
             let ended = here.len() == frame.left_bytes;
             let whole = if ended && !frame.begun && self.stands_alone(&frame) {
                 self.payload = Payload::Here(here);
-                Some((frame.opcode, frame.compressed))
+                Some((frame.kind, frame.compressed))
             } else {
                 self.hold(frame, here)?
             };
@@ -207,45 +224,40 @@ impl Reading<'_> {
         Ok(None)
     }
 
+    #[inline]
+    fn setting(&self, message_bytes: Option<usize>) -> Setting<'_> {
+        Setting { rules: self.rules, deflate: self.incoming.deflate, message_bytes }
+    }
+
     /// The frame whose payload comes next. `None`: its header is not whole.
     fn frame(&mut self) -> Result<Option<Frame>, Violation> {
         let rest = &self.bytes[self.at..];
-        let setting =
-            |message_bytes| Setting { rules: self.rules, deflate: self.incoming.deflate, message_bytes };
-        let Some(pending) = &mut self.incoming.pending else {
-            return match header::read(rest, &setting(None))? {
-                Some((frame, header_bytes)) => {
-                    self.at += header_bytes;
-                    Ok(Some(frame))
-                }
-                None => {
-                    if !rest.is_empty() {
-                        self.incoming.pending.get_or_insert_default().head.extend(rest);
-                        self.at = self.bytes.len();
-                    }
-                    Ok(None)
-                }
-            };
-        };
+        if rest.is_empty() && self.incoming.pending.is_none() {
+            return Ok(None);
+        }
+        let Incoming { pending, deflate, .. } = &mut *self.incoming;
+        let pending = pending.get_or_insert_default();
         if let Some(frame) = pending.frame.take() {
             return Ok(Some(frame));
         }
+        // What a header may have is copied, to be joined with what came of it before.
         let known = pending.head.bytes().len();
         pending.head.extend(rest);
-        match header::read(pending.head.bytes(), &setting(pending.message_bytes()))? {
-            Some((frame, header_bytes)) => {
-                pending.head = Default::default();
-                self.at += header_bytes - known;
-                Ok(Some(frame))
+        let message_bytes = pending.message_bytes();
+        let setting = Setting { rules: self.rules, deflate: *deflate, message_bytes };
+        let frame = header::read(pending.head.bytes(), &setting)?;
+        match &frame {
+            Some(frame) => {
+                pending.head = Head::default();
+                self.at += usize::from(frame.header_bytes) - known;
             }
-            None => {
-                self.at = self.bytes.len();
-                Ok(None)
-            }
+            None => self.at = self.bytes.len(),
         }
+        Ok(frame)
     }
 
     /// Unmasks what is here of the frame's payload.
+    #[inline]
     fn unmask(&mut self, frame: &Frame) -> Range<usize> {
         let here = self.at..self.at + frame.left_bytes.min(self.bytes.len() - self.at);
         mask::apply(&mut self.bytes[here.clone()], frame.mask);
@@ -256,19 +268,20 @@ impl Reading<'_> {
     /// Whether the frame is an event by itself.
     fn stands_alone(&self, frame: &Frame) -> bool {
         let pending = self.incoming.pending.as_ref();
-        frame.is_control() || frame.last && pending.is_none_or(|pending| pending.message_bytes().is_none())
+        frame.kind.is_control()
+            || frame.last && pending.is_none_or(|pending| pending.message_bytes().is_none())
     }
 
     /// Keeps a part of the frame's payload. What is whole by it: its kind, and whether it is compressed.
-    fn hold(&mut self, frame: Frame, here: Range<usize>) -> Result<Option<(OpCode, bool)>, Violation> {
+    fn hold(&mut self, frame: Frame, here: Range<usize>) -> Result<Option<(Kind, bool)>, Violation> {
         let pending = self.incoming.pending.get_or_insert_default();
         let held = pending.hold(frame, &self.bytes[here], self.rules.message_bytes_max)?;
         let Some(whole) = held else { return Ok(None) };
         let (kind, compressed, payload) = match whole {
-            Whole::Control(bytes) => (frame.opcode, false, Payload::Bytes(bytes)),
-            Whole::Text(text) => (Data::Text.opcode(), false, Payload::Text(text)),
-            Whole::Binary(bytes) => (Data::Binary.opcode(), false, Payload::Bytes(bytes)),
-            Whole::Compressed(data, bytes) => (data.opcode(), true, Payload::Bytes(bytes)),
+            Whole::Control(bytes) => (frame.kind, false, Payload::Bytes(bytes)),
+            Whole::Text(text) => (Kind::Text, false, Payload::Text(text)),
+            Whole::Binary(bytes) => (Kind::Binary, false, Payload::Bytes(bytes)),
+            Whole::Compressed(kind, bytes) => (kind, true, Payload::Bytes(bytes)),
         };
         self.payload = payload;
         Ok(Some((kind, compressed)))
@@ -292,17 +305,17 @@ impl Reading<'_> {
     }
 }
 
-fn event(kind: OpCode, payload: &[u8]) -> Result<Event<'_>, Violation> {
+#[inline]
+fn event(kind: Kind, payload: &[u8]) -> Result<Event<'_>, Violation> {
     Ok(match kind {
-        OpCode::Data(Opcode::Text) => {
-            Event::Text(str::from_utf8(payload).map_err(|_| Violation::InvalidText)?)
-        }
-        OpCode::Data(_) => Event::Binary(payload),
-        OpCode::Control(Control::Ping) => Event::Ping(payload),
-        OpCode::Control(Control::Close) => {
+        Kind::Text => Event::Text(str::from_utf8(payload).map_err(|_| Violation::InvalidText)?),
+        // A continuation is none by itself: what it ends has the kind of what began it.
+        Kind::Binary | Kind::Continuation => Event::Binary(payload),
+        Kind::Ping => Event::Ping(payload),
+        Kind::Pong => Event::Pong(payload),
+        Kind::Close => {
             let (code, reason) = close::read(payload)?;
             Event::Close { code, reason }
         }
-        OpCode::Control(_) => Event::Pong(payload),
     })
 }
