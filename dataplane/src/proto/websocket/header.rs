@@ -66,8 +66,6 @@ pub struct Frame {
     pub mask: [u8; 4],
     /// Payload bytes that have not come yet.
     pub left_bytes: usize,
-    /// Some of its payload was taken from an earlier read.
-    pub begun: bool,
     pub header_bytes: u8,
 }
 
@@ -102,7 +100,6 @@ pub fn read(bytes: &[u8], setting: &Setting) -> Result<Option<Frame>, Violation>
         compressed: first & RSV1 != 0,
         mask: *mask,
         left_bytes,
-        begun: false,
         header_bytes: (mask_at + mask.len()) as u8,
     }))
 }

@@ -67,7 +67,6 @@ impl Pending {
         if left_bytes > 0 {
             frame.mask = super::mask::after(frame.mask, payload.len());
             frame.left_bytes = left_bytes;
-            frame.begun = true;
             self.frame = Some(frame);
             return Ok(None);
         }
