@@ -2,10 +2,11 @@
 //!
 //! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
 //! of one core), `core` (what its connections share), `service` (what a configuration means to them), `rt` (the runtime's door), `proto` (bytes to events),
-//! `policy` (facts to verdicts), `io` (sockets and clocks), `explain` (policy asked without a connection).
+//! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `explain` (policy asked without a connection).
 
 mod core;
 pub mod explain;
+pub mod hub;
 pub mod io;
 pub mod policy;
 pub mod proto;

@@ -73,6 +73,11 @@ const FORBIDDEN: &[Forbidden] = &[
         remedy: "policy/ judges facts it is given; gather them, and act, in io/",
     },
     Forbidden {
+        folder: "dataplane/src/hub",
+        words: EFFECTS,
+        remedy: "the hub holds and orders values; take the time as an argument and leave acting to io/",
+    },
+    Forbidden {
         folder: "dataplane/src/proto/",
         words: &["crate::policy", "crate::io", "crate::rt", "crate::worker"],
         remedy: "proto/ knows nobody above it: return an event, let io/ ask policy/",
@@ -81,6 +86,11 @@ const FORBIDDEN: &[Forbidden] = &[
         folder: "dataplane/src/policy/",
         words: &["crate::io", "crate::rt", "crate::worker"],
         remedy: "policy/ does not know who acts on its verdicts",
+    },
+    Forbidden {
+        folder: "dataplane/src/hub",
+        words: &["crate::io", "crate::rt", "crate::worker"],
+        remedy: "the hub does not know who carries its posts and frames",
     },
     Forbidden {
         folder: "shared/",
@@ -157,6 +167,7 @@ const DOORS: &[Door] = &[
     Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
+    Door { package: "jsonwebtoken", files: &["dataplane/src/policy/jwt.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },
@@ -222,6 +233,8 @@ fn the_laws_bite() {
         ("dataplane/src/proto/a.rs", "use std::net::TcpStream;"),
         ("dataplane/src/proto/a.rs", "use crate::policy::auth;"),
         ("dataplane/src/policy/a.rs", "fn at() -> Instant { Instant::now() }"),
+        ("dataplane/src/hub/a.rs", "use crate::io::inbox;"),
+        ("dataplane/src/hub.rs", "use std::io;"),
         ("dataplane/src/io/a.rs", "use monoio::net;"),
         ("dataplane/src/worker.rs", "crossbeam_channel::bounded(1)"),
         ("controlplane/src/a.rs", "metrics::counter!(\"x\");"),

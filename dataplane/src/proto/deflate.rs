@@ -16,6 +16,7 @@ mod offers;
 
 pub use deflater::Deflater;
 pub use inflater::{InflateFault, Inflater};
+pub(super) use offers::is_token;
 pub use offers::{Malformed, negotiate, well_formed};
 
 /// The base-2 logarithm of the largest window deflate has (RFC 1951 section 2), and what is agreed when nobody

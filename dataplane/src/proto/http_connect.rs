@@ -9,8 +9,8 @@ mod head;
 mod status;
 
 pub use head::HEAD_BYTES_MAX;
-pub use head::{HEADERS_MAX, framed};
-pub use status::answer;
+pub use head::{HEADERS_MAX, framed, only, read};
+pub use status::{answer, phrase};
 
 use super::credentials::Credentials;
 use super::handshake::{Auth, Demands};

@@ -1,8 +1,9 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
 //! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
-//! SOCKS5 service does for whom stand in `service`, those about TLS in `tls`.
+//! SOCKS5 service does for whom stand in `service`, those about who may come to the gateway in `admission`, those about TLS in `tls`.
 
+mod admission;
 mod service;
 mod tls;
 
@@ -45,6 +46,7 @@ pub fn run(form: &mut Form, host: &HostFacts) {
     let complaints: Vec<Complaint> = CHECKS
         .iter()
         .chain(service::CHECKS)
+        .chain(admission::CHECKS)
         .chain(tls::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))

@@ -1,6 +1,7 @@
 //! What every key is set to, and who set it.
 //!
-//! No key holds a secret: those live in the users file and where upstream proxies' passwords are kept, of which
+//! No key holds a secret: those live in the users file, the tokens file and where the passwords of upstream
+//! proxies and the secrets of tokens are kept, of which
 //! nothing is kept here.
 
 use super::keys::Key;

@@ -1,6 +1,7 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket` and `tls`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission` and `tls`.
 
+mod admission;
 mod process;
 mod service;
 mod tls;
@@ -91,6 +92,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("socks5.proxy_protocol", "Telling and being told the address of the client behind a proxy."),
     ("socks5.tls", "SOCKS5 over TLS: listeners of their own, beside the plain ones."),
     ("websocket", "The WebSocket gateway."),
+    ("websocket.ramp_up", "How a fresh process takes up its load."),
+    ("websocket.jwt", "Which JSON Web Tokens are believed, with `websocket.auth: jwt`."),
     ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
     ("control", "The control port: metrics, health, statistics."),
     ("log", "What is written to stderr, and where access lines go."),
@@ -131,12 +134,13 @@ pub fn is_later(path: &str) -> bool {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 7] = [
+const PARTS: [&[Key]; 8] = [
     process::WORKERS,
     service::KEYS,
     traffic::KEYS,
     tls::SOCKS5,
     websocket::KEYS,
+    admission::KEYS,
     tls::WEBSOCKET,
     process::REST,
 ];

@@ -1,5 +1,7 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
+use super::admission::written;
+use super::api_keys;
 use super::draft::Draft;
 use super::fields::Field;
 use super::namespaces;
@@ -11,7 +13,7 @@ use super::rules::{self, WrittenRule};
 use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, Destination, Namespace, TargetClasses, units};
+use super::{AccessLog, AllowedOrigin, ApiKey, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -63,12 +65,17 @@ pub enum Kind {
     Classes(Put<TargetClasses>),
     /// Target classes and networks.
     Targets(Put<Vec<Target>>),
+    /// Web origins.
+    Origins(Put<Vec<AllowedOrigin>>),
+    Paths(Put<Vec<PathBuf>>),
     /// Rules of an ACL.
     Rules(Put<Vec<WrittenRule>>),
     /// Upstream proxies.
     Proxies(Put<Vec<WrittenProxy>>),
     /// Namespaces of topics.
     Namespaces(Put<Vec<Namespace>>),
+    /// Keys of the publish API: shown to nobody.
+    ApiKeys(Put<Vec<ApiKey>>),
     /// Certificates and where their keys are.
     Certificates(Put<Vec<WrittenCertificate>>),
 }
@@ -102,6 +109,7 @@ impl Kind {
                 put(draft, value);
                 Ok(Value::Text(units::show_bytes(value)))
             }
+            _ if self.is_list_of_mappings() => self.assign_mappings(node, draft),
             _ if self.is_list() => self.assign_list(node, draft),
             _ => self.assign_text(node, draft),
         }
@@ -189,6 +197,25 @@ impl Kind {
                 };
                 Ok(put_texts(draft, *put, targets, shown))
             }
+            Kind::Origins(put) => {
+                let origins = read::list(node, written::allowed_origin)?;
+                Ok(put_texts(draft, *put, origins, written::show_origin))
+            }
+            Kind::Paths(put) => {
+                let paths = read::list(node, |item| Ok(PathBuf::from(read::text(item)?)))?;
+                Ok(put_texts(draft, *put, paths, |path| path.to_string_lossy().into_owned()))
+            }
+            Kind::ApiKeys(put) => {
+                let keys = api_keys::list(node)?;
+                Ok(put_texts(draft, *put, keys, |key| format!("{key:?}")))
+            }
+            // `assign` sends lists alone here.
+            _ => read::wrong(Span::default(), "is not a list"),
+        }
+    }
+
+    fn assign_mappings(&self, node: &Node, draft: &mut Draft) -> Read<Value> {
+        match self {
             Kind::Rules(put) => Ok(put_mappings(draft, *put, rules::of_everybody(node)?, |written| {
                 rules::show(&written.rule)
             })),
@@ -197,9 +224,14 @@ impl Kind {
                 Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
             Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
-            // `assign` sends lists alone here.
-            _ => read::wrong(Span::default(), "is not a list"),
+            // `assign` sends lists of mappings alone here.
+            _ => read::wrong(Span::default(), "is not a list of mappings"),
         }
+    }
+
+    /// Whether a value is a secret, and so may stand in no message.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Kind::ApiKeys(_))
     }
 
     /// Whether a value is a list.
@@ -214,6 +246,9 @@ impl Kind {
                 | Kind::Cpus(..)
                 | Kind::Classes(_)
                 | Kind::Targets(_)
+                | Kind::Origins(_)
+                | Kind::Paths(_)
+                | Kind::ApiKeys(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -264,9 +299,12 @@ impl Kind {
             Kind::Cpus(..) => "list of CPU numbers".to_owned(),
             Kind::Classes(_) => "list of target classes".to_owned(),
             Kind::Targets(_) => "list of target classes and networks".to_owned(),
+            Kind::Origins(_) => "list of origins".to_owned(),
+            Kind::Paths(_) => "list of paths".to_owned(),
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
+            Kind::ApiKeys(_) => "list of keys".to_owned(),
             Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }

@@ -1,11 +1,13 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types, `socks5` and `websocket` those of the two services. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
 //! (what a value may be), `fields` (mappings in lists), `rules`, `proxies`, `namespaces` and `tls` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
 //! host.
 
+mod admission;
+mod api_keys;
 mod checks;
 mod draft;
 mod effective;
@@ -32,6 +34,7 @@ mod value;
 mod websocket;
 mod yaml;
 
+pub use admission::*;
 pub use effective::{Effective, Setting};
 pub use fault::{Fault, Faults};
 pub use keys::{KEYS, Key, Reload};
@@ -141,6 +144,25 @@ pub struct Control {
     pub test_endpoints: bool,
     /// Control connections at once.
     pub connections_max: usize,
+    /// Who may use the publish API; empty: whoever reaches the control port.
+    pub api_keys: Arc<[ApiKey]>,
+}
+
+/// A key of the publish API. `Debug` never shows it.
+#[derive(Clone)]
+pub enum ApiKey {
+    Plain(Box<str>),
+    /// The SHA-256 of one.
+    Sha256([u8; 32]),
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ApiKey::Plain(_) => "<redacted>",
+            ApiKey::Sha256(_) => "{sha256}<redacted>",
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ pub enum Source {
     BuiltIn,
     /// The configuration file, by the name the caller gave it.
     File(Arc<str>),
-    /// The users file. Its lines hold secrets and are never quoted.
+    /// The users file or the tokens file. Its lines hold secrets and are never quoted.
     UsersFile(Arc<str>),
     /// An environment variable.
     Environment(Arc<str>),

@@ -1,6 +1,6 @@
 //! What the configuration says of the WebSocket gateway.
 
-use super::Tls;
+use super::{Admission, Tls};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub struct WebSocket {
     /// In any order, prefixes distinct; [`Namespace::of`] finds the one of a topic.
     pub namespaces: Arc<[Namespace]>,
     pub tls: Tls,
+    pub admission: Admission,
 }
 
 #[derive(Clone, Debug)]

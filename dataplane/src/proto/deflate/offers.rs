@@ -172,7 +172,7 @@ fn quoted(text: &str) -> Result<(String, &str), Malformed> {
     Err(Malformed)
 }
 
-fn is_token(byte: u8) -> bool {
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

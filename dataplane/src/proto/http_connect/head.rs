@@ -33,12 +33,23 @@ pub fn framed<'a>(input: &mut Reader<'a>) -> Message<&'a [u8]> {
     (bytes.len() >= HEAD_BYTES_MAX).then_some(Err(Reason::HeaderTooLarge))
 }
 
-/// Reads a whole head. `httparse` refuses folded lines, space before a colon and control characters.
+/// Reads a whole head of a CONNECT.
 pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let request = read(bytes, &mut headers)?;
+    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Reason::Malformed) };
+    let authorization = only(request.headers, "proxy-authorization")?;
+    Ok(Head { method, target, authorization })
+}
+
+/// Reads a whole head of any method. `httparse` refuses folded lines, space before a colon and control characters.
+pub fn read<'h, 'b>(
+    bytes: &'b [u8],
+    headers: &'h mut [httparse::Header<'b>; HEADERS_MAX],
+) -> Result<httparse::Request<'h, 'b>, Reason> {
     // RFC 9112 section 2.2: a server should ignore at least one empty line before the request line.
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
+    let mut request = httparse::Request::new(headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(Reason::Malformed),
@@ -46,19 +57,16 @@ pub fn parse(bytes: &[u8]) -> Result<Head<'_>, Reason> {
         Err(httparse::Error::Version) if speaks_other_version(bytes) => return Err(Reason::BadVersion),
         Err(_) => return Err(Reason::Malformed),
     }
-    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Reason::Malformed) };
     match only(request.headers, "host")? {
         // RFC 9112 section 3.2: HTTP/1.1 must have one, though a CONNECT's target says all there is.
-        None if request.version == Some(1) => return Err(Reason::Malformed),
-        Some(host) if !may_name_a_host(host) => return Err(Reason::Malformed),
-        _ => {}
+        None if request.version == Some(1) => Err(Reason::Malformed),
+        Some(host) if !may_name_a_host(host) => Err(Reason::Malformed),
+        _ => Ok(request),
     }
-    let authorization = only(request.headers, "proxy-authorization")?;
-    Ok(Head { method, target, authorization })
 }
 
 /// The value of a field that may stand once at most: of two, another reader might believe the other.
-fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Reason> {
+pub fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Reason> {
     let mut values =
         headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
     match (values.next(), values.next()) {

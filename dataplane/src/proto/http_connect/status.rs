@@ -81,6 +81,7 @@ fn status(reason: Reason) -> Status {
         | Reason::ClientGone
         | Reason::ClientReset
         | Reason::BadProxyHeader
+        | Reason::TlsFailed
         | Reason::IdleTimeout
         | Reason::HalfClosedTimeout
         | Reason::UdpIdleTimeout
@@ -89,13 +90,16 @@ fn status(reason: Reason) -> Status {
 }
 
 /// RFC 9110 section 15 and RFC 6585.
-fn phrase(code: u16) -> &'static str {
+pub fn phrase(code: u16) -> &'static str {
     match code {
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
+        426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",

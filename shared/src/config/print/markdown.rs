@@ -1,5 +1,6 @@
 //! docs/configuration.md.
 
+use crate::config::admission::tokens;
 use crate::config::fields::Field;
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
@@ -7,11 +8,12 @@ use crate::config::{namespaces, proxies, rules, tls, users};
 
 const HEAD: &str = include_str!("markdown_head.md");
 /// Texts about mappings in lists, each followed by the table of its fields.
-static MAPPINGS: [(&str, &[Field]); 5] = [
+static MAPPINGS: [(&str, &[Field]); 6] = [
     (include_str!("markdown_rules.md"), &rules::FIELDS),
     (include_str!("markdown_proxies.md"), &proxies::FIELDS),
     (include_str!("markdown_users.md"), &users::FIELDS),
     (include_str!("markdown_namespaces.md"), &namespaces::FIELDS),
+    (include_str!("markdown_tokens.md"), &tokens::FIELDS),
     (include_str!("markdown_tls.md"), &tls::FIELDS),
 ];
 

@@ -67,7 +67,10 @@ fn shape(kind: &Kind) -> Json {
         | Kind::Ips(_)
         | Kind::Networks(_)
         | Kind::Destinations(_)
-        | Kind::Targets(_) => list(json!({ "type": "string" })),
+        | Kind::Origins(_)
+        | Kind::Paths(_)
+        | Kind::Targets(_)
+        | Kind::ApiKeys(_) => list(json!({ "type": "string" })),
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
         Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),

@@ -1,0 +1,298 @@
+//! The keys that tokens are signed with, each bound to its one algorithm, and how they are read.
+//!
+//! Those of the configuration stay as they are; those of JWK Sets (RFC 7517) are replaced, set by set, while
+//! connections come in. The ring is asked at upgrades alone: a lock is good enough there.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, crypto};
+use ringway_shared::config::{self, Algorithm, Algorithms, KeyFile};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Bytes of a JWK Set.
+pub const JWKS_BYTES_MAX: usize = 256 * 1024;
+/// Keys in one set; further ones are left out, and counted.
+const KEYS_MAX: usize = 64;
+/// RFC 7518 section 3.2: a key as long as the hash at least. A shorter one can be guessed from one token.
+const SECRET_BYTES_MIN: usize = 32;
+/// RFC 7518 section 3.3: 2048 bits at least. More than 4096 would cost a worker too much.
+const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+/// What a modulus and a public exponent of up to 8 bytes take more in DER (RFC 8017 appendix A.1.1).
+const MODULUS_DER_BYTES: std::ops::RangeInclusive<usize> = 256 + 12..=512 + 22;
+
+/// One key.
+pub struct Key {
+    /// Its name; tokens without a name, or keys without one, fit any.
+    kid: Option<Box<str>>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl Key {
+    /// Whether it signed this; both as they stand in the token.
+    pub fn verifies(&self, message: &str, signature: &str) -> bool {
+        // An error is a signature in no base64url, or of the wrong length.
+        crypto::verify(signature, message.as_bytes(), &self.key, name(self.algorithm)).unwrap_or(false)
+    }
+}
+
+/// Keys that were read, and how many could not be used.
+#[derive(Default)]
+pub struct Keys {
+    keys: Vec<Key>,
+    /// Left out: for other algorithms or uses, too short, or broken.
+    pub skipped: usize,
+}
+
+impl Keys {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// Where a set that is replaced comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum JwkSource {
+    /// `websocket.jwt.jwks_file`.
+    File,
+    /// `websocket.jwt.jwks_url`.
+    Url,
+}
+
+/// All keys there are.
+pub struct KeyRing {
+    fixed: Arc<[Arc<Key>]>,
+    sets: RwLock<[Arc<[Arc<Key>]>; 2]>,
+    algorithms: Algorithms,
+    /// Tokens that named a key nobody knows: a reason to look for new ones.
+    unknown_keys: AtomicU64,
+    /// What `fixed` and the file's set were made of, and where the other is fetched.
+    jwks_url: Option<Box<str>>,
+}
+
+/// What there is for a token.
+pub enum Fit {
+    /// No key of its name, or none at all for its algorithm.
+    None,
+    /// Its key is for another algorithm, or its algorithm is not allowed.
+    OtherAlgorithm,
+    Keys(Vec<Arc<Key>>),
+}
+
+impl KeyRing {
+    /// The keys that the configuration names. What was fetched from the same URL before is kept. The error is for the
+    /// operator: it names the key and the file.
+    pub fn new(config: &config::Jwt, before: Option<&KeyRing>) -> Result<KeyRing, String> {
+        let mut fixed = Vec::new();
+        if let Some(secret) = &config.secret {
+            fixed.push(Arc::new(secret_key(&secret.0)?));
+        }
+        for file in &config.public_keys {
+            fixed.push(Arc::new(public_key(file)?));
+        }
+        let fetched = before.filter(|before| before.jwks_url == config.jwks_url);
+        let fetched = fetched.map_or_else(|| Arc::from([]), |before| before.set(JwkSource::Url));
+        let ring = KeyRing {
+            fixed: fixed.into(),
+            sets: RwLock::new([Arc::from([]), fetched]),
+            algorithms: config.algorithms,
+            unknown_keys: AtomicU64::new(before.map_or(0, KeyRing::unknown_keys)),
+            jwks_url: config.jwks_url.clone(),
+        };
+        if let Some(file) = &config.jwks_file {
+            let keys = ring.read(&file.text, JwkSource::File);
+            let keys =
+                keys.map_err(|why| format!("websocket.jwt.jwks_file {}: {why}", file.path.display()))?;
+            ring.replace(JwkSource::File, keys);
+        }
+        Ok(ring)
+    }
+
+    /// Reads a JWK Set. What is in it that cannot be used is left out (RFC 7517 section 5); an error if nothing is
+    /// left, or if it is none: then the keys there were are better. The text tells what to do, and no key.
+    pub fn read(&self, text: &str, source: JwkSource) -> Result<Keys, String> {
+        if text.len() > JWKS_BYTES_MAX {
+            return Err(format!("is larger than {JWKS_BYTES_MAX} bytes: this is no JWK Set"));
+        }
+        let set: JwkSet = serde_json::from_str(text)
+            .map_err(|error| format!("is no JWK Set, {{\"keys\": […]}}: wrong in line {}", error.line()))?;
+        let mut read = Keys::default();
+        for jwk in set.keys {
+            let key = serde_json::from_value(jwk).ok().and_then(|jwk| jwk_key(jwk, source));
+            match key.filter(|key| self.algorithms.contains(key.algorithm) && read.keys.len() < KEYS_MAX) {
+                Some(key) => read.keys.push(key),
+                None => read.skipped += 1,
+            }
+        }
+        if read.is_empty() {
+            let names: Vec<_> = Algorithm::ALL
+                .into_iter()
+                .filter(|one| self.algorithms.contains(*one))
+                .map(Algorithm::label)
+                .collect();
+            return Err(format!("holds no key for {}, of {} keys in it", names.join(" or "), read.skipped));
+        }
+        Ok(read)
+    }
+
+    /// From now on these are the keys of `source`.
+    pub fn replace(&self, source: JwkSource, keys: Keys) {
+        let keys = keys.keys.into_iter().map(Arc::new).collect();
+        self.sets.write().unwrap_or_else(PoisonError::into_inner)[source as usize] = keys;
+    }
+
+    /// How many tokens named a key that nobody knows.
+    #[must_use]
+    pub fn unknown_keys(&self) -> u64 {
+        self.unknown_keys.load(Relaxed)
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fixed.len() + self.set(JwkSource::File).len() + self.set(JwkSource::Url).len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys for a token of this name and algorithm: those of the name, or those without one.
+    pub(super) fn fitting(&self, kid: Option<&str>, algorithm: Algorithm) -> Fit {
+        if !self.algorithms.contains(algorithm) {
+            return Fit::OtherAlgorithm;
+        }
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = || self.fixed.iter().chain(sets.iter().flat_map(|set| set.iter()));
+        let named = |key: &&Arc<Key>| kid.is_some_and(|kid| key.kid.as_deref() == Some(kid));
+        let nameless = |key: &&Arc<Key>| kid.is_none() || key.kid.is_none();
+        let for_it = |key: &&Arc<Key>| key.algorithm == algorithm;
+        if all().any(|key| named(&key)) {
+            let keys: Vec<_> = all().filter(named).filter(for_it).cloned().collect();
+            return if keys.is_empty() { Fit::OtherAlgorithm } else { Fit::Keys(keys) };
+        }
+        let keys: Vec<_> = all().filter(nameless).filter(for_it).cloned().collect();
+        if !keys.is_empty() {
+            return Fit::Keys(keys);
+        }
+        self.unknown_keys.fetch_add(1, Relaxed);
+        Fit::None
+    }
+
+    fn set(&self, source: JwkSource) -> Arc<[Arc<Key>]> {
+        self.sets.read().unwrap_or_else(PoisonError::into_inner)[source as usize].clone()
+    }
+}
+
+fn name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+    }
+}
+
+fn secret_key(secret: &[u8]) -> Result<Key, String> {
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(format!(
+            "the secret of websocket.jwt has {} bytes: HS256 needs {SECRET_BYTES_MIN} at least (RFC 7518 section 3.2); make one with \
+             `openssl rand -hex 32`",
+            secret.len()
+        ));
+    }
+    Ok(Key { kid: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret) })
+}
+
+/// The one public key of a PEM file (RFC 7468 section 13, or RFC 8017's own form).
+fn public_key(file: &KeyFile) -> Result<Key, String> {
+    let named = |why: &str| format!("websocket.jwt.public_key_files {}: {why}", file.path.display());
+    let text = &*file.text;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(named(
+            "holds a private key, which belongs to who signs: write the public one alone, as `openssl pkey -pubout` gives it",
+        ));
+    }
+    if text.matches("-----BEGIN ").count() != 1 || !text.contains("PUBLIC KEY-----") {
+        return Err(named("is not one public key in PEM: it begins with -----BEGIN PUBLIC KEY-----"));
+    }
+    let rsa = DecodingKey::from_rsa_pem(text.as_bytes()).ok();
+    if let Some(key) = rsa {
+        return match MODULUS_DER_BYTES.contains(&key.as_bytes().len()) {
+            true => Ok(Key { kid: None, algorithm: Algorithm::Rs256, key }),
+            false => Err(named("is an RSA key of less than 2048 or more than 4096 bits")),
+        };
+    }
+    let ec = DecodingKey::from_ec_pem(text.as_bytes()).ok().and_then(|key| on_p256(key, None));
+    ec.ok_or_else(|| named("is neither an RSA key nor one on P-256, the curve of ES256"))
+}
+
+/// A key for ES256, if the point is one of its curve.
+fn on_p256(key: DecodingKey, kid: Option<Box<str>>) -> Option<Key> {
+    // The point is looked at before the signature, and only a bad one is an error.
+    crypto::verify("", &[], &key, jsonwebtoken::Algorithm::ES256).ok()?;
+    Some(Key { kid, algorithm: Algorithm::Es256, key })
+}
+
+/// RFC 7517 section 5.
+#[derive(Deserialize)]
+struct JwkSet {
+    keys: Vec<Value>,
+}
+
+/// RFC 7517 section 4 and RFC 7518 section 6: what of a key concerns us.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    kid: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    k: Option<String>,
+}
+
+/// The key, if it is one to verify with. A secret that can be fetched is none.
+fn jwk_key(jwk: Jwk, source: JwkSource) -> Option<Key> {
+    let algorithm = match (&*jwk.kty, jwk.crv.as_deref()) {
+        ("RSA", _) => Algorithm::Rs256,
+        ("EC", Some("P-256")) => Algorithm::Es256,
+        ("oct", _) if source == JwkSource::File => Algorithm::Hs256,
+        _ => return None,
+    };
+    let is_for_this = jwk.alg.is_none_or(|alg| alg == algorithm.label())
+        && jwk.usage.is_none_or(|usage| usage == "sig")
+        && jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !is_for_this {
+        return None;
+    }
+    let bytes = |text: Option<String>| URL_SAFE_NO_PAD.decode(text?).ok();
+    let kid = jwk.kid.map(String::into_boxed_str);
+    match algorithm {
+        Algorithm::Rs256 => {
+            let (n, e) = (bytes(jwk.n)?, bytes(jwk.e)?);
+            // RFC 7518 section 6.3.1.1 forbids a leading zero, and some write one.
+            let n = n.strip_prefix(&[0]).unwrap_or(&n);
+            let fits = MODULUS_BYTES.contains(&n.len()) && (1..=8).contains(&e.len());
+            fits.then(|| Key { kid, algorithm, key: DecodingKey::from_rsa_raw_components(n, &e) })
+        }
+        Algorithm::Es256 => on_p256(DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?, kid),
+        Algorithm::Hs256 => Key { kid, ..secret_key(&bytes(jwk.k)?).ok()? }.into(),
+    }
+}
