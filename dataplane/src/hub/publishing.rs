@@ -20,7 +20,7 @@ impl Hub {
         now_ms: u64,
     ) -> Result<(), Refusal> {
         self.now_ms = now_ms;
-        let Publish { topic, data, by, from, at_ns, key } = publish;
+        let Publish { topic, data, by, from, at_ns, key, skip_history } = publish;
         names::parse_topic(topic)?;
         if !self.may_publish(by, topic) {
             return Err(Refusal::MayNotPublish);
@@ -33,7 +33,7 @@ impl Hub {
         self.surveys.opened(home != self.worker && ticket.is_some());
         let position = Position::default();
         let publication = Arc::new(Publication { topic: topic.into(), data, position, at_ns, from });
-        self.backlogs.post(home, What::Publish { publication, key, ticket });
+        self.backlogs.post(home, What::Publish { publication, key, skip_history, ticket });
         self.settle();
         Ok(())
     }
@@ -72,25 +72,20 @@ impl Hub {
         !self.deliveries.is_empty()
     }
 
-    /// As the home of its topic: gives a publication its place and sends it on, or refuses it.
-    pub(super) fn order(
-        &mut self,
-        from: u32,
-        publication: Arc<Publication>,
-        key: Option<Box<str>>,
-        ticket: Option<Ticket>,
-    ) {
-        let outcome = self.accept(publication, key);
+    /// Tells who published what became of it.
+    pub(super) fn tell(&mut self, from: u32, ticket: Option<Ticket>, outcome: Result<Position, Refusal>) {
         if let Some(ticket) = ticket {
             let reply = outcome.map_or_else(Reply::Refused, Reply::Published);
             self.backlogs.post(from as usize, What::Answer { ticket, reply });
         }
     }
 
-    fn accept(
+    /// As the home of its topic: gives a publication its place and sends it on, or refuses it.
+    pub(super) fn accept(
         &mut self,
         mut publication: Arc<Publication>,
         key: Option<Box<str>>,
+        skip_history: bool,
     ) -> Result<Position, Refusal> {
         let topic = publication.topic.clone();
         if let Some(key) = &key
@@ -107,7 +102,7 @@ impl Hub {
             Err(Refusal::Overloaded)
         } else {
             let keep = Keep::of(self.namespaces.of(&topic));
-            self.homes.place(&mut publication, keep, self.now_ms)
+            self.homes.place(&mut publication, keep, skip_history, self.now_ms)
         };
         if let Ok(position) = outcome {
             self.counts.accepted += 1;

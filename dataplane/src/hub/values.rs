@@ -74,6 +74,8 @@ pub struct Publish<'a> {
     /// A second publication with this key within [`super::IDEMPOTENCY_TTL_MS`] is answered as the first was, and
     /// not published. At most [`super::IDEMPOTENCY_KEY_BYTES_MAX`].
     pub key: Option<Box<str>>,
+    /// Whether the topic's history is left as it is.
+    pub skip_history: bool,
 }
 
 /// On whose behalf a message is published: the namespace says who may.

@@ -141,6 +141,7 @@ impl State {
             from: None,
             at_ns: core.now_ns(),
             key: None,
+            skip_history: false,
         };
         if let Err(refusal) = self.hub.publish(publish, Some(ticket), core.now_ms()) {
             self.withdraw(ticket);
