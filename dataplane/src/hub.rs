@@ -225,10 +225,7 @@ impl Hub {
             What::Unwant { name } => self.homes.unwant(from, &name),
             What::Present { topic, client } => self.homes.present(from, &topic, client),
             What::Absent { topic, client } => self.homes.absent(&topic, &client),
-            What::Publish { publication, key, skip_history, ticket } => {
-                let outcome = self.accept(publication, key, skip_history);
-                self.tell(from, ticket, outcome);
-            }
+            What::Publish { publication, key, ticket } => self.order(from, publication, key, ticket),
             What::Deliver(publication) => {
                 self.delivery_bytes += publication.data.len();
                 self.deliveries.push_back(publication);

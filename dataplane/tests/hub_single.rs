@@ -343,9 +343,8 @@ fn history_can_be_left_as_it_is() {
     hub.join(0, Format::default());
     subscribed(&mut hub, 0, "kept.a");
     for (data, skip_history) in [("1", false), ("2", true), ("3", false)] {
-        let by = Publisher::Server;
-        let publish =
-            Publish { topic: "kept.a", data: data.into(), by, from: None, at_ns: 5, key: None, skip_history };
+        let (topic, by) = ("kept.a", Publisher::Server);
+        let publish = Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None, skip_history };
         hub.publish(publish, None, 0).unwrap();
         hub.fan_out(0, usize::MAX, &mut encode);
     }

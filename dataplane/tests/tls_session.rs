@@ -7,7 +7,7 @@ use ringway_dataplane::io::tls::{ALPN_HTTP, Acceptor, SCRATCH_BYTES_MIN, Tls};
 use ringway_shared::config::TlsVersion;
 use ringway_shared::tls::TlsFault;
 use rustix::io::Errno;
-use rustls::{ClientConnection, SupportedProtocolVersion};
+use rustls::{ClientConnection, HandshakeKind, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -349,4 +349,88 @@ fn a_record_that_was_tampered_with_is_no_data() {
     pair.wire.write_all(&record).unwrap();
     assert_eq!(pair.next(), Err(Errno::PROTO));
     assert_eq!(pair.server.fault(), Some(TlsFault::Protocol));
+}
+
+/// Numbers that look random, from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as usize % end
+    }
+
+    /// Mostly small, sometimes more than several records.
+    fn size(&mut self) -> usize {
+        let scale = [10, 300, 20_000, 70_000][self.below(4)];
+        1 + self.below(scale)
+    }
+}
+
+#[test]
+fn any_chunking_gives_the_same_bytes() {
+    let authority = Authority::new();
+    let acceptor = acceptor(&authority, TlsVersion::Tls12);
+    for seed in 1..=60u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let version = [&TLS12, &TLS13][dice.below(2)];
+        let mut pair = Pair::of(&acceptor, authority.client(&[version], "example.org"));
+        let (up, down) = (pattern(200_000), pattern(150_000));
+        let (mut written, mut got, mut taken, mut read) = (0, Vec::new(), 0, Vec::new());
+        // What the client has said and the wire has not carried yet.
+        let mut carried = Vec::new();
+        let mut ended = false;
+        until(|| {
+            if written < up.len() && !pair.client.is_handshaking() {
+                let end = up.len().min(written + dice.size());
+                written += pair.client.writer().write(&up[written..end]).unwrap();
+                if written == up.len() {
+                    pair.client.send_close_notify();
+                }
+            }
+            while pair.client.wants_write() {
+                pair.client.write_tls(&mut carried).unwrap();
+            }
+            let piece = carried.len().min(dice.size());
+            let sent = pair.wire.write(&carried[..piece]).unwrap_or(0);
+            carried.drain(..sent);
+            match pair.receive(dice.size()) {
+                Ok(bytes) if bytes.is_empty() => ended = true,
+                Ok(bytes) => got.extend_from_slice(&bytes),
+                Err(error) => assert_eq!(error, Errno::AGAIN, "seed {seed}"),
+            }
+            let end = down.len().min(taken + dice.size());
+            taken += pair.send(&down[taken..end]).unwrap();
+            pair.server.flush(&pair.socket).unwrap();
+            pair.move_client().unwrap();
+            pair.client_reads(&mut read);
+            (ended && read.len() == down.len()).then_some(())
+        });
+        assert!(got == up && read == down, "seed {seed}");
+        assert!(!pair.server.has_news());
+        assert_eq!(pair.server.held_bytes(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_has_a_shorter_handshake() {
+    let authority = Authority::new();
+    let acceptor = acceptor(&authority, TlsVersion::Tls12);
+    for version in [&TLS12, &TLS13] {
+        // Its memory of sessions.
+        let config = authority.client_config(&[version]);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let mut pair = Pair::of(&acceptor, client(config.clone(), "example.org"));
+            pair.shake_hands();
+            until(|| {
+                pair.move_client().unwrap();
+                (version == &TLS12 || pair.client.tls13_tickets_received() > 0).then_some(())
+            });
+            kinds.push(pair.client.handshake_kind().unwrap());
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
+    }
 }

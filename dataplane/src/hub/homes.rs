@@ -183,12 +183,11 @@ impl Homes {
         }
     }
 
-    /// Gives a publication its place and keeps it if its namespace says so, and who published it did not say otherwise. Errors: the table of topics is full.
+    /// Gives a publication its place and keeps it if its namespace says so. Errors: the table of topics is full.
     pub fn place(
         &mut self,
         publication: &mut Arc<Publication>,
         keep: Keep,
-        skip_history: bool,
         now_ms: u64,
     ) -> Result<Position, Refusal> {
         let index = match self.names.get(&publication.topic) {
@@ -204,7 +203,7 @@ impl Homes {
             publication.position = position;
             publication.topic = topic.name.clone();
         }
-        if keep.is_any() && !skip_history {
+        if keep.is_any() && !publication.skip_history {
             self.keep(index, publication, keep, now_ms);
         }
         Ok(position)

@@ -41,7 +41,6 @@ pub(super) enum What {
     Publish {
         publication: Arc<Publication>,
         key: Option<Box<str>>,
-        skip_history: bool,
         ticket: Option<Ticket>,
     },
     /// From a home, once for each worker with subscribers.

@@ -32,8 +32,9 @@ impl Hub {
         self.may_send(home)?;
         self.surveys.opened(home != self.worker && ticket.is_some());
         let position = Position::default();
-        let publication = Arc::new(Publication { topic: topic.into(), data, position, at_ns, from });
-        self.backlogs.post(home, What::Publish { publication, key, skip_history, ticket });
+        let publication =
+            Arc::new(Publication { topic: topic.into(), data, position, at_ns, from, skip_history });
+        self.backlogs.post(home, What::Publish { publication, key, ticket });
         self.settle();
         Ok(())
     }
@@ -72,20 +73,25 @@ impl Hub {
         !self.deliveries.is_empty()
     }
 
-    /// Tells who published what became of it.
-    pub(super) fn tell(&mut self, from: u32, ticket: Option<Ticket>, outcome: Result<Position, Refusal>) {
+    /// As the home of its topic: gives a publication its place and sends it on, or refuses it.
+    pub(super) fn order(
+        &mut self,
+        from: u32,
+        publication: Arc<Publication>,
+        key: Option<Box<str>>,
+        ticket: Option<Ticket>,
+    ) {
+        let outcome = self.accept(publication, key);
         if let Some(ticket) = ticket {
             let reply = outcome.map_or_else(Reply::Refused, Reply::Published);
             self.backlogs.post(from as usize, What::Answer { ticket, reply });
         }
     }
 
-    /// As the home of its topic: gives a publication its place and sends it on, or refuses it.
-    pub(super) fn accept(
+    fn accept(
         &mut self,
         mut publication: Arc<Publication>,
         key: Option<Box<str>>,
-        skip_history: bool,
     ) -> Result<Position, Refusal> {
         let topic = publication.topic.clone();
         if let Some(key) = &key
@@ -102,7 +108,7 @@ impl Hub {
             Err(Refusal::Overloaded)
         } else {
             let keep = Keep::of(self.namespaces.of(&topic));
-            self.homes.place(&mut publication, keep, skip_history, self.now_ms)
+            self.homes.place(&mut publication, keep, self.now_ms)
         };
         if let Ok(position) = outcome {
             self.counts.accepted += 1;

@@ -132,7 +132,7 @@ impl State {
             user: Some(about.user.clone()).filter(|user| !user.is_empty()),
             client_id: named.then(|| client_text(about.client).into()),
             subprotocol: None,
-            compressed: about.compressed,
+            compressed: about.deflate.is_some(),
             sent_messages: about.sent_messages,
             received_messages: about.received_messages,
             sent_bytes: about.sent_bytes,
