@@ -151,6 +151,9 @@ fn decoded(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::TokenMalformed)
 }
 
+/// Reads a JSON object (RFC 7519 section 7.2); a list in the order of the fields would do for serde.
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(json).map_err(|_| Refusal::TokenMalformed)
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    let read = is_object.then(|| serde_json::from_slice(json).ok()).flatten();
+    read.ok_or(Refusal::TokenMalformed)
 }

@@ -99,7 +99,12 @@ impl KeyRing {
             fixed.push(Arc::new(secret_key(&secret.0)?));
         }
         for file in &config.public_keys {
-            fixed.push(Arc::new(public_key(file)?));
+            let key = public_key(file)?;
+            if !config.algorithms.contains(key.algorithm) {
+                let why = "which websocket.jwt.algorithms does not name: add it, or remove the file";
+                return Err(about(file, &format!("is for {}, {why}", key.algorithm.label())));
+            }
+            fixed.push(Arc::new(key));
         }
         let fetched = before.filter(|before| before.jwks_url == config.jwks_url);
         let fetched = fetched.map_or_else(|| Arc::from([]), |before| before.set(JwkSource::Url));
@@ -215,9 +220,13 @@ fn secret_key(secret: &[u8]) -> Result<Key, String> {
     Ok(Key { kid: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret) })
 }
 
+fn about(file: &KeyFile, why: &str) -> String {
+    format!("websocket.jwt.public_key_files {}: {why}", file.path.display())
+}
+
 /// The one public key of a PEM file (RFC 7468 section 13, or RFC 8017's own form).
 fn public_key(file: &KeyFile) -> Result<Key, String> {
-    let named = |why: &str| format!("websocket.jwt.public_key_files {}: {why}", file.path.display());
+    let named = |why: &str| about(file, why);
     let text = &*file.text;
     if text.contains("PRIVATE KEY-----") {
         return Err(named(
