@@ -7,23 +7,36 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-scripts/bench.sh [--rounds 3] [--seconds 5] [--only ringway,dante,...] [--figures bulk_1,rate,...] [--what relay] [--idle 5000] [--before BINARY]
+scripts/bench.sh [--suite relay|ws] [--rounds 3] [--seconds 5] [--only ringway,dante,...] [--figures bulk_1,rate,...]
+                 [--what relay] [--idle 5000] [--before BINARY] [--server NAME=COMMAND]... [--url NAME=URL]...
 
-  --only     which of: direct ringway dante microsocks haproxy (default: all)
   --before   another build of ringway to run beside this one, as the peer `before`
+  --what     the second half of the result's name: benches/baseline/<date>-<what>.md
+
+Suite relay:
+  --only     which of: direct ringway dante microsocks haproxy (default: all)
   --figures  which of: bulk_1 bulk_64 both_64 rate pingpong wwr idle (default: all)
              udp_up udp_down udp_both udp_trains udp_echo, measured of ringway, dante and bare (the least a relay of
              datagrams can do: benches/src/bin/bare_udp_relay.rs)
-  --what     the second half of the result's name: benches/baseline/<date>-<what>.md
+Suite ws (--seconds 1 --idle 10000 --what ws by default):
+  --only     which of: bare ringway tokio_tungstenite fastwebsockets nchan npm_ws (default: all); bare is the least a
+             WebSocket server can do: benches/src/bin/bare_ws_server.rs
+  --figures  which of: ws_echo ws_pipelined ws_echo_16k ws_fanout_1000 ws_fanout_5000 ws_burst_10 ws_storm ws_idle ws_slow
+             ws_beside (the relay's latency during a fan-out to 10,000) (default: all), ws_echo_rate ws_fanout_rate
+  --server   one more peer, started as the others are: COMMAND, with @PORT@ for its port, serves /echo and /broadcast,
+             where each message goes to all connections
+  --url      one more peer that runs already, at ws://...; the host's network counts then, for all of them
 TEXT
 }
 
 given=("$@")
-rounds=3 seconds=5 what=relay idle=5000 before=
-peers=direct,ringway,dante,microsocks,haproxy
-figures=bulk_1,bulk_64,both_64,rate,pingpong,wwr,idle
+declare -A other_commands=() other_urls=()
+suite=relay rounds=3 seconds= what= idle= before= peers= figures=
 while (($#)); do
     case $1 in
+        --suite) suite=$2 ;;
+        --server) other_commands[${2%%=*}]=${2#*=} ;;
+        --url) other_urls[${2%%=*}]=${2#*=} ;;
         --rounds) rounds=$2 ;;
         --seconds) seconds=$2 ;;
         --only) peers=$2 ;;
@@ -36,12 +49,26 @@ while (($#)); do
     esac
     shift 2 || { usage >&2; exit 2; }
 done
+case $suite in
+    relay)
+        : "${seconds:=5}" "${what:=relay}" "${idle:=5000}"
+        : "${peers:=direct,ringway,dante,microsocks,haproxy}"
+        : "${figures:=bulk_1,bulk_64,both_64,rate,pingpong,wwr,idle}" ;;
+    ws)
+        . scripts/bench_websocket.sh
+        : "${seconds:=1}" "${what:=ws}" "${idle:=10000}"
+        : "${peers:=bare,ringway,tokio_tungstenite,fastwebsockets,nchan,npm_ws}"
+        : "${figures:=ws_echo,ws_pipelined,ws_echo_16k,ws_fanout_1000,ws_fanout_5000,ws_burst_10,ws_storm,ws_idle,ws_slow,ws_beside}" ;;
+    *) usage >&2; exit 2 ;;
+esac
 [[ -z $before ]] || peers+=,before
+for name in "${!other_commands[@]}" "${!other_urls[@]}"; do peers+=,$name; done
 IFS=, read -ra peers <<<"$peers"
 IFS=, read -ra figures <<<"$figures"
 
 server_cpu=0 load_cpu=1 port=7101 target_port=7110
 load=target/release/socks_load
+[[ $suite == relay ]] || load=$ws_load
 server_pid=
 
 measured() { [[ " ${peers[*]} " == *" $1 "* ]]; }
@@ -55,6 +82,7 @@ install_peer() {
 build() {
     cargo build --quiet --release -p ringway-benches --bins
     ! measured ringway || cargo build --quiet --release
+    [[ $suite == relay ]] || { ws_build; return; }
     install_peer dante danted dante-server
     install_peer microsocks microsocks microsocks
     install_peer haproxy haproxy haproxy
@@ -64,6 +92,7 @@ fill_in() { sed "s/@PORT@/$port/; s/@TARGET_PORT@/$target_port/" "benches/peers/
 
 # The command that serves as peer $1 on $port.
 server_command() {
+    [[ $suite == relay ]] || { ws_server_command "$1"; return; }
     case $1 in
         ringway | before)
             local binary=target/release/ringway
@@ -81,7 +110,7 @@ server_command() {
 
 # The bare relay has no TCP port: the kernel's table of UDP sockets tells of it.
 serves() {
-    if [[ $1 == bare ]]; then
+    if [[ $1 == bare && $suite == relay ]]; then
         grep -q "0100007F:$(printf %04X "$port") " /proc/net/udp
     else
         (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null
@@ -114,15 +143,19 @@ stop_server() {
     server_pid=
 }
 
+# How peer $1 does figure $2; an error if it does not.
 route_to() {
+    [[ $suite == relay ]] || { ws_route_to "$1" "$2"; return; }
+    route=(--target-port "$target_port")
     case $1 in
-        direct) route=(--direct) ;;
-        haproxy | bare) route=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
-        *) route=(--proxy "127.0.0.1:$port" --server-pid "$server_pid") ;;
+        direct) route+=(--direct) ;;
+        haproxy | bare) route+=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
+        *) route+=(--proxy "127.0.0.1:$port" --server-pid "$server_pid") ;;
     esac
 }
 
 load_of() {
+    [[ $suite == relay ]] || { ws_load_of "$1"; return; }
     case $1 in
         bulk_1) arguments=(throughput --streams 1 --seconds "$seconds") ;;
         bulk_64) arguments=(throughput --streams 64 --seconds "$seconds") ;;
@@ -145,14 +178,19 @@ measure() {
     local round=$1 figure=$2 peer=$3
     if [[ $peer == direct ]]; then
         [[ $figure != idle ]] || return 0
-    else
+    elif [[ -z ${other_urls[$peer]:-} ]]; then
+        route_to "$peer" "$figure" || return 0
         start_server "$peer" || { stop_server; return 0; }
     fi
-    route_to "$peer"
+    route_to "$peer" "$figure"
     load_of "$figure"
     echo "round $round, $figure, $peer" >&2
-    taskset -c "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" --target-port "$target_port" --json \
-        --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
+    if [[ $figure == ws_beside ]]; then
+        ws_run_beside "$peer" "$round"
+    else
+        taskset -c "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" --json \
+            --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
+    fi
     stop_server
 }
 
@@ -160,7 +198,10 @@ version_of() {
     case $1 in
         ringway) git describe --always --dirty ;;
         before) "$before" --version ;;
-        *) dpkg-query --show --showformat='${Version}' "$1" 2>/dev/null || true ;;
+        bare) ;;
+        *)
+            [[ $suite == relay ]] || { ws_version_of "$1"; return; }
+            dpkg-query --show --showformat='${Version}' "$1" 2>/dev/null || true ;;
     esac
 }
 
@@ -176,7 +217,7 @@ write_up() {
         case $peer in
             direct | bare) ;;
             dante) notes+=(--note "dante-server $(version_of dante-server)") ;;
-            *) notes+=(--note "$peer $(version_of "$peer")") ;;
+            *) notes+=(--note "$peer $(version_of "$peer" | tr '\n' ' ')") ;;
         esac
     done
     target/release/compare "$raw" --title "${what^}, $(date -u +%F)" --markdown "$name.md" --json "$name.json" "${notes[@]}"
@@ -193,10 +234,11 @@ enter_namespace() {
 
 if [[ -z ${BENCH_NAMESPACE:-} ]]; then
     build
-    enter_namespace
+    [[ ${#other_urls[@]} -gt 0 ]] || enter_namespace
 else
     ip link set lo up
     sysctl -qw net.ipv4.tcp_congestion_control=reno
+    sysctl -qw net.ipv4.ip_local_port_range="10000 65000"
 fi
 ulimit -n "$(ulimit -Hn)"
 scratch=$(mktemp -d)
@@ -206,7 +248,7 @@ trap 'stop_server; rm -rf "$scratch"' EXIT
 for ((round = 1; round <= rounds; round++)); do
     for figure in "${figures[@]}"; do
         for peer in "${peers[@]}"; do
-            measure "$round" "$figure" "$peer"
+            [[ $suite == ws && $round -gt 1 ]] && ws_once "$figure" || measure "$round" "$figure" "$peer"
         done
     done
 done

@@ -21,6 +21,14 @@ pub enum Failure {
     Refused(u8),
     /// The server said something RFC 1928 does not allow here.
     Malformed(&'static str),
+    /// The server did something RFC 6455 does not allow here.
+    Protocol(&'static str),
+    /// The upgrade was answered with this status instead of 101.
+    NotUpgraded(u16),
+    /// The server closed the WebSocket with this code.
+    Closed(u16),
+    /// The server answered with an error of its own protocol.
+    Rejected(String),
     /// The stream ended before everything had come.
     EarlyEof {
         received: u64,
@@ -53,6 +61,10 @@ impl Failure {
             Failure::LoginRefused(_) => "login_refused".into(),
             Failure::Refused(code) => format!("reply_{code:02x}"),
             Failure::Malformed(_) => "malformed".into(),
+            Failure::Protocol(_) => "protocol".into(),
+            Failure::NotUpgraded(status) => format!("http_{status}"),
+            Failure::Closed(code) => format!("closed_{code}"),
+            Failure::Rejected(_) => "rejected".into(),
             Failure::EarlyEof { .. } => "early_eof".into(),
             Failure::Surplus => "surplus".into(),
             Failure::Corrupt { .. } => "corrupt".into(),
@@ -110,6 +122,10 @@ impl fmt::Display for Failure {
                 write!(to, "the proxy refused the request: reply {code:02x}, {}", reply_name(*code))
             }
             Failure::Malformed(what) => write!(to, "the proxy broke RFC 1928: {what}"),
+            Failure::Protocol(what) => write!(to, "the server broke RFC 6455: {what}"),
+            Failure::NotUpgraded(status) => write!(to, "the upgrade was answered with status {status}"),
+            Failure::Closed(code) => write!(to, "the server closed the WebSocket with code {code}"),
+            Failure::Rejected(answer) => write!(to, "the server answered {answer}"),
             Failure::EarlyEof { received, expected } => {
                 write!(to, "the stream ended after {received} of {expected} bytes")
             }

@@ -1,9 +1,9 @@
-//! ringway's load programs. They speak to any SOCKS5 server, so every figure can be had from ringway and its peers alike.
+//! ringway's load programs. They speak to any SOCKS5 or WebSocket server, so every figure can be had from ringway and its peers alike.
 //!
 //! In reading order: `failure` (what can go wrong, in words), `handshake` (the client's side of SOCKS5, bytes only),
 //! `route` (how a target is reached), `socket`, `poller` and `datagrams` (the system calls), `target` (what is reached),
-//! `latencies`, `server` (what the measured process spends), `report` (the one format), `load` (a module per load)
-//! and `comparison` (many reports -> medians, ratios and bars).
+//! `latencies`, `server` (what the measured process spends), `report` (the one format), `load` (a module per load), `ws`
+//! (the same for WebSocket servers) and `comparison` (many reports -> medians, ratios and bars).
 
 pub mod comparison;
 pub mod datagrams;
@@ -17,3 +17,4 @@ pub mod route;
 pub mod server;
 pub mod socket;
 pub mod target;
+pub mod ws;

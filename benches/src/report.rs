@@ -54,6 +54,14 @@ impl Report {
         self.figures.get("failures").and_then(Value::as_u64).is_some_and(|failures| failures > 0)
     }
 
+    /// Whether anything failed, or any message did not arrive once, whole and in its turn.
+    #[must_use]
+    pub fn is_amiss(&self) -> bool {
+        let some =
+            |name: &&str| self.figures.get(*name).and_then(Value::as_u64).is_some_and(|count| count > 0);
+        ["failures", "lost", "duplicates", "reordered", "corrupt"].iter().any(some)
+    }
+
     #[must_use]
     pub fn json_line(&self) -> String {
         serde_json::to_string(&self.figures).unwrap_or_default()

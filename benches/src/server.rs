@@ -18,6 +18,21 @@ pub struct Holdings {
     pub processes: u64,
 }
 
+impl Holdings {
+    /// Adds what each of so many connections has cost from this moment to `after`.
+    pub fn describe_growth(self, after: Holdings, connections: f64, report: &mut Report) {
+        let growth = |after: u64, before: u64| (after as f64 - before as f64) / connections;
+        report.measure("pss_kib_per_connection", growth(after.pss_kib, self.pss_kib));
+        let private_dirty = growth(after.private_dirty_kib, self.private_dirty_kib);
+        report.measure("private_dirty_kib_per_connection", private_dirty);
+        report.measure("rss_kib_per_connection", growth(after.rss_kib, self.rss_kib));
+        report.measure("fds_per_connection", growth(after.fds, self.fds));
+        report.count("server_processes", after.processes);
+        report.count("server_pss_kib_before", self.pss_kib);
+        report.count("server_pss_kib_after", after.pss_kib);
+    }
+}
+
 /// Reads what the tree under `pid` holds now.
 pub fn holdings(pid: u32) -> Result<Holdings, Failure> {
     let mut sum = Holdings::default();

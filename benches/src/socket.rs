@@ -1,6 +1,7 @@
 //! The sockets of the loads: made non-blocking in as few system calls as can be, and moved through without waiting.
 
 use crate::failure::Failure;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, listen, recv, send,
@@ -10,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// Connections a listener of ours lets wait; above it the kernel's own limit counts.
 const BACKLOG: i32 = 4096;
@@ -20,6 +22,46 @@ pub fn start_connect(to: SocketAddr) -> Result<OwnedFd, Failure> {
     match connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(errno) => Err(Failure::Unreachable { address: to, error: errno.into() }),
+    }
+}
+
+/// How a WebSocket's connection begins.
+#[derive(Clone, Copy, Default)]
+pub struct Origin {
+    /// The address it comes from, if not the kernel's choice.
+    pub source: Option<Ipv4Addr>,
+    /// The size of the kernel's receive buffer, if not its choice; it doubles what is asked (socket(7)).
+    pub receive_buffer: Option<usize>,
+}
+
+/// As [`start_connect`], with TCP_NODELAY and an origin.
+pub fn start_connect_from(origin: Origin, to: SocketAddr) -> Result<OwnedFd, Failure> {
+    let open = || -> rustix::io::Result<OwnedFd> {
+        let socket = stream_socket(to)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        if let Some(source) = origin.source {
+            bind(&socket, &SocketAddr::from((source, 0)))?;
+        }
+        if let Some(bytes) = origin.receive_buffer {
+            sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+        }
+        Ok(socket)
+    };
+    let socket = open().map_err(|errno| Failure::own("making a socket")(errno.into()))?;
+    match connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(errno) => Err(Failure::Unreachable { address: to, error: errno.into() }),
+    }
+}
+
+/// Waits until `socket` is ready for one of `events`, at most for `patience`.
+pub fn await_ready(socket: impl AsFd, events: PollFlags, patience: Duration) -> Result<(), Failure> {
+    let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+    let mut polled = [PollFd::new(&socket, events)];
+    match poll(&mut polled, Some(&timeout)) {
+        Ok(0) => Err(Failure::TimedOut),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 pub enum Against {
     /// HAProxy in TCP mode, which has no handshake to do.
     Haproxy,
-    /// The least a relay of datagrams can do: recvmmsg(2), header, sendmmsg(2).
-    BareUdpRelay,
+    /// The least a relay of datagrams, or a WebSocket server, can do.
+    Bare,
     /// Whichever SOCKS5 server is best at this metric.
     BestSocks5,
     /// Whichever peer is best at this metric.
@@ -26,9 +26,9 @@ pub struct Bar {
     pub limit: f64,
 }
 
-use Against::{Absolute, BareUdpRelay, BestPeer, BestSocks5, Haproxy};
+use Against::{Absolute, Bare, BestPeer, BestSocks5, Haproxy};
 
-/// The relay's rows of the design's bars.
+/// The relay's and the gateway's rows of the design's bars.
 pub const BARS: &[Bar] = &[
     bar("bulk_1", "server_cpu_ms_per_gb", Haproxy, 1.0),
     bar("bulk_1", "server_cpu_ms_per_gb", BestSocks5, 0.75),
@@ -45,16 +45,41 @@ pub const BARS: &[Bar] = &[
     bar("wwr", "wwr_p50_us", Absolute, 1500.0),
     bar("idle", "pss_kib_per_connection", Absolute, 3.0),
     bar("idle", "fds_per_connection", Absolute, 2.0),
-    bar("udp_up", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_up", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_up", "loss_percent", Absolute, 0.1),
-    bar("udp_down", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_down", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_down", "loss_percent", Absolute, 0.1),
-    bar("udp_both", "server_cpu_us_per_datagram", BareUdpRelay, 1.1),
+    bar("udp_both", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_both", "loss_percent", Absolute, 0.1),
+    bar("ws_echo", "messages_per_second", BestPeer, 1.0),
+    bar("ws_echo", "server_cpu_us_per_message", BestPeer, 1.0),
+    bar("ws_pipelined", "messages_per_second", BestPeer, 1.0),
+    bar("ws_pipelined", "server_cpu_us_per_message", BestPeer, 1.0),
+    bar("ws_echo_16k", "messages_per_second", BestPeer, 1.0),
+    bar("ws_echo_16k", "server_cpu_us_per_message", BestPeer, 1.0),
+    bar("ws_fanout_1000", "deliveries_per_second", BestPeer, 1.0),
+    bar("ws_fanout_1000", "server_cpu_us_per_delivery", BestPeer, 1.0),
+    bar("ws_fanout_5000", "deliveries_per_second", BestPeer, 1.0),
+    bar("ws_fanout_5000", "server_cpu_us_per_delivery", BestPeer, 1.0),
+    bar("ws_burst_10", "deliveries_per_second", BestPeer, 1.0),
+    bar("ws_burst_10", "server_cpu_us_per_delivery", BestPeer, 1.0),
+    bar("ws_storm", "upgrades_per_second", BestPeer, 1.0),
+    bar("ws_storm", "server_cpu_us_per_upgrade", BestPeer, 1.0),
+    bar("ws_idle", "pss_kib_per_connection", Absolute, 1.2),
+    bar("ws_slow", "latency_p99_ratio", Absolute, 1.1),
+    bar("ws_beside", "latency_p99_us", Absolute, 5000.0),
 ];
 
 const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f64) -> Bar {
     Bar { metric: (figure, key), against, limit }
+}
+
+impl Bar {
+    /// Whether it belongs to the gateway, not to the relay.
+    #[must_use]
+    pub fn is_of_gateway(&self) -> bool {
+        self.metric.0.starts_with("ws_")
+    }
 }
 
 /// How the subject stands to one bar.
@@ -105,10 +130,10 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
 fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
     let is_asked = |peer: &&String| match against {
         Haproxy => *peer == "haproxy",
-        BareUdpRelay => *peer == "bare",
+        Bare => *peer == "bare",
         // `before` is ringway itself, in another build.
         BestSocks5 => !["haproxy", "direct", "bare", "before"].contains(&peer.as_str()),
-        BestPeer | Absolute => !["direct", "before"].contains(&peer.as_str()),
+        BestPeer | Absolute => !["direct", "bare", "before"].contains(&peer.as_str()),
     };
     let peers = comparison.peers.iter().filter(|peer| **peer != comparison.subject).filter(is_asked);
     let by_median = peers.filter_map(|peer| Some((comparison.median(peer, metric)?, peer.as_str())));

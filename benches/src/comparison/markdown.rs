@@ -64,13 +64,15 @@ fn ratios(comparison: &Comparison) -> String {
 
 fn bars(comparison: &Comparison) -> String {
     let mut table = head("figure", ["bar", "set by", "found", "cleared"].into_iter());
-    for bar in BARS {
+    // A run is of the relay or of the gateway; the bars of the other say nothing.
+    let of_gateway = measured(comparison).any(|metric| metric.figure.starts_with("ws_"));
+    for bar in BARS.iter().filter(|bar| bar.is_of_gateway() == of_gateway) {
         let metric = super::metric(bar.metric.0, bar.metric.1);
         let sign = if metric.better == Better::Higher { ">=" } else { "<=" };
         let unit = match bar.against {
             Against::Absolute => "",
             Against::Haproxy => " x haproxy",
-            Against::BareUdpRelay => " x bare relay",
+            Against::Bare => " x bare",
             Against::BestSocks5 => " x best SOCKS5 server",
             Against::BestPeer => " x best peer",
         };

@@ -50,7 +50,7 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     report.count("alive_at_the_end", alive as u64);
     report.failures(&failures);
     if let (Some(before), Some(after)) = (before, after) {
-        describe(before, after, held.len().max(1) as f64, &mut report);
+        before.describe_growth(after, held.len().max(1) as f64, &mut report);
     }
     Ok(report)
 }
@@ -79,18 +79,4 @@ fn check_fds(connections: u64) -> Result<(), Failure> {
 
 fn read_holdings(setting: &Setting) -> Result<Option<Holdings>, Failure> {
     setting.server_pid.map(holdings).transpose()
-}
-
-fn describe(before: Holdings, after: Holdings, connections: f64, report: &mut Report) {
-    let growth = |after: u64, before: u64| (after as f64 - before as f64) / connections;
-    report.measure("pss_kib_per_connection", growth(after.pss_kib, before.pss_kib));
-    report.measure(
-        "private_dirty_kib_per_connection",
-        growth(after.private_dirty_kib, before.private_dirty_kib),
-    );
-    report.measure("rss_kib_per_connection", growth(after.rss_kib, before.rss_kib));
-    report.measure("fds_per_connection", growth(after.fds, before.fds));
-    report.count("server_processes", after.processes);
-    report.count("server_pss_kib_before", before.pss_kib);
-    report.count("server_pss_kib_after", after.pss_kib);
 }
