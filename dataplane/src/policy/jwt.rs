@@ -2,7 +2,7 @@
 //!
 //! RFC 7519 in the compact form of RFC 7515. A key is bound to its algorithm when it is read (`keys`), so what a token
 //! says of its own algorithm chooses among keys and can never turn one key into another (RFC 8725 section 3.1).
-//! The one door to `jsonwebtoken`.
+//! The one door to `jsonwebtoken`, which reads keys, and with `tokens` to `ring`, which verifies.
 
 mod keys;
 
@@ -140,8 +140,9 @@ fn verify(ring: &KeyRing, header: &Header<'_>, message: &str, signature: &str) -
         Fit::None => Err(Refusal::TokenKeyUnknown),
         Fit::OtherAlgorithm => Err(Refusal::TokenAlgorithm),
         Fit::Keys(keys) => {
+            let signature = decoded(signature)?;
             let mut tried = keys.iter().take(KEYS_TRIED_MAX);
-            let good = tried.any(|key| key.verifies(message, signature));
+            let good = tried.any(|key| key.verifies(message.as_bytes(), &signature));
             if good { Ok(()) } else { Err(Refusal::TokenSignature) }
         }
     }
