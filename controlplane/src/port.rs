@@ -3,7 +3,7 @@
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::observe::{Observer, Snapshot, UserRow};
-use crate::server::{Facts, Meter, Staff, State};
+use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
@@ -38,12 +38,25 @@ pub fn state(
         effective,
     };
     let (asking, telling) = (workers.clone(), workers.clone());
+    let (pushing, homing) = (workers.clone(), workers.clone());
+    let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
         state: Box::new(move |worker| asking.state(worker)),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
+        push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
+        home_of: Box::new(move |topic| homing.home_of(topic)),
+        online_users: Box::new(move || clients.get().online_users),
     };
-    State::new(facts, staff, meter(tallies, workers.clone()), observer)
+    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(config));
+    State::new(facts, staff, meter(tallies, workers.clone()), desk, observer)
+}
+
+/// `host_port`, as Centrifugo names its nodes.
+fn node_name(config: &Config) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let port = config.websocket.listen.first().map_or(0, |address| address.port());
+    format!("{}_{port}", host.trim())
 }
 
 fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {

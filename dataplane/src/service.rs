@@ -2,8 +2,10 @@
 //! connection keeps the one it was accepted under.
 
 use crate::io::dial::egress;
+use crate::io::tls::{self, Acceptor};
 use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
+use crate::policy::admission::Admission;
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
 use crate::policy::upstreams::Upstreams;
@@ -31,6 +33,12 @@ pub struct Service {
     pub connections_max: u64,
     /// UDP associations at once, over all workers.
     pub associations_max: u64,
+    /// Whether a WebSocket client may come in.
+    pub admission: Arc<Admission>,
+    /// WebSocket connections at once, over all workers.
+    pub websocket_connections_max: u64,
+    /// `wss://`; `None`: no such listener.
+    pub websocket_tls: Option<Acceptor>,
 }
 
 /// What it takes to tell users apart.
@@ -61,6 +69,8 @@ pub struct Stock {
     upstreams: Option<Arc<Upstreams>>,
     /// The users of the last service.
     directory: Option<Arc<Directory>>,
+    /// The gate of the last service: its keys go on.
+    admission: Option<Arc<Admission>>,
 }
 
 impl Stock {
@@ -73,6 +83,7 @@ impl Stock {
             usages: HashMap::new(),
             upstreams: None,
             directory: None,
+            admission: None,
         }
     }
 
@@ -89,6 +100,9 @@ impl Stock {
             None => None,
             Some(users) => Some(self.login(users)?),
         };
+        let websocket = &config.websocket;
+        let admission = Arc::new(Admission::new(&websocket.admission, self.admission.as_deref())?);
+        self.admission = Some(admission.clone());
         let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
         self.upstreams = Some(upstreams.clone());
         Ok(Service {
@@ -99,6 +113,12 @@ impl Stock {
             login,
             connections_max,
             associations_max,
+            admission,
+            websocket_connections_max: websocket
+                .limits
+                .connections
+                .map_or(self.sockets_max, |limit| limit as u64),
+            websocket_tls: Acceptor::new(&websocket.tls, tls::ALPN_HTTP)?,
         })
     }
 

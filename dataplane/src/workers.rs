@@ -1,11 +1,13 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end.
 
 use crate::core::Wiring;
+use crate::hub::names;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
+use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
 use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
@@ -95,6 +97,7 @@ pub struct Workers {
     addresses: Addresses,
     notices: Vec<String>,
     clients: Arc<Clients>,
+    gate: Arc<Gate>,
     epoch: Instant,
     /// What the next service takes over.
     stock: RefCell<Stock>,
@@ -116,6 +119,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (resolver, _ends_with_its_askers) =
         resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
     let clients = Arc::<Clients>::default();
+    let gate = Arc::<Gate>::default();
     let own = addresses.all().chain(&plan.control_addresses).copied().collect();
     let wiring = Wiring {
         index: 0,
@@ -124,6 +128,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         outboxes: outboxes.clone(),
         own: Arc::new(Own(own)),
         clients: clients.clone(),
+        gate: gate.clone(),
         epoch: plan.epoch,
         resolver,
         recorder,
@@ -138,6 +143,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         addresses,
         notices: Vec::new(),
         clients,
+        gate,
         epoch: plan.epoch,
         stock: RefCell::new(stock),
         service: RefCell::new(service),
@@ -234,14 +240,6 @@ fn await_serving(serving: &Receiver<Serving>, workers: usize) -> Result<Vec<Stri
     Ok(notices)
 }
 
-/// The worker that is a topic's home: FNV-1a, its high half folded in. The hub's own rule stands here until there is one.
-fn home(topic: &str, workers: usize) -> usize {
-    let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    ((hash ^ (hash >> 32)) % workers.max(1) as u64) as usize
-}
-
 impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
@@ -301,7 +299,11 @@ impl Workers {
     pub fn look_after_clients(&self) -> ClientFacts {
         let now_ns = self.epoch.elapsed().as_nanos() as u64;
         let banned = self.clients.tidy(&self.service.borrow().config.socks5.logins, now_ns);
-        ClientFacts { banned: banned as u64, untracked: self.clients.untracked(), online_users: 0 }
+        ClientFacts {
+            banned: banned as u64,
+            untracked: self.clients.untracked(),
+            online_users: self.gate.online.users(),
+        }
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.
@@ -322,7 +324,7 @@ impl Workers {
     /// The worker that orders a topic's publications and keeps its history and presence.
     #[must_use]
     pub fn home_of(&self, topic: &str) -> usize {
-        home(topic, self.outboxes.len())
+        names::home(topic, self.outboxes.len())
     }
 
     /// How many workers there are.

@@ -134,6 +134,10 @@ pub enum Refusal {
     NotAvailable,
     /// The connection has as many subscriptions as it may.
     SubscriptionLimit,
+    /// No topic can be called so.
+    BadTopic,
+    /// The place asked about belongs to an epoch that is over.
+    OtherEpoch,
 }
 
 /// Where an answer goes; called once, on the worker's thread: it must not block.

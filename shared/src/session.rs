@@ -160,7 +160,7 @@ pub struct WebSocketEnd {
     /// Whole messages; control frames are not among them.
     pub sent_messages: u64,
     pub received_messages: u64,
-    /// Bytes on the wire after the upgrade, inside TLS, frame headers included.
+    /// Payload bytes of those, inflated.
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Deliveries it lost, for whatever reason ([`crate::gateway::Dropped`]).

@@ -34,6 +34,12 @@ pub enum Door {
 }
 
 impl Door {
+    /// Whether it stays open while the worker drains.
+    #[must_use]
+    pub fn stays_for_drain(self) -> bool {
+        self == Door::WebSocket
+    }
+
     /// The key that opened it.
     #[must_use]
     pub fn key(self) -> &'static str {
@@ -97,13 +103,17 @@ pub fn local_address(socket: &impl AsFd) -> Option<SocketAddr> {
 
 /// Accepts until the listener is shut down.
 pub async fn serve(core: Rc<Core>, door: Door, listener: Rc<Ready>) {
-    while !core.draining.get() {
+    while !core.draining.get() || door.stays_for_drain() {
         if listener.readable().await.is_err() {
             return;
         }
-        if accept_batch(&core, door, &listener) == Batch::Exhausted {
-            core.cells.accept_backoffs.add(1);
-            rt::sleep(BACKOFF).await;
+        match accept_batch(&core, door, &listener) {
+            Batch::Exhausted => {
+                core.cells.accept_backoffs.add(1);
+                rt::sleep(BACKOFF).await;
+            }
+            Batch::Closed => return,
+            Batch::Emptied | Batch::Full => {}
         }
     }
 }
@@ -124,6 +134,8 @@ enum Batch {
     Emptied,
     /// As many as one wake may take: there may be more.
     Full,
+    /// The listener has been shut down.
+    Closed,
     /// Descriptors or memory ran out: accepting at once again would only spin.
     Exhausted,
 }
@@ -138,6 +150,7 @@ fn accept_batch(core: &Rc<Core>, door: Door, listener: &Ready) -> Batch {
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
             Err(Errno::AGAIN) => return Batch::Emptied,
+            Err(Errno::INVAL) => return Batch::Closed,
             // ECONNABORTED and the network errors of accept(2) belong to that one connection.
             Err(_) => {}
         }
@@ -181,7 +194,7 @@ pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
                 socks::begin(core, client, peer);
             }
         }
-        Door::WebSocket => gateway::begin(core, socket, peer),
+        Door::WebSocket => gateway::begin(core, socket, peer, None),
     }
 }
 

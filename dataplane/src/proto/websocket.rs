@@ -30,6 +30,15 @@ pub enum Data {
     Binary,
 }
 
+impl Data {
+    fn opcode(self) -> OpCode {
+        match self {
+            Data::Text => OpCode::Data(Opcode::Text),
+            Data::Binary => OpCode::Data(Opcode::Binary),
+        }
+    }
+}
+
 /// What a listener allows. Borrowed by each [`Incoming::receive`]: nothing of it is kept per connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -83,7 +92,7 @@ impl Incoming {
         rules: &'a Rules,
         inflater: &'a mut Inflater,
     ) -> Reading<'a> {
-        Reading { incoming: self, bytes, at: 0, rules, inflater, lent: Lent::Nothing }
+        Reading { incoming: self, bytes, at: 0, rules, inflater, payload: Payload::NONE }
     }
 
     /// Heap bytes held: 0 between messages; else what came of the message, at most twice (room doubles), and never
@@ -120,27 +129,29 @@ pub struct Reading<'a> {
     at: usize,
     rules: &'a Rules,
     inflater: &'a mut Inflater,
-    /// What the last event borrowed and is freed by the next poll.
-    lent: Lent,
-}
-
-#[derive(Debug)]
-enum Lent {
-    Nothing,
-    Bytes(Vec<u8>),
-    Text(String),
-}
-
-/// A whole message or control frame, unmasked.
-struct Found {
-    kind: OpCode,
-    compressed: bool,
+    /// What the last event borrowed; freed by the next poll.
     payload: Payload,
 }
 
+/// The payload of a whole message or control frame, unmasked.
 enum Payload {
+    /// It lies in the read bytes.
     Here(Range<usize>),
-    Lent,
+    Bytes(Vec<u8>),
+    /// Checked as it came.
+    Text(String),
+}
+
+impl Payload {
+    const NONE: Payload = Payload::Here(0..0);
+
+    fn bytes<'a>(&'a self, read: &'a [u8]) -> &'a [u8] {
+        match self {
+            Payload::Here(range) => &read[range.clone()],
+            Payload::Bytes(bytes) => bytes,
+            Payload::Text(text) => text.as_bytes(),
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -149,65 +160,48 @@ impl Reading<'_> {
     /// # Errors
     /// The first breach of the protocol; as after a close frame there is nothing behind it.
     pub fn poll(&mut self) -> Result<Option<Event<'_>>, Violation> {
-        let found = match self.next() {
-            Ok(Some(found)) => found,
+        let kind = match self.next() {
+            Ok(Some(kind)) => kind,
             Ok(None) => return Ok(None),
             Err(violation) => {
                 self.incoming.end();
                 return Err(violation);
             }
         };
-        let incoming = &mut *self.incoming;
-        let payload = match (&found.payload, &self.lent) {
-            (Payload::Here(range), _) => &self.bytes[range.clone()],
-            (Payload::Lent, Lent::Bytes(bytes)) => bytes,
-            // It was checked as it came.
-            (Payload::Lent, Lent::Text(text)) => return Ok(Some(Event::Text(text))),
-            (Payload::Lent, Lent::Nothing) => &[],
+        let event = match &self.payload {
+            Payload::Text(text) => Ok(Event::Text(text)),
+            payload => event(kind, payload.bytes(self.bytes)),
         };
-        let event = match found.kind {
-            OpCode::Data(Opcode::Text) => {
-                str::from_utf8(payload).map(Event::Text).map_err(|_| Violation::InvalidText)
-            }
-            OpCode::Data(_) => Ok(Event::Binary(payload)),
-            OpCode::Control(Control::Ping) => Ok(Event::Ping(payload)),
-            OpCode::Control(Control::Close) => {
-                incoming.end();
-                close::read(payload).map(|(code, reason)| Event::Close { code, reason })
-            }
-            OpCode::Control(_) => Ok(Event::Pong(payload)),
-        };
-        if event.is_err() {
-            incoming.end();
+        if event.is_err() || kind == OpCode::Control(Control::Close) {
+            self.incoming.end();
         }
         event.map(Some)
     }
 
-    fn next(&mut self) -> Result<Option<Found>, Violation> {
-        self.lent = Lent::Nothing;
+    /// Goes on to the end of the next message or control frame: what it is, with its payload in `self.payload`.
+    fn next(&mut self) -> Result<Option<OpCode>, Violation> {
+        self.payload = Payload::NONE;
         if self.incoming.over {
             return Ok(None);
         }
         while let Some(frame) = self.frame()? {
-            let payload = self.payload(&frame);
-            let whole = payload.len() == frame.left_bytes;
-            let found = if whole && !frame.begun && self.stands_alone(&frame) {
-                Some(Found {
-                    kind: frame.opcode,
-                    compressed: frame.compressed,
-                    payload: Payload::Here(payload),
-                })
+            let here = self.unmask(&frame);
+            let ended = here.len() == frame.left_bytes;
+            let whole = if ended && !frame.begun && self.stands_alone(&frame) {
+                self.payload = Payload::Here(here);
+                Some((frame.opcode, frame.compressed))
             } else {
-                self.hold(frame, payload)?
+                self.hold(frame, here)?
             };
-            if found.is_some() || whole {
-                self.forget_if_empty();
+            self.forget_if_empty();
+            if let Some((kind, compressed)) = whole {
+                if compressed {
+                    self.inflate()?;
+                }
+                return Ok(Some(kind));
             }
-            match found {
-                Some(found) if found.compressed => return self.inflate(found).map(Some),
-                Some(found) => return Ok(Some(found)),
-                None if whole => (),
-                None => return Ok(None),
+            if !ended {
+                return Ok(None);
             }
         }
         Ok(None)
@@ -252,52 +246,43 @@ impl Reading<'_> {
     }
 
     /// Unmasks what is here of the frame's payload.
-    fn payload(&mut self, frame: &Frame) -> Range<usize> {
+    fn unmask(&mut self, frame: &Frame) -> Range<usize> {
         let here = self.at..self.at + frame.left_bytes.min(self.bytes.len() - self.at);
         mask::apply(&mut self.bytes[here.clone()], frame.mask);
         self.at = here.end;
         here
     }
 
-    /// Whether the frame is a whole event by itself.
+    /// Whether the frame is an event by itself.
     fn stands_alone(&self, frame: &Frame) -> bool {
-        let continues =
-            || self.incoming.pending.as_ref().is_some_and(|pending| pending.message_bytes().is_some());
-        frame.is_control() || frame.last && !continues()
+        let pending = self.incoming.pending.as_ref();
+        frame.is_control() || frame.last && pending.is_none_or(|pending| pending.message_bytes().is_none())
     }
 
-    fn hold(&mut self, frame: Frame, payload: Range<usize>) -> Result<Option<Found>, Violation> {
+    /// Keeps a part of the frame's payload. What is whole by it: its kind, and whether it is compressed.
+    fn hold(&mut self, frame: Frame, here: Range<usize>) -> Result<Option<(OpCode, bool)>, Violation> {
         let pending = self.incoming.pending.get_or_insert_default();
-        let held = pending.hold(frame, &self.bytes[payload], self.rules.message_bytes_max)?;
+        let held = pending.hold(frame, &self.bytes[here], self.rules.message_bytes_max)?;
         let Some(whole) = held else { return Ok(None) };
-        let of = |data| match data {
-            Data::Text => OpCode::Data(Opcode::Text),
-            Data::Binary => OpCode::Data(Opcode::Binary),
+        let (kind, compressed, payload) = match whole {
+            Whole::Control(bytes) => (frame.opcode, false, Payload::Bytes(bytes)),
+            Whole::Text(text) => (Data::Text.opcode(), false, Payload::Text(text)),
+            Whole::Binary(bytes) => (Data::Binary.opcode(), false, Payload::Bytes(bytes)),
+            Whole::Compressed(data, bytes) => (data.opcode(), true, Payload::Bytes(bytes)),
         };
-        let (kind, compressed, lent) = match whole {
-            Whole::Control(bytes) => (frame.opcode, false, Lent::Bytes(bytes)),
-            Whole::Text(text) => (of(Data::Text), false, Lent::Text(text)),
-            Whole::Binary(bytes) => (of(Data::Binary), false, Lent::Bytes(bytes)),
-            Whole::Compressed(data, bytes) => (of(data), true, Lent::Bytes(bytes)),
-        };
-        self.lent = lent;
-        Ok(Some(Found { kind, compressed, payload: Payload::Lent }))
+        self.payload = payload;
+        Ok(Some((kind, compressed)))
     }
 
-    fn inflate(&mut self, found: Found) -> Result<Found, Violation> {
-        let compressed = match (&found.payload, &self.lent) {
-            (Payload::Here(range), _) => &self.bytes[range.clone()],
-            (Payload::Lent, Lent::Bytes(bytes)) => bytes,
-            (Payload::Lent, _) => &[],
-        };
+    fn inflate(&mut self) -> Result<(), Violation> {
+        let compressed = self.payload.bytes(self.bytes);
         let mut plain = Vec::new();
         let inflated = self.inflater.inflate(compressed, true, &mut plain, self.rules.message_bytes_max);
+        self.payload = Payload::Bytes(plain);
         inflated.map_err(|fault| match fault {
             InflateFault::TooBig => Violation::InflatedTooBig,
             InflateFault::Bad => Violation::BadDeflate,
-        })?;
-        self.lent = Lent::Bytes(plain);
-        Ok(Found { compressed: false, payload: Payload::Lent, ..found })
+        })
     }
 
     fn forget_if_empty(&mut self) {
@@ -305,4 +290,19 @@ impl Reading<'_> {
             self.incoming.pending = None;
         }
     }
+}
+
+fn event(kind: OpCode, payload: &[u8]) -> Result<Event<'_>, Violation> {
+    Ok(match kind {
+        OpCode::Data(Opcode::Text) => {
+            Event::Text(str::from_utf8(payload).map_err(|_| Violation::InvalidText)?)
+        }
+        OpCode::Data(_) => Event::Binary(payload),
+        OpCode::Control(Control::Ping) => Event::Ping(payload),
+        OpCode::Control(Control::Close) => {
+            let (code, reason) = close::read(payload)?;
+            Event::Close { code, reason }
+        }
+        OpCode::Control(_) => Event::Pong(payload),
+    })
 }

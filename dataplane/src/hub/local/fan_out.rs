@@ -72,14 +72,16 @@ impl Local {
         pass.recipients
     }
 
-    /// Those subscribed to the topic itself, if the home knows of them.
+    /// Those subscribed to the topic itself, if this publication is for them: one that was accepted before the home
+    /// recorded their interest may still come for the sake of a pattern.
     fn by_name(&mut self, publication: &Publication) -> Option<u32> {
         let index = *self.topics.get(&publication.topic)?;
         let interest = &mut self.interests[index as usize];
-        if interest.missing > 0 {
+        let (known, next) = (interest.position, publication.position);
+        if interest.missing > 0 || next.epoch != known.epoch || next.offset <= known.offset {
             return None;
         }
-        interest.position = publication.position;
+        interest.position = next;
         Some(index)
     }
 
