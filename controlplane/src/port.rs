@@ -2,6 +2,7 @@
 
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
+use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
@@ -19,6 +20,7 @@ pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
+    pub key_fetches: Rc<Fetches>,
 }
 
 /// The control port's state for this process.
@@ -70,6 +72,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             users: workers.accounts().iter().map(UserRow::of).collect(),
             upstreams: workers.upstreams(),
             clients: tallies.clients.get(),
+            key_fetches: [tallies.key_fetches.succeeded.get(), tallies.key_fetches.failed.get()],
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             quota_save_failures: tallies.quota_save_failures.get(),

@@ -87,6 +87,7 @@ impl Scene {
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,
+            key_fetches: [6, 7],
             config_generation: 1,
         }
     }
