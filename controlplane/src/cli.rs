@@ -2,6 +2,7 @@
 
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
+use crate::certificates;
 use crate::exit::Exit;
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
@@ -91,8 +92,10 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         .users
         .as_ref()
         .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
+    let notices: String =
+        certificates::notices(&config).iter().map(|notice| format!("notice: {notice}\n")).collect();
     Ok(format!(
-        "OK: {} workers, socks5 on {:?}{users}, control on {:?}",
+        "{notices}OK: {} workers, socks5 on {:?}{users}, control on {:?}",
         config.workers.count, config.socks5.listen, config.control.listen
     ))
 }

@@ -1,5 +1,6 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::certificates::CertificateFacts;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
@@ -21,6 +22,7 @@ pub struct Tallies {
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
+    pub certificates: Rc<Cell<CertificateFacts>>,
 }
 
 /// The control port's state for this process.
@@ -75,6 +77,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             key_fetches: [tallies.key_fetches.succeeded.get(), tallies.key_fetches.failed.get()],
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
+            certificates: tallies.certificates.get(),
             quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
         };

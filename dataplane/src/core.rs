@@ -75,7 +75,7 @@ pub struct Core {
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
-    /// What TLS decrypts and encrypts through.
+    /// The one buffer ciphertext passes through, while `scratch` holds the plaintext.
     pub tls_scratch: Rc<RefCell<Box<[u8]>>>,
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,

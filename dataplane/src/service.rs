@@ -2,7 +2,7 @@
 //! connection keeps the one it was accepted under.
 
 use crate::io::dial::egress;
-use crate::io::tls::{self, Acceptor};
+use crate::io::tls::{ALPN_HTTP, Acceptor};
 use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
 use crate::policy::admission::Admission;
@@ -29,6 +29,7 @@ pub struct Service {
     pub upstreams: Arc<Upstreams>,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
+    pub tls: Tls,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
     /// UDP associations at once, over all workers.
@@ -37,8 +38,6 @@ pub struct Service {
     pub admission: Arc<Admission>,
     /// WebSocket connections at once, over all workers.
     pub websocket_connections_max: u64,
-    /// `wss://`; `None`: no such listener.
-    pub websocket_tls: Option<Acceptor>,
 }
 
 /// What it takes to tell users apart.
@@ -46,6 +45,13 @@ pub struct Service {
 pub struct Login {
     pub directory: Arc<Directory>,
     pub verifier: Verifier,
+}
+
+/// Who accepts TLS connections; `None` where there is no certificate.
+#[derive(Clone)]
+pub struct Tls {
+    pub socks5: Option<Acceptor>,
+    pub websocket: Option<Acceptor>,
 }
 
 impl Service {
@@ -105,12 +111,17 @@ impl Stock {
         self.admission = Some(admission.clone());
         let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
         self.upstreams = Some(upstreams.clone());
+        let tls = Tls {
+            socks5: Acceptor::new(&socks5.tls, &[])?,
+            websocket: Acceptor::new(&websocket.tls, ALPN_HTTP)?,
+        };
         Ok(Service {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
             acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
             upstreams,
             login,
+            tls,
             connections_max,
             associations_max,
             admission,
@@ -118,7 +129,6 @@ impl Stock {
                 .limits
                 .connections
                 .map_or(self.sockets_max, |limit| limit as u64),
-            websocket_tls: Acceptor::new(&websocket.tls, tls::ALPN_HTTP)?,
         })
     }
 

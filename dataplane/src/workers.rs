@@ -15,10 +15,11 @@ use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
+use ringway_shared::config::{Certificate, Config};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
 use ringway_shared::session::Ended;
+use ringway_shared::tls::TlsService;
 use ringway_shared::upstream::UpstreamState;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -163,12 +164,14 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
 #[derive(Default)]
 struct Addresses {
     socks5: Vec<SocketAddr>,
+    socks5_tls: Vec<SocketAddr>,
+    websocket_tls: Vec<SocketAddr>,
     websocket: Vec<SocketAddr>,
 }
 
 impl Addresses {
     fn all(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.socks5.iter().chain(&self.websocket)
+        self.socks5.iter().chain(&self.socks5_tls).chain(&self.websocket).chain(&self.websocket_tls)
     }
 }
 
@@ -183,7 +186,9 @@ fn bind(config: &Config) -> Result<(Vec<Listeners>, Addresses), StartError> {
     let (socks5, websocket) = (&config.socks5, &config.websocket);
     for (door, wanted, backlog, bound) in [
         (Door::Socks5, &socks5.listen, socks5.limits.backlog, &mut addresses.socks5),
+        (Door::Socks5Tls, &socks5.tls.listen, socks5.limits.backlog, &mut addresses.socks5_tls),
         (Door::WebSocket, &websocket.listen, websocket.backlog, &mut addresses.websocket),
+        (Door::WebSocketTls, &websocket.tls.listen, websocket.backlog, &mut addresses.websocket_tls),
     ] {
         for address in wanted {
             let sockets = listener::bind_for_all(door, *address, workers, backlog)?;
@@ -248,6 +253,18 @@ impl Workers {
         &self.addresses.socks5
     }
 
+    /// Those of them that speak TLS first.
+    #[must_use]
+    pub fn socks5_tls_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.socks5_tls
+    }
+
+    /// Where the gateway listens with TLS, ports resolved.
+    #[must_use]
+    pub fn websocket_tls_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.websocket_tls
+    }
+
     /// The gateway's addresses, ports resolved.
     #[must_use]
     pub fn websocket_addresses(&self) -> &[SocketAddr] {
@@ -280,6 +297,19 @@ impl Workers {
             return Ok(());
         }
         Err(format!("workers {untold:?} cannot be told: their inboxes are full or they have ended"))
+    }
+
+    /// From the next handshake on clients of a service are shown these certificates, on all workers at once. A service
+    /// that had none still does not listen: that takes a new configuration. An empty list changes nothing.
+    pub fn renew_certificates(&self, service: TlsService, certificates: &[Arc<Certificate>]) {
+        let tls = &self.service.borrow().tls;
+        let acceptor = match service {
+            TlsService::Socks5 => &tls.socks5,
+            TlsService::WebSocket => &tls.websocket,
+        };
+        if let Some(acceptor) = acceptor {
+            acceptor.certificates().replace(certificates);
+        }
     }
 
     /// The accounts of the users there are now, in the users file's order.

@@ -48,7 +48,8 @@ fn encode(publication: &Publication, format: Format) -> Rc<[u8]> {
 
 fn publish(hub: &mut Hub, topic: &str, data: &str) -> Result<(), Refusal> {
     let by = Publisher::Server;
-    let publish = Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None };
+    let publish =
+        Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None, skip_history: false };
     hub.publish(publish, None, 0)?;
     hub.fan_out(0, usize::MAX, &mut encode);
     Ok(())
@@ -319,7 +320,7 @@ fn a_key_sent_again_is_answered_and_not_published() {
         let by = Publisher::Server;
         let key = Some(key.into());
         hub.publish(
-            Publish { topic: "a", data: data.into(), by, from: None, at_ns: 5, key },
+            Publish { topic: "a", data: data.into(), by, from: None, at_ns: 5, key, skip_history: false },
             Some(Ticket(1)),
             now_ms,
         )

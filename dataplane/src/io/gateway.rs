@@ -45,6 +45,9 @@ use std::time::{Duration, Instant};
 /// Connections written to in one turn; then the ring, and with it every other task of the core, has its own.
 const SENDS_PER_TURN: usize = 64;
 
+/// Sockets read in one turn, but for those that the last look finds.
+const READS_PER_TURN: usize = 128;
+
 /// The gateway of one core.
 pub struct Gateway {
     many: Many,
@@ -135,6 +138,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
         paused: false,
         watched: Interest { readable: true, writable: false },
         tls,
+        secured: false,
         handshake: Default::default(),
         heard_tick: now_tick,
         active_tick: now_tick,
@@ -155,7 +159,8 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
             info: None,
             client: 0,
             expires_at: None,
-            compressed: false,
+            deflate: None,
+            bad_requests: 0,
             subscriptions: 0,
             asked: Vec::new(),
             received_messages: 0,
@@ -201,13 +206,21 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
     })
 }
 
-/// One turn: read, act, write.
+/// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
 fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
     let state = &mut *core.gateway.state.borrow_mut();
-    for news in core.gateway.many.look(look) {
-        state.hear(core, news);
+    let mut heard = 0;
+    loop {
+        let before = heard;
+        for news in core.gateway.many.look(look) {
+            state.hear(core, news);
+            heard += 1;
+        }
+        let more = state.settle(core);
+        if more || heard == before || heard >= READS_PER_TURN {
+            return more;
+        }
     }
-    state.settle(core)
 }
 
 /// What another task has queued goes out; the rest in the gateway's own turns.

@@ -1,9 +1,11 @@
 //! Listening sockets: binding them, accepting from them, and choosing the worker that serves.
 
 use crate::core::Core;
+use crate::io::client::Client;
 use crate::io::gateway;
 use crate::io::inbox::Mail;
 use crate::io::socks;
+use crate::io::tls::Acceptor;
 use crate::rt::{self, Ready};
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
@@ -30,14 +32,16 @@ const SILENCE_MAX_MS: u64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Socks5,
+    Socks5Tls,
     WebSocket,
+    WebSocketTls,
 }
 
 impl Door {
     /// Whether it stays open while the worker drains.
     #[must_use]
     pub fn stays_for_drain(self) -> bool {
-        self == Door::WebSocket
+        matches!(self, Door::WebSocket | Door::WebSocketTls)
     }
 
     /// The key that opened it.
@@ -45,7 +49,9 @@ impl Door {
     pub fn key(self) -> &'static str {
         match self {
             Door::Socks5 => "socks5.listen",
+            Door::Socks5Tls => "socks5.tls.listen",
             Door::WebSocket => "websocket.listen",
+            Door::WebSocketTls => "websocket.tls.listen",
         }
     }
 }
@@ -188,13 +194,25 @@ fn less_loaded(core: &Core) -> Option<usize> {
 /// Begins to serve a socket on this core.
 pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
     match door {
+        // A failed registration (epoll only) closes the socket: the client sees its end.
         Door::Socks5 => {
-            // A failed registration (epoll only) closes the socket: the client sees its end.
-            if let Ok(client) = Ready::new(socket) {
-                socks::begin(core, client, peer);
+            if let Ok(socket) = Ready::new(socket) {
+                socks::begin(core, Client::plain(socket), peer);
+            }
+        }
+        // Nor is anybody served in plain once no certificate is left.
+        Door::Socks5Tls => {
+            let tls = core.service().tls.socks5.as_ref().and_then(Acceptor::accept);
+            if let (Ok(socket), Some(tls)) = (Ready::new(socket), tls) {
+                socks::begin(core, Client::secured(socket, tls, core.tls_scratch.clone()), peer);
             }
         }
         Door::WebSocket => gateway::begin(core, socket, peer, None),
+        Door::WebSocketTls => {
+            if let Some(tls) = core.service().tls.websocket.as_ref().and_then(Acceptor::accept) {
+                gateway::begin(core, socket, peer, Some(tls));
+            }
+        }
     }
 }
 

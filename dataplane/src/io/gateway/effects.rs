@@ -5,7 +5,8 @@ use crate::core::Core;
 use crate::hub::{Effect, Format, Publication, Ticket};
 use crate::io::inbox::Mail;
 use crate::proto::deflate::Deflater;
-use crate::proto::{pubsub_json, websocket};
+use crate::proto::pubsub_json;
+use crate::proto::websocket::{self, Data};
 use ringway_shared::closing::Closing;
 use ringway_shared::gateway::Dropped;
 use ringway_shared::push::Reply;
@@ -46,18 +47,31 @@ impl Encoder {
         self.text.clear();
         pubsub_json::message(topic, data, offset, &mut self.text);
         let mut frame = Vec::with_capacity(self.text.len() + 10);
-        if let Some(bits) = format.deflate {
+        let text = std::mem::take(&mut self.text);
+        self.frame(Data::Text, &text, format.deflate, level, &mut frame);
+        self.text = text;
+        frame.into()
+    }
+
+    /// One message's frame, compressed for a window of `bits` where that makes it smaller.
+    pub(super) fn frame(
+        &mut self,
+        data: Data,
+        payload: &[u8],
+        bits: Option<u8>,
+        level: u32,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(bits) = bits {
             let deflater = self.deflaters[usize::from(bits.clamp(9, 15) - 9)]
                 .get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
             self.squeezed.clear();
-            deflater.deflate(&self.text, &mut self.squeezed);
-            if self.squeezed.len() < self.text.len() {
-                websocket::frame(websocket::Data::Text, true, &self.squeezed, &mut frame);
-                return frame.into();
+            deflater.deflate(payload, &mut self.squeezed);
+            if self.squeezed.len() < payload.len() {
+                return websocket::frame(data, true, &self.squeezed, out);
             }
         }
-        websocket::frame(websocket::Data::Text, false, &self.text, &mut frame);
-        frame.into()
+        websocket::frame(data, false, payload, out);
     }
 }
 

@@ -98,6 +98,7 @@ impl State {
         cells.sockets_now.sub(1);
         let closing = slot.about.end.closing.unwrap_or(Closing::ClientGone);
         cells.closed[closing as usize].add(1);
+        slot.count_tls_failure(core, closing);
         if let Some(upgraded) = slot.about.upgraded {
             cells.upgraded_closed.add(1);
             cells.duration.record(upgraded.elapsed().as_micros() as u64);
@@ -131,7 +132,7 @@ impl State {
             user: Some(about.user.clone()).filter(|user| !user.is_empty()),
             client_id: named.then(|| client_text(about.client).into()),
             subprotocol: None,
-            compressed: about.compressed,
+            compressed: about.deflate.is_some(),
             sent_messages: about.sent_messages,
             received_messages: about.received_messages,
             sent_bytes: about.sent_bytes,

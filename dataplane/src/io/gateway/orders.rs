@@ -14,7 +14,7 @@ impl State {
     /// Carries out an order; the reply is called now or when the hub has answered.
     pub(super) fn order(&mut self, core: &Rc<Core>, ask: Ask, reply: Reply) {
         match ask {
-            Ask::Publish { topic, data, skip_history: _, idempotency_key } => {
+            Ask::Publish { topic, data, skip_history, idempotency_key } => {
                 let ticket = self.ticket(Asker::Order(reply));
                 let publish = Publish {
                     topic: &topic,
@@ -23,6 +23,7 @@ impl State {
                     from: None,
                     at_ns: core.now_ns(),
                     key: idempotency_key,
+                    skip_history,
                 };
                 let outcome = self.hub.publish(publish, Some(ticket), core.now_ms());
                 self.told_at_once(ticket, outcome);

@@ -17,8 +17,14 @@ impl State {
     /// Reads what a ready socket has: once, as the others want their turn too. `over`: it has failed or is closed both ways.
     pub(super) fn read(&mut self, core: &Rc<Core>, conn: u32, over: bool) {
         let mut scratch = core.scratch.borrow_mut();
-        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        match slot.receive(core, &mut scratch) {
+        // Twice at the most: with the last bytes TLS may have read the end, of which the socket says nothing any more.
+        while self.read_once(core, conn, over, &mut scratch) {}
+    }
+
+    /// True: there is more that the socket will not tell of.
+    fn read_once(&mut self, core: &Rc<Core>, conn: u32, over: bool, scratch: &mut [u8]) -> bool {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        match slot.receive(core, scratch) {
             Heard::Bytes(count) => {
                 slot.heard_tick = core.now_tick();
                 slot.pinged_tick = 0;
@@ -32,6 +38,7 @@ impl State {
             Heard::Nothing => {}
             Heard::Over(closing) => self.over(core, conn, closing),
         }
+        self.slots.get(conn as usize).is_some_and(Slot::has_news)
     }
 
     /// The client's frames.
@@ -84,33 +91,35 @@ impl State {
             self.send_answers(core, conn);
         }
         let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        if slot.handshake.has_sent() && !matches!(event, Event::Close { .. }) {
+            // RFC 6455 section 1.4: what comes after our close frame is not acted on any more.
+            return true;
+        }
         if !slot.may_send(size, core) {
             self.close(core, conn, Closing::TooManyRequests, Closing::TooManyRequests.text());
-            return false;
+            return true;
         }
         match event {
             Event::Text(text) => {
                 count(Frame::Text);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, Data::Text, text.as_bytes()),
-                    Path::Json => return self.talk(core, conn, text),
+                    Path::Echo => self.echo(core, conn, Data::Text, text.as_bytes()),
+                    Path::Json => self.talk(core, conn, text),
                 }
             }
             Event::Binary(bytes) => {
                 count(Frame::Binary);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, Data::Binary, bytes),
-                    Path::Json => talking::refuse_binary(self, core),
+                    Path::Echo => self.echo(core, conn, Data::Binary, bytes),
+                    Path::Json => talking::refuse_binary(self, core, conn),
                 }
             }
             Event::Ping(payload) => {
                 count(Frame::Ping);
-                if !slot.handshake.has_sent() {
-                    websocket::pong(payload, &mut self.answers);
-                    cells.sent[Frame::Pong as usize].add(1);
-                }
+                websocket::pong(payload, &mut self.answers);
+                cells.sent[Frame::Pong as usize].add(1);
             }
             Event::Pong(_) => count(Frame::Pong),
             Event::Close { code, .. } => {
@@ -122,8 +131,11 @@ impl State {
         true
     }
 
-    fn echo(&mut self, core: &Core, data: Data, payload: &[u8]) {
-        websocket::frame(data, false, payload, &mut self.answers);
+    fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
+        let Some(slot) = self.slots.get(conn as usize) else { return };
+        let compression = &slot.about.service.config.websocket.compression;
+        let bits = slot.about.deflate.filter(|_| payload.len() >= compression.threshold_bytes);
+        self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
         let cells = &core.cells.websocket;
         cells.sent[data_frame(data) as usize].add(1);
     }

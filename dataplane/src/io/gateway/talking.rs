@@ -6,21 +6,28 @@ use crate::core::Core;
 use crate::hub::{Client, Publish, Publisher, Refusal, Reply};
 use crate::proto::pubsub_json::{self, Ask, BARE_PONG, ErrorCode};
 use crate::proto::websocket::{self, Data};
+use ringway_shared::closing::Closing;
 use ringway_shared::gateway::Frame;
 use serde_json::value::RawValue;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Messages in a row that are no requests before the connection ends.
+const BAD_REQUESTS_MAX: u32 = 100;
+
 impl State {
-    /// One request. False: nothing after it counts.
-    pub(super) fn talk(&mut self, core: &Rc<Core>, conn: u32, text: &str) -> bool {
+    /// One request.
+    pub(super) fn talk(&mut self, core: &Rc<Core>, conn: u32, text: &str) {
         let request = match pubsub_json::parse(text) {
             Ok(request) => request,
             Err(fault) => {
                 self.complain(core, fault.code, &fault.message, fault.id);
-                return true;
+                return self.bad_request(core, conn);
             }
         };
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.bad_requests = 0;
+        }
         match request.ask {
             Ask::BarePing => self.say(core, |out| out.extend_from_slice(BARE_PONG.as_bytes())),
             Ask::Ping => self.say(core, |out| pubsub_json::pong(request.id, out)),
@@ -35,7 +42,15 @@ impl State {
             }
             Ask::Publish { topic, data } => self.publish(core, conn, &topic, data, request.id),
         }
-        true
+    }
+
+    /// Counts a message that was no request. Who sends nothing else speaks another protocol.
+    fn bad_request(&mut self, core: &Rc<Core>, conn: u32) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        slot.about.bad_requests += 1;
+        if slot.about.bad_requests >= BAD_REQUESTS_MAX {
+            self.close(core, conn, Closing::BadRequest, Closing::BadRequest.text());
+        }
     }
 
     /// Subscribes a connection. `request`: the id of the client's request, if it was the client's wish. False: it has as many
@@ -141,6 +156,7 @@ impl State {
             from: None,
             at_ns: core.now_ns(),
             key: None,
+            skip_history: false,
         };
         if let Err(refusal) = self.hub.publish(publish, Some(ticket), core.now_ms()) {
             self.withdraw(ticket);
@@ -192,13 +208,14 @@ impl State {
 }
 
 /// `/ws` speaks JSON texts alone.
-pub(super) fn refuse_binary(state: &mut State, core: &Core) {
+pub(super) fn refuse_binary(state: &mut State, core: &Rc<Core>, conn: u32) {
     state.complain(
         core,
         ErrorCode::BadRequest,
         "binary messages are not understood here: send JSON as text",
         None,
     );
+    state.bad_request(core, conn);
 }
 
 /// The hub has recorded a subscription.

@@ -4,6 +4,7 @@ use super::slot::{Slot, Stage};
 use crate::core::Core;
 use crate::rt::many::{Interest, Many};
 use ringway_shared::closing::Closing;
+use ringway_shared::tls::{TlsResult, TlsService};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
@@ -24,6 +25,10 @@ impl Slot {
             None => rustix::net::recv(&self.socket, into, RecvFlags::DONTWAIT).map(|(count, _)| count),
             Some(tls) => tls.receive(&self.socket, &mut core.tls_scratch.borrow_mut(), into),
         };
+        if self.tls.as_ref().is_some_and(|tls| tls.is_established()) && !self.secured {
+            self.secured = true;
+            core.cells.tls_handshakes.of(TlsService::WebSocket, TlsResult::Succeeded).add(1);
+        }
         match received {
             Ok(0) => Heard::Over(Closing::ClientGone),
             Ok(count) => Heard::Bytes(count),
@@ -33,6 +38,22 @@ impl Slot {
             }
             Err(_) => Heard::Over(Closing::ClientReset),
         }
+    }
+
+    /// Whether TLS has something to say though the socket may stay silent.
+    pub(super) fn has_news(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_news())
+    }
+
+    /// Counts a TLS handshake that did not succeed.
+    pub(super) fn count_tls_failure(&self, core: &Core, closing: Closing) {
+        let Some(tls) = self.tls.as_ref().filter(|_| !self.secured) else { return };
+        let result = match (tls.fault(), closing) {
+            (Some(fault), _) => TlsResult::from(fault),
+            (None, Closing::HandshakeTimeout) => TlsResult::TimedOut,
+            (None, _) => TlsResult::ClientGone,
+        };
+        core.cells.tls_handshakes.of(TlsService::WebSocket, result).add(1);
     }
 
     /// Sends what fits; how much that was. Less than all of it: the socket is full.
