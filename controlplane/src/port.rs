@@ -3,6 +3,7 @@
 use crate::certificates::CertificateFacts;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
+use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
@@ -20,6 +21,7 @@ pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
+    pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
 }
 
@@ -72,6 +74,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             users: workers.accounts().iter().map(UserRow::of).collect(),
             upstreams: workers.upstreams(),
             clients: tallies.clients.get(),
+            key_fetches: [tallies.key_fetches.succeeded.get(), tallies.key_fetches.failed.get()],
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             certificates: tallies.certificates.get(),
