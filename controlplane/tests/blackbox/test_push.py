@@ -13,6 +13,7 @@ from cent import BatchRequest, BroadcastRequest, ChannelsRequest, DisconnectRequ
 from cent import PresenceRequest, PresenceStatsRequest, PublishRequest, SubscribeRequest, UnsubscribeRequest
 from cent import Disconnect, StreamPosition
 
+from ringway import run
 from waiting import eventually
 from websocket_client import CLOSE
 
@@ -87,6 +88,28 @@ def test_cent_publishes_once_for_one_idempotency_key(ringway, websocket, cent):
     assert first == again
     client.publish(PublishRequest(channel="kept.a", data=3))
     assert [subscriber.heard()["data"] for _ in range(2)] == [1, 3]
+
+
+def test_a_publication_may_leave_history_as_it_is(ringway, websocket, cent):
+    proxy = ringway(OPTIONS)
+    subscriber, client = websocket(proxy).subscribe("kept.a"), cent(proxy)
+    for number in range(3):
+        client.publish(PublishRequest(channel="kept.a", data=number, skip_history=number == 1))
+    assert [subscriber.heard()["data"] for _ in range(3)] == [0, 1, 2]
+    told = client.history(HistoryRequest(channel="kept.a", limit=-1))
+    assert [(kept.offset, kept.data) for kept in told.publications] == [(1, 0), (3, 2)]
+
+
+def test_connections_without_a_user_are_reached_by_their_name(ringway, websocket, cent):
+    proxy = ringway(OPTIONS)
+    client = cent(proxy)
+    one, two = [websocket(proxy).subscribe("kept.a") for _ in range(2)]
+    name = min(client.presence(PresenceRequest(channel="kept.a")).presence)
+    client.disconnect(DisconnectRequest(user="", client=name))
+    eventually(lambda: name not in client.presence(PresenceRequest(channel="kept.a")).presence)
+    assert client.presence_stats(PresenceStatsRequest(channel="kept.a")).num_clients == 1
+    client.disconnect(DisconnectRequest(user=""))
+    assert [closed_with(each)[0] for each in (one, two)] == [3503, 3503]
 
 
 def test_cent_sees_who_is_there(connect, cent):
@@ -228,6 +251,9 @@ def test_keys_are_told_to_nobody(ringway, tmp_path):
     told = [proxy.log(), *(proxy.get(path).text for path in ("/config", "/stats", "/metrics", "/health", "/"))]
     assert not any("horse-battery" in text for text in told)
     assert '"<redacted>"' in proxy.get("/config").text
+    for words in (["config", "effective"], ["check"], ["check", "--set", "control.api_keys=[horse-battery, {}]"]):
+        done = run(*words, "--set", f"control.api_keys={KEY}", "--set", f"control.api_keys_file={tmp_path / 'keys'}")
+        assert "horse-battery" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "\0", '{"channel":"a","channel":"b","data":1}', '{"channel":{},"data":1}', "[" * 100_000, b"\xff\xfe{}", '{"channel":"a","data":' + "[" * 50_000 + "}"])

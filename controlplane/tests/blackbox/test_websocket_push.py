@@ -172,7 +172,7 @@ def test_a_user_is_subscribed_unsubscribed_and_shown_out(users):
             pass
         assert heard.payload[:2] == close_payload(3503)
     bob.silent()
-    assert proxy.metrics()("websocket_gateway_online_users") >= 1
+    eventually(lambda: proxy.metrics()("websocket_gateway_online_users") == 1)
 
 
 def test_presence_names_users(users):

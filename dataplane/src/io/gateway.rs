@@ -73,6 +73,10 @@ struct State {
     namespaces: Arc<Namespaces>,
     /// What is gathered for one write.
     outgoing: Vec<u8>,
+    /// How far the hub is ahead of the sockets.
+    ahead: effects::Ahead,
+    /// Answers under way to one connection.
+    letter: effects::Letter,
     /// Who waits for the hub's answers.
     tickets: HashMap<u64, effects::Asker>,
     next_ticket: u64,
@@ -96,6 +100,8 @@ impl Gateway {
             said: Vec::new(),
             namespaces: settings::namespaces(websocket),
             outgoing: Vec::with_capacity(writing::GATHER_BYTES),
+            ahead: effects::Ahead::default(),
+            letter: effects::Letter::default(),
             tickets: HashMap::new(),
             next_ticket: 0,
             serving: None,
@@ -260,6 +266,9 @@ impl State {
             self.serving = None;
         }
         self.pace(core);
+        if !self.hub.has_dirty() {
+            self.ahead = effects::Ahead::default();
+        }
         self.hub.has_dirty() || self.hub.has_deliveries()
     }
 
