@@ -112,7 +112,8 @@ class HttpAnswer:
 def read_answer(connection):
     response = http.client.HTTPResponse(connection)
     response.begin()
-    return HttpAnswer(response.status, response.headers, response.read())
+    body = b"" if response.status == http.client.SWITCHING_PROTOCOLS else response.read()
+    return HttpAnswer(response.status, response.headers, body)
 
 
 class WebSocket:

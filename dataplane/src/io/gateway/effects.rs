@@ -14,7 +14,23 @@ use serde_json::value::RawValue;
 use std::rc::Rc;
 
 /// Connections served by one fan-out; then those that are ready are written to.
-const RECIPIENTS_PER_ROUND: usize = 4096;
+const RECIPIENTS_PER_ROUND: u64 = 4096;
+/// Of a queue's limits so large a part is filled before it is offered to the socket: a quarter.
+const AHEAD_SHARE: u32 = 4;
+
+/// What has been queued since everybody who could be written to was.
+#[derive(Default)]
+pub(super) struct Ahead {
+    messages: u32,
+    bytes: usize,
+}
+
+/// Answers to one connection, gathered into one frame of its queue.
+#[derive(Default)]
+pub(super) struct Letter {
+    pub conn: u32,
+    pub frames: Vec<u8>,
+}
 
 /// Who waits for an answer of the hub.
 pub(super) enum Asker {
@@ -91,12 +107,7 @@ impl State {
     /// Acknowledgements first: they are queued before what they promise.
     pub(super) fn carry_out(&mut self, core: &Rc<Core>) {
         self.effects(core);
-        let level = core.service().config.websocket.compression.level;
-        let State { hub, encoder, namespaces, .. } = self;
-        hub.fan_out(core.now_ms(), RECIPIENTS_PER_ROUND, &mut |publication, format| {
-            let has_history = namespaces.of(&publication.topic).history_size > 0;
-            encoder.encode(publication, format, level, has_history)
-        });
+        self.fan_out(core);
         self.effects(core);
         while let Some((worker, post)) = self.hub.poll_post() {
             match core.wiring.outboxes[worker].post(Mail::Hub(post)) {
@@ -104,6 +115,32 @@ impl State {
                 Err(Mail::Hub(post)) => self.hub.unposted(worker, post),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Queues publications for this worker's subscribers: not more than a part of what a queue holds before those who can be
+    /// written to have been. Nobody is to be called slow for what has not been offered.
+    fn fan_out(&mut self, core: &Core) {
+        let service = core.service();
+        let websocket = &service.config.websocket;
+        let level = websocket.compression.level;
+        let messages_max = (websocket.limits.queued_messages / AHEAD_SHARE).max(1);
+        let bytes_max = websocket.limits.queued_bytes / AHEAD_SHARE as usize;
+        let now_ms = core.now_ms();
+        let State { hub, encoder, namespaces, ahead, .. } = self;
+        let before = hub.counts().recipients;
+        while hub.has_deliveries()
+            && ahead.messages < messages_max
+            && ahead.bytes < bytes_max
+            && hub.counts().recipients - before < RECIPIENTS_PER_ROUND
+        {
+            hub.fan_out(now_ms, 1, &mut |publication, format| {
+                let has_history = namespaces.of(&publication.topic).history_size > 0;
+                let frame = encoder.encode(publication, format, level, has_history);
+                ahead.messages += 1;
+                ahead.bytes += frame.len();
+                frame
+            });
         }
     }
 
@@ -135,6 +172,7 @@ impl State {
                 Effect::TooSlow { conn } => self.too_slow(core, conn),
             }
         }
+        self.post_letter();
     }
 
     fn no_longer_asked(&mut self, conn: u32, ticket: Ticket) {

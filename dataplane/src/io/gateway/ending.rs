@@ -91,6 +91,9 @@ impl State {
         for ticket in &slot.about.asked {
             self.tickets.remove(ticket);
         }
+        if self.letter.conn == conn {
+            self.letter.frames.clear();
+        }
         let (dropped, _) = self.hub.queued(conn);
         self.hub.leave(conn);
         self.answers.clear();

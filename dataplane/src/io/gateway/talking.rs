@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Messages in a row that are no requests before the connection ends.
 const BAD_REQUESTS_MAX: u32 = 100;
+/// Answers to one connection are queued in pieces of about so many bytes.
+const LETTER_BYTES: usize = 16 * 1024;
 
 impl State {
     /// One request.
@@ -174,16 +176,30 @@ impl State {
         core.cells.websocket.sent[Frame::Text as usize].add(1);
     }
 
-    /// Queues one text message for a connection that is not being read.
+    /// Queues one text message for a connection that is not being read: together with what else is said to it now, or a client
+    /// that asks for much at once would be called slow for the number of answers.
     fn say_to(&mut self, core: &Core, conn: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut frame = Vec::new();
+        if self.letter.conn != conn {
+            self.post_letter();
+            self.letter.conn = conn;
+        }
         let mut text = std::mem::take(&mut self.said);
         text.clear();
         write(&mut text);
-        websocket::frame(Data::Text, false, &text, &mut frame);
+        websocket::frame(Data::Text, false, &text, &mut self.letter.frames);
         self.said = text;
         core.cells.websocket.sent[Frame::Text as usize].add(1);
-        self.hub.push_own(conn, frame.into());
+        if self.letter.frames.len() >= LETTER_BYTES {
+            self.post_letter();
+        }
+    }
+
+    /// Queues the answers gathered for one connection.
+    pub(super) fn post_letter(&mut self) {
+        if !self.letter.frames.is_empty() {
+            self.hub.push_own(self.letter.conn, self.letter.frames[..].into());
+            self.letter.frames.clear();
+        }
     }
 
     fn complain(&mut self, core: &Core, code: ErrorCode, message: &str, id: Option<&RawValue>) {

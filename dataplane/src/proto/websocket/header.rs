@@ -1,7 +1,7 @@
 //! The header of a client's frame: RFC 6455 section 5.2, each rule checked at the first byte that breaks it.
 //!
-//! tungstenite's `FrameHeader::parse` reads through a `std::io` cursor, accepts lengths that are not minimal and takes
-//! three times as long, so the bytes are read here.
+//! tungstenite's `FrameHeader::parse` reads through a `std::io` cursor, which proto/ must not name, and accepts lengths
+//! that are not minimal: so the bytes are read here, and its server is asked in tests whether it agrees.
 
 use super::{Rules, Violation};
 
