@@ -52,14 +52,14 @@ pub fn state(
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
-    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(config));
+    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
     State::new(facts, staff, meter(tallies, workers.clone()), desk, observer)
 }
 
 /// `host_port`, as Centrifugo names its nodes.
-fn node_name(config: &Config) -> String {
+fn node_name(workers: &Workers) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let port = config.websocket.listen.first().map_or(0, |address| address.port());
+    let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
     format!("{}_{port}", host.trim())
 }
 
