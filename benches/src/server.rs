@@ -52,31 +52,42 @@ pub fn holdings(pid: u32) -> Result<Holdings, Failure> {
 pub struct Meter {
     server: Option<u32>,
     started: Instant,
-    server_cpu: Duration,
-    own_cpu: Duration,
+    server_cpu: Cpu,
+    own_cpu: Cpu,
+}
+
+/// CPU time so far.
+#[derive(Clone, Copy, Default)]
+struct Cpu {
+    user: Duration,
+    total: Duration,
 }
 
 /// What a [`Meter`] found.
 pub struct Spent {
     pub wall: Duration,
     pub server_cpu: Option<Duration>,
+    /// The part of it that was not the kernel's.
+    pub server_user: Option<Duration>,
     pub own_cpu: Duration,
 }
 
 impl Meter {
     pub fn start(server: Option<u32>) -> Result<Meter, Failure> {
-        let server_cpu = server.map_or(Ok(Duration::ZERO), cpu)?;
+        let server_cpu = server.map_or(Ok(Cpu::default()), cpu)?;
         Ok(Meter { server, own_cpu: cpu(std::process::id())?, server_cpu, started: Instant::now() })
     }
 
     pub fn stop(&self) -> Result<Spent, Failure> {
         let wall = self.started.elapsed();
-        let own_cpu = cpu(std::process::id())?.saturating_sub(self.own_cpu);
-        let server_cpu = match self.server {
-            Some(server) => Some(cpu(server)?.saturating_sub(self.server_cpu)),
-            None => None,
-        };
-        Ok(Spent { wall, server_cpu, own_cpu })
+        let own_cpu = cpu(std::process::id())?.total.saturating_sub(self.own_cpu.total);
+        let server = self.server.map(cpu).transpose()?;
+        Ok(Spent {
+            wall,
+            server_cpu: server.map(|server| server.total.saturating_sub(self.server_cpu.total)),
+            server_user: server.map(|server| server.user.saturating_sub(self.server_cpu.user)),
+            own_cpu,
+        })
     }
 }
 
@@ -92,17 +103,24 @@ impl Spent {
             if work > 0.0 {
                 report.measure(&format!("server_cpu_{name}"), cpu.as_secs_f64() * scale / work);
             }
+            if let Some(user) = self.server_user.filter(|_| !cpu.is_zero()) {
+                report.measure("server_cpu_user_share", user.as_secs_f64() / cpu.as_secs_f64());
+            }
         }
     }
 }
 
 /// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included.
-fn cpu(pid: u32) -> Result<Duration, Failure> {
-    let mut ticks = 0;
-    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
-        ticks += stat(pid).map_or(0, |stat| stat.cpu_ticks);
+fn cpu(pid: u32) -> Result<Cpu, Failure> {
+    let (mut user, mut total) = (0, 0);
+    for stat in
+        tree(pid).map_err(Failure::own("finding --server-pid"))?.into_iter().filter_map(|pid| stat(pid).ok())
+    {
+        user += stat.user_ticks;
+        total += stat.user_ticks + stat.kernel_ticks;
     }
-    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    let time = |ticks| Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
+    Ok(Cpu { user: time(user), total: time(total) })
 }
 
 /// `root` and all its descendants. Errors: `root` is not there.
@@ -129,7 +147,8 @@ fn tree(root: u32) -> io::Result<BTreeSet<u32>> {
 
 struct Stat {
     parent: u32,
-    cpu_ticks: u64,
+    user_ticks: u64,
+    kernel_ticks: u64,
 }
 
 fn stat(pid: u32) -> io::Result<Stat> {
@@ -137,13 +156,14 @@ fn stat(pid: u32) -> io::Result<Stat> {
     parse_stat(&text).ok_or_else(|| io::Error::other("/proc/PID/stat has an unknown shape"))
 }
 
-/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 to 17 the times.
+/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 and 15 are the times in user and kernel mode,
+/// 16 and 17 those of reaped children.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, after_name) = text.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    let cpu_ticks = field(14)? + field(15)? + field(16)? + field(17)?;
-    Some(Stat { parent: u32::try_from(field(4)?).ok()?, cpu_ticks })
+    let (user_ticks, kernel_ticks) = (field(14)? + field(16)?, field(15)? + field(17)?);
+    Some(Stat { parent: u32::try_from(field(4)?).ok()?, user_ticks, kernel_ticks })
 }
 
 fn kib_of(rollup: &str, key: &str) -> u64 {
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_blanks_is_no_obstacle() {
         let stat = parse_stat("7 (a) b (c) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1").unwrap();
-        assert_eq!((stat.parent, stat.cpu_ticks), (3, 100));
+        assert_eq!((stat.parent, stat.user_ticks, stat.kernel_ticks), (3, 40, 60));
         assert!(parse_stat("7 (cut) S 3").is_none());
     }
 

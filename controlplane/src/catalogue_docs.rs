@@ -10,6 +10,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("The host", &["socks5_system_"]),
     ("SOCKS5", &["socks5_"]),
     ("WebSocket", &["websocket_"]),
+    ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
     ("The control port and the log", &["http_", "log_"]),
     ("Build and configuration", &["build_", "config_"]),

@@ -6,6 +6,7 @@
 pub mod page;
 pub mod process;
 
+use crate::certificates::CertificateFacts;
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow};
 pub use page::Format;
@@ -16,6 +17,7 @@ use ringway_shared::datagram::Drop;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Protocol};
+use ringway_shared::tls::TlsService;
 use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use std::sync::Arc;
 
@@ -39,6 +41,9 @@ pub struct Facts<'a> {
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
+    /// Fetches of keys for JSON Web Tokens that succeeded, and that failed.
+    pub key_fetches: [u64; 2],
+    pub certificates: CertificateFacts,
     /// How often a configuration has been applied.
     pub config_generation: u64,
 }
@@ -122,6 +127,12 @@ impl Exporter {
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
             "build_info" => samples.put(&[self.build.version, self.build.commit], 1),
             "config_generation" => samples.put(&[], facts.config_generation),
+            "tls_certificate_expiry_timestamp_seconds" => {
+                for (service, expiry) in TlsService::ALL.iter().zip(facts.certificates.expiries) {
+                    expiry.into_iter().for_each(|end| samples.put(&[service.label()], end.as_secs()));
+                }
+            }
+            "tls_certificate_reload_failures" => samples.put(&[], facts.certificates.failures),
             _ => write_service(family, facts, samples),
         }
     }
@@ -160,6 +171,10 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         "socks5_clients_banned_active" => samples.put(&[], facts.clients.banned),
         "socks5_clients_untracked" => samples.put(&[], facts.clients.untracked),
         "websocket_gateway_online_users" => samples.put(&[], facts.clients.online_users),
+        "websocket_token_key_fetches" => {
+            let results = ["succeeded", "failed"].into_iter().zip(facts.key_fetches);
+            results.for_each(|(result, count)| samples.put(&[result], count));
+        }
         "socks5_requests" => requests(facts.cells, samples),
         "socks5_udp_datagrams" => {
             samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));

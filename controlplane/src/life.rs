@@ -1,8 +1,10 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
 use crate::access::Access;
+use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::jwks;
 use crate::logins;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
@@ -81,26 +83,44 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         descriptors_max: raise_descriptor_limit(),
     };
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices() {
+    for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
     }
+    let certificates = RefCell::new(Certificates::of(&config));
+    let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let tallies = Tallies {
         log_lines_dropped: sink.dropped(),
         quota_save_failures: quotas.borrow().save_failures(),
         clients: clients.clone(),
+        key_fetches: Rc::default(),
+        certificates: certificate_facts.clone(),
     };
+    let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
-    let life = Life { config, cells, epoch, workers, state, access, quotas, clients };
+    let life = Life {
+        config,
+        cells,
+        epoch,
+        workers,
+        state,
+        access,
+        quotas,
+        clients,
+        certificates,
+        certificate_facts,
+    };
     life.keep_quotas();
+    life.keep_certificates();
     life.announce(&control_addresses);
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
+        () = new_keys => Exit::Done,
     };
     let _ = stop_serving.send(true);
     let answered = async {
@@ -113,6 +133,12 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
     Ok(exit)
+}
+
+/// Where the keys of JSON Web Tokens in use now are found.
+fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
+    let workers = workers.clone();
+    Rc::new(move || workers.key_ring())
 }
 
 /// Raises the soft limit of descriptors to the hard one; returns what it is then.
@@ -132,6 +158,8 @@ struct Life {
     state: Rc<server::State>,
     access: RefCell<Access>,
     quotas: RefCell<Quotas>,
+    certificates: RefCell<Certificates>,
+    certificate_facts: Rc<Cell<CertificateFacts>>,
     clients: Rc<Cell<ClientFacts>>,
 }
 
@@ -156,14 +184,23 @@ impl Life {
     fn announce(&self, control: &[SocketAddr]) {
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
+        let secured = [
+            ("socks5_tls", self.workers.socks5_tls_addresses()),
+            ("websocket_tls", self.workers.websocket_tls_addresses()),
+        ]
+        .map(|(name, addresses)| match addresses {
+            [] => String::new(),
+            _ => format!(" {name}={}", listed(addresses)),
+        });
         tracing::info!(
-            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
             listed(self.workers.socks5_addresses()),
             listed(self.workers.websocket_addresses()),
             listed(control),
             self.config.workers.count,
             driver.label(),
             self.workers.connections_max(),
+            secured.concat(),
         );
     }
 
@@ -184,6 +221,7 @@ impl Life {
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
+                    self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
                 }
                 _ = rounds.tick() => {
@@ -305,6 +343,13 @@ impl Life {
 
     fn keep_quotas(&self) {
         self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
+    }
+
+    /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
+    fn keep_certificates(&self) {
+        let mut certificates = self.certificates.borrow_mut();
+        certificates.look(&self.workers);
+        self.certificate_facts.set(certificates.facts());
     }
 
     /// Logs a round of ended connections; how many they were.

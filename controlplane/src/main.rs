@@ -1,16 +1,18 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `export` (to Prometheus), `server` (the control port).
+//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port).
 
 mod access;
 mod acl_test;
 mod calendar;
 mod catalogue_docs;
+mod certificates;
 mod cli;
 mod exit;
 mod export;
 mod http_facts;
+mod jwks;
 mod life;
 mod log_file;
 mod logins;

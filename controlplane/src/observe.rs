@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub dns: Merged,
     pub session: Merged,
     pub loop_lag: Merged,
+    /// From a publication's arrival to the kernel, each delivery.
+    pub websocket_push: Merged,
     pub udp: Udp,
     pub logins_failed: u64,
     pub clients_banned: u64,
@@ -169,6 +171,7 @@ impl Observer {
             dns: merge(cells, |c| &c.dns),
             session: merge(cells, |c| &c.session),
             loop_lag: merge(cells, |c| &c.loop_lag),
+            websocket_push: merge(cells, |c| &c.websocket.push_latency),
             udp: Udp {
                 active: sum(cells, Cells::udp_active),
                 opened: sum(cells, |c| c.udp_opened.get()),

@@ -1,9 +1,11 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::certificates::CertificateFacts;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
+use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
-use crate::server::{Facts, Meter, Staff, State};
+use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
@@ -19,6 +21,8 @@ pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
+    pub key_fetches: Rc<Fetches>,
+    pub certificates: Rc<Cell<CertificateFacts>>,
 }
 
 /// The control port's state for this process.
@@ -38,12 +42,25 @@ pub fn state(
         effective,
     };
     let (asking, telling) = (workers.clone(), workers.clone());
+    let (pushing, homing) = (workers.clone(), workers.clone());
+    let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
         state: Box::new(move |worker| asking.state(worker)),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
+        push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
+        home_of: Box::new(move |topic| homing.home_of(topic)),
+        online_users: Box::new(move || clients.get().online_users),
     };
-    State::new(facts, staff, meter(tallies, workers.clone()), observer)
+    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
+    State::new(facts, staff, meter(tallies, workers.clone()), desk, observer)
+}
+
+/// `host_port`, as Centrifugo names its nodes.
+fn node_name(workers: &Workers) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
+    format!("{}_{port}", host.trim())
 }
 
 fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
@@ -57,8 +74,10 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             users: workers.accounts().iter().map(UserRow::of).collect(),
             upstreams: workers.upstreams(),
             clients: tallies.clients.get(),
+            key_fetches: [tallies.key_fetches.succeeded.get(), tallies.key_fetches.failed.get()],
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
+            certificates: tallies.certificates.get(),
             quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
         };

@@ -2,20 +2,23 @@
 //!
 //! This page holds the sockets: binding, accepting, and the life of one connection with its limits. In reading
 //! order below it: `routes` (the one table, and what happens to a request), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`.
-//! Must not be here: anything that waits for a worker. A page is a plain function over [`State`].
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`,
+//! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
+//! for workers as a task does.
 
 mod answer;
 mod asked;
 mod drill;
 mod health;
 mod pages;
+mod push;
 mod routes;
 mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 
 use hyper::server::conn::http1;

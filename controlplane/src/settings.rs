@@ -43,7 +43,7 @@ fn source_file(path: &Path) -> Result<SourceFile, String> {
 }
 
 /// Reads a file of at most `bytes_max`: a larger one is read one byte too far, and then refused by its size.
-fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<String> {
+pub fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(bytes_max as u64 + 1).read_to_string(&mut text)?;
     Ok(text)

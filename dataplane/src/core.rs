@@ -1,6 +1,7 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
 use crate::io::dial::winners::Winners;
+use crate::io::gateway::{self, Gateway};
 use crate::io::inbox::{Outbox, ReturnAddress};
 use crate::io::local_time::LocalClock;
 use crate::io::own::Own;
@@ -9,14 +10,17 @@ use crate::io::questions::{Question, Questions};
 use crate::io::records::Recorder;
 use crate::io::resolve::Resolver;
 use crate::io::sessions::{Session, Sessions};
+use crate::io::tls;
 use crate::io::udp;
 use crate::io::verify::Remembered;
 use crate::policy::acl::LocalTime;
+use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
 use ringway_shared::metrics::Cells;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -36,6 +40,8 @@ pub struct Wiring {
     pub own: Arc<Own>,
     /// What is known of client addresses, over all workers.
     pub clients: Arc<Clients>,
+    /// Who may come to the gateway, over all workers.
+    pub gate: Arc<Gate>,
     /// The process's epoch, which heartbeats, rates and bans count from.
     pub epoch: Instant,
     pub resolver: Resolver,
@@ -69,13 +75,19 @@ pub struct Core {
     pub pipes: Rc<PipePool>,
     /// The one buffer bytes are copied through; borrowed only between two waits.
     pub scratch: RefCell<Box<[u8]>>,
+    /// The one buffer ciphertext passes through, while `scratch` holds the plaintext.
+    pub tls_scratch: Rc<RefCell<Box<[u8]>>>,
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// The WebSocket connections.
+    pub gateway: Gateway,
+    /// What it said when a fault of ours left it in pieces: the worker ends.
+    broken: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
 impl Core {
-    /// Errors: the kernel gave no random bytes for the memory of verified passwords.
+    /// Errors: the kernel gave no random bytes, or no descriptor for the gateway's set.
     pub fn new(wiring: Wiring) -> io::Result<Rc<Core>> {
         let cells = wiring.cells[wiring.index].clone();
         Ok(Rc::new(Core {
@@ -87,8 +99,11 @@ impl Core {
             remembered: RefCell::new(Remembered::new()?),
             pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            gateway: gateway(&wiring)?,
+            broken: RefCell::default(),
             cells,
             wiring,
         }))
@@ -104,6 +119,7 @@ impl Core {
     pub fn serve_under(&self, service: Service) {
         let service = Rc::new(service);
         self.sessions.cut_strangers(&service, &self.questions);
+        self.gateway.serve_under(&service);
         self.service.replace(service);
     }
 
@@ -149,8 +165,45 @@ impl Core {
         }
     }
 
+    /// Milliseconds since the process's epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ns() / 1_000_000
+    }
+
+    /// Ticks since the process's epoch, 1 at least.
+    #[must_use]
+    pub fn now_tick(&self) -> u32 {
+        gateway::tick_of(self.now_ns()).max(1)
+    }
+
+    /// WebSocket connections open now, over all workers.
+    #[must_use]
+    pub fn websocket_connections(&self) -> u64 {
+        self.wiring.cells.iter().map(|cells| cells.websocket.active()).sum()
+    }
+
+    /// Something shared is in pieces: the worker ends, and with it the process.
+    pub fn break_down(&self, panic: Box<dyn Any + Send>) {
+        self.broken.replace(Some(panic));
+        self.ring_bell();
+    }
+
+    /// What broke, if something did.
+    #[must_use]
+    pub fn broken(&self) -> Option<Box<dyn Any + Send>> {
+        self.broken.take()
+    }
+
     /// Rings this core's own bell, so that its main loop looks at the inbox and at the drain.
     pub fn ring_bell(&self) {
         self.wiring.outboxes[self.wiring.index].ring();
     }
+}
+
+fn gateway(wiring: &Wiring) -> io::Result<Gateway> {
+    let mut seed = [0u8; 8];
+    rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())?;
+    let websocket = &wiring.service.config.websocket;
+    Gateway::new(websocket, wiring.index, wiring.cells.len(), u64::from_ne_bytes(seed))
 }

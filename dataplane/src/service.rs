@@ -2,8 +2,10 @@
 //! connection keeps the one it was accepted under.
 
 use crate::io::dial::egress;
+use crate::io::tls::{ALPN_HTTP, Acceptor};
 use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
+use crate::policy::admission::Admission;
 use crate::policy::auth::Directory;
 use crate::policy::targets::Targets;
 use crate::policy::upstreams::Upstreams;
@@ -27,10 +29,15 @@ pub struct Service {
     pub upstreams: Arc<Upstreams>,
     /// `None`: nobody has to say who they are.
     pub login: Option<Login>,
+    pub tls: Tls,
     /// Client connections at once, over all workers.
     pub connections_max: u64,
     /// UDP associations at once, over all workers.
     pub associations_max: u64,
+    /// Whether a WebSocket client may come in.
+    pub admission: Arc<Admission>,
+    /// WebSocket connections at once, over all workers.
+    pub websocket_connections_max: u64,
 }
 
 /// What it takes to tell users apart.
@@ -38,6 +45,13 @@ pub struct Service {
 pub struct Login {
     pub directory: Arc<Directory>,
     pub verifier: Verifier,
+}
+
+/// Who accepts TLS connections; `None` where there is no certificate.
+#[derive(Clone)]
+pub struct Tls {
+    pub socks5: Option<Acceptor>,
+    pub websocket: Option<Acceptor>,
 }
 
 impl Service {
@@ -61,6 +75,8 @@ pub struct Stock {
     upstreams: Option<Arc<Upstreams>>,
     /// The users of the last service.
     directory: Option<Arc<Directory>>,
+    /// The gate of the last service: its keys go on.
+    admission: Option<Arc<Admission>>,
 }
 
 impl Stock {
@@ -73,6 +89,7 @@ impl Stock {
             usages: HashMap::new(),
             upstreams: None,
             directory: None,
+            admission: None,
         }
     }
 
@@ -89,16 +106,29 @@ impl Stock {
             None => None,
             Some(users) => Some(self.login(users)?),
         };
+        let websocket = &config.websocket;
+        let admission = Arc::new(Admission::new(&websocket.admission, self.admission.as_deref())?);
+        self.admission = Some(admission.clone());
         let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
         self.upstreams = Some(upstreams.clone());
+        let tls = Tls {
+            socks5: Acceptor::new(&socks5.tls, &[])?,
+            websocket: Acceptor::new(&websocket.tls, ALPN_HTTP)?,
+        };
         Ok(Service {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
             acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
             upstreams,
             login,
+            tls,
             connections_max,
             associations_max,
+            admission,
+            websocket_connections_max: websocket
+                .limits
+                .connections
+                .map_or(self.sockets_max, |limit| limit as u64),
         })
     }
 

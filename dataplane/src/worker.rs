@@ -2,12 +2,12 @@
 
 use crate::core::{Core, Wiring};
 use crate::io::dial::health;
+use crate::io::gateway;
 use crate::io::inbox::{Inbox, Mail};
 use crate::io::listener::{self, Door};
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
-use ringway_shared::push::{Answer, Refusal};
 use ringway_shared::reason::Reason;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -43,17 +43,18 @@ pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
             return 0;
         }
     };
-    let core = match Core::new(post.wiring) {
-        Ok(core) => core,
-        Err(error) => {
-            serving(Err(format!("a worker cannot prepare its state: {error}")));
-            return 0;
-        }
-    };
-    core.cells.driver.set(runtime.driver as u64);
-    core.cells.thread_id.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
-    let notice = runtime.notice.take();
+    let (driver, notice) = (runtime.driver, runtime.notice.take());
     runtime.run(async move {
+        // Within the runtime: the gateway's set is one of its descriptors.
+        let core = match Core::new(post.wiring) {
+            Ok(core) => core,
+            Err(error) => {
+                serving(Err(format!("a worker cannot prepare its state: {error}")));
+                return 0;
+            }
+        };
+        core.cells.driver.set(driver as u64);
+        core.cells.thread_id.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
         let worker = match Worker::begin(core, post.inbox, post.listeners) {
             Ok(worker) => worker,
             Err(error) => {
@@ -89,6 +90,7 @@ impl Worker {
         for (door, listener) in &listeners {
             spawn(&core, listener::serve(core.clone(), *door, listener.clone()));
         }
+        spawn(&core, gateway::serve(core.clone()));
         beat(&core);
         spawn(&core, keep_time(core.clone()));
         if core.wiring.index == 0 {
@@ -106,9 +108,20 @@ impl Worker {
                 self.core.cells.inbox_messages.add(1);
                 self.act_on(mail);
             }
+            gateway::after_mail(&self.core);
+            if let Some(panic) = self.core.broken() {
+                std::panic::resume_unwind(panic);
+            }
+            if self.core.draining.get() && self.core.cells.websocket.active() == 0 {
+                self.close_listeners(|_| true);
+                gateway::cut_all(&self.core);
+            }
             if !self.inbox.is_empty() {
                 self.core.ring_bell();
-            } else if self.core.draining.get() && self.core.sessions.is_empty() {
+            } else if self.core.draining.get()
+                && self.core.sessions.is_empty()
+                && self.core.gateway.is_empty()
+            {
                 return self.cut;
             }
             if self.bell.readable().await.is_err() {
@@ -122,12 +135,14 @@ impl Worker {
             Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
             Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
-            // Without a gateway there is no topic to speak of.
-            Mail::Push(order) => (order.1)(Answer::Refused(Refusal::NotAvailable)),
+            Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
+            Mail::Hub(post) => gateway::receive(&self.core, post),
+            Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {
                 self.drain();
                 self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
+                self.cut += gateway::cut_all(&self.core);
             }
             Mail::Command(Command::Drill(drill)) => self.drill(drill),
         }
@@ -137,7 +152,13 @@ impl Worker {
         self.core.draining.set(true);
         // Before the backlog is emptied: what comes out of it has only just arrived.
         self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
-        for (door, listener) in self.listeners.drain(..) {
+        gateway::drain(&self.core);
+        // The gateway's stay until it is empty: whoever comes is told to go elsewhere, which a closed port cannot.
+        self.close_listeners(|door| !door.stays_for_drain());
+    }
+
+    fn close_listeners(&mut self, which: impl Fn(Door) -> bool) {
+        for (door, listener) in self.listeners.extract_if(.., |(door, _)| which(*door)) {
             listener::close(&self.core, door, &listener);
         }
     }
@@ -181,6 +202,7 @@ async fn keep_time(core: Rc<Core>) {
         core.cells.loop_lag.record(late.as_micros() as u64);
         beat(&core);
         core.sessions.tick(&core.questions);
+        gateway::tick(&core);
     }
 }
 

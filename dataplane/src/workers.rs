@@ -1,21 +1,25 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end.
 
 use crate::core::Wiring;
+use crate::hub::names;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
+use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
+use crate::policy::jwt::KeyRing;
 use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
+use ringway_shared::config::{Certificate, Config};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
 use ringway_shared::session::Ended;
+use ringway_shared::tls::TlsService;
 use ringway_shared::upstream::UpstreamState;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -95,6 +99,7 @@ pub struct Workers {
     addresses: Addresses,
     notices: Vec<String>,
     clients: Arc<Clients>,
+    gate: Arc<Gate>,
     epoch: Instant,
     /// What the next service takes over.
     stock: RefCell<Stock>,
@@ -116,6 +121,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (resolver, _ends_with_its_askers) =
         resolve::start(&config.socks5.dns, config.socks5.timeouts.name_lookup)?;
     let clients = Arc::<Clients>::default();
+    let gate = Arc::<Gate>::default();
     let own = addresses.all().chain(&plan.control_addresses).copied().collect();
     let wiring = Wiring {
         index: 0,
@@ -124,6 +130,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         outboxes: outboxes.clone(),
         own: Arc::new(Own(own)),
         clients: clients.clone(),
+        gate: gate.clone(),
         epoch: plan.epoch,
         resolver,
         recorder,
@@ -138,6 +145,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         addresses,
         notices: Vec::new(),
         clients,
+        gate,
         epoch: plan.epoch,
         stock: RefCell::new(stock),
         service: RefCell::new(service),
@@ -156,12 +164,14 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
 #[derive(Default)]
 struct Addresses {
     socks5: Vec<SocketAddr>,
+    socks5_tls: Vec<SocketAddr>,
+    websocket_tls: Vec<SocketAddr>,
     websocket: Vec<SocketAddr>,
 }
 
 impl Addresses {
     fn all(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.socks5.iter().chain(&self.websocket)
+        self.socks5.iter().chain(&self.socks5_tls).chain(&self.websocket).chain(&self.websocket_tls)
     }
 }
 
@@ -176,7 +186,9 @@ fn bind(config: &Config) -> Result<(Vec<Listeners>, Addresses), StartError> {
     let (socks5, websocket) = (&config.socks5, &config.websocket);
     for (door, wanted, backlog, bound) in [
         (Door::Socks5, &socks5.listen, socks5.limits.backlog, &mut addresses.socks5),
+        (Door::Socks5Tls, &socks5.tls.listen, socks5.limits.backlog, &mut addresses.socks5_tls),
         (Door::WebSocket, &websocket.listen, websocket.backlog, &mut addresses.websocket),
+        (Door::WebSocketTls, &websocket.tls.listen, websocket.backlog, &mut addresses.websocket_tls),
     ] {
         for address in wanted {
             let sockets = listener::bind_for_all(door, *address, workers, backlog)?;
@@ -234,19 +246,23 @@ fn await_serving(serving: &Receiver<Serving>, workers: usize) -> Result<Vec<Stri
     Ok(notices)
 }
 
-/// The worker that is a topic's home: FNV-1a, its high half folded in. The hub's own rule stands here until there is one.
-fn home(topic: &str, workers: usize) -> usize {
-    let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    ((hash ^ (hash >> 32)) % workers.max(1) as u64) as usize
-}
-
 impl Workers {
     /// The SOCKS5 addresses, ports resolved.
     #[must_use]
     pub fn socks5_addresses(&self) -> &[SocketAddr] {
         &self.addresses.socks5
+    }
+
+    /// Those of them that speak TLS first.
+    #[must_use]
+    pub fn socks5_tls_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.socks5_tls
+    }
+
+    /// Where the gateway listens with TLS, ports resolved.
+    #[must_use]
+    pub fn websocket_tls_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.websocket_tls
     }
 
     /// The gateway's addresses, ports resolved.
@@ -283,11 +299,30 @@ impl Workers {
         Err(format!("workers {untold:?} cannot be told: their inboxes are full or they have ended"))
     }
 
+    /// From the next handshake on clients of a service are shown these certificates, on all workers at once. A service
+    /// that had none still does not listen: that takes a new configuration. An empty list changes nothing.
+    pub fn renew_certificates(&self, service: TlsService, certificates: &[Arc<Certificate>]) {
+        let tls = &self.service.borrow().tls;
+        let acceptor = match service {
+            TlsService::Socks5 => &tls.socks5,
+            TlsService::WebSocket => &tls.websocket,
+        };
+        if let Some(acceptor) = acceptor {
+            acceptor.certificates().replace(certificates);
+        }
+    }
+
     /// The accounts of the users there are now, in the users file's order.
     #[must_use]
     pub fn accounts(&self) -> Vec<Account> {
         let service = self.service.borrow();
         service.login.as_ref().map_or_else(Vec::new, |login| login.directory.accounts().to_vec())
+    }
+
+    /// The keys that JSON Web Tokens are judged by; `None`: none are asked for.
+    #[must_use]
+    pub fn key_ring(&self) -> Option<Arc<KeyRing>> {
+        self.service.borrow().admission.keys().cloned()
     }
 
     /// The upstream proxies there are now, in the configuration's order.
@@ -301,7 +336,11 @@ impl Workers {
     pub fn look_after_clients(&self) -> ClientFacts {
         let now_ns = self.epoch.elapsed().as_nanos() as u64;
         let banned = self.clients.tidy(&self.service.borrow().config.socks5.logins, now_ns);
-        ClientFacts { banned: banned as u64, untracked: self.clients.untracked(), online_users: 0 }
+        ClientFacts {
+            banned: banned as u64,
+            untracked: self.clients.untracked(),
+            online_users: self.gate.online.users(),
+        }
     }
 
     /// Tells one worker. False: its inbox is full or its thread has ended. Never blocks.
@@ -322,7 +361,7 @@ impl Workers {
     /// The worker that orders a topic's publications and keeps its history and presence.
     #[must_use]
     pub fn home_of(&self, topic: &str) -> usize {
-        home(topic, self.outboxes.len())
+        names::home(topic, self.outboxes.len())
     }
 
     /// How many workers there are.

@@ -47,6 +47,8 @@ closings! {
     Protocol = "protocol", 1002, Client, "";
     /// A text is not UTF-8.
     InvalidUtf8 = "invalid_utf8", 1007, Client, "";
+    /// A compressed message cannot be inflated.
+    InflateFailed = "inflate_failed", 1007, Client, "";
     /// A message is larger than `websocket.max_message_size`.
     MessageTooBig = "message_too_big", 1009, Client, "";
     /// A text is not a request of the protocol spoken here, too often.

@@ -1,7 +1,7 @@
 //! The contract between ringway's planes: plain values only.
 //!
 //! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
-//! `origin` is what both understand by a web origin.
+//! `origin` is what both understand by a web origin, `topic` what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -17,4 +17,5 @@ pub mod push;
 pub mod reason;
 pub mod session;
 pub mod tls;
+pub mod topic;
 pub mod upstream;

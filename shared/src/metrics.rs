@@ -1,6 +1,6 @@
 //! THE CATALOGUE: every metric once, and the cells the workers count in.
 //!
-//! This page holds what a metric is; `cells` what the workers count, `socks5`, `websocket` and `process` the table.
+//! This page holds what a metric is; `cells` what the workers count, `socks5`, `websocket`, `tls` and `process` the table.
 //! A worker counts by a relaxed store into its own [`Cells`]; it never locks and knows no registry.
 //! The control plane reads all cells without the workers' help and publishes what [`FAMILIES`] lists.
 
@@ -8,10 +8,12 @@ use crate::datagram::Drop;
 use crate::histogram::Histogram;
 use crate::reason::Reason;
 use crate::session::{Command, Protocol};
+use crate::tls::{TlsResult, TlsService};
 
 mod cells;
 mod process;
 mod socks5;
+mod tls;
 mod websocket;
 
 pub use cells::{Cells, WebSocketCells};
@@ -79,6 +81,17 @@ impl ByDrop {
     #[must_use]
     pub fn of(&self, drop: Drop) -> &Cell {
         &self.0[drop as usize]
+    }
+}
+
+/// A [`Cell`] for each service that speaks TLS, and each result of a handshake.
+#[derive(Default)]
+pub struct TlsHandshakes([[Cell; TlsResult::ALL.len()]; TlsService::ALL.len()]);
+
+impl TlsHandshakes {
+    #[must_use]
+    pub fn of(&self, service: TlsService, result: TlsResult) -> &Cell {
+        &self.0[service as usize][result as usize]
     }
 }
 
@@ -206,8 +219,8 @@ impl Family {
 pub static FAMILIES: &[&Family] = &ALL;
 
 static ALL: [&Family; COUNT] = all();
-const PARTS: [&[Family]; 3] = [socks5::FAMILIES, websocket::FAMILIES, process::FAMILIES];
-const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len();
+const PARTS: [&[Family]; 4] = [socks5::FAMILIES, websocket::FAMILIES, tls::FAMILIES, process::FAMILIES];
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len();
 
 /// The parts as one.
 const fn all() -> [&'static Family; COUNT] {

@@ -71,6 +71,8 @@ reasons! {
     BadProxyHeader = "bad_proxy_header", Client;
     /// `socks5.timeouts.proxy_header` ran out.
     ProxyHeaderTimeout = "proxy_header_timeout", Client;
+    /// The TLS handshake failed.
+    TlsFailed = "tls_failed", Client;
     /// Too many failed logins from this address: it is banned for a while.
     ClientBanned = "client_banned", Client;
 

@@ -98,6 +98,8 @@ pub struct SessionEnd {
     pub accepted_at_ms: u64,
     /// The client, as the PROXY protocol header says where one was sent.
     pub client: SocketAddr,
+    /// It came by TLS.
+    pub tls: bool,
     /// `None`: it never said a byte.
     pub protocol: Option<Protocol>,
     pub command: Option<Command>,
@@ -160,7 +162,7 @@ pub struct WebSocketEnd {
     /// Whole messages; control frames are not among them.
     pub sent_messages: u64,
     pub received_messages: u64,
-    /// Bytes on the wire after the upgrade, inside TLS, frame headers included.
+    /// Payload bytes of those, inflated.
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Deliveries it lost, for whatever reason ([`crate::gateway::Dropped`]).

@@ -41,6 +41,82 @@ impl TlsFault {
     }
 }
 
+/// A service that can be reached by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TlsService {
+    Socks5,
+    WebSocket,
+}
+
+impl TlsService {
+    pub const ALL: [TlsService; 2] = [TlsService::Socks5, TlsService::WebSocket];
+
+    /// The name of its section in the configuration, and of its metrics' label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["socks5", "websocket"][self as usize]
+    }
+}
+
+/// What a TLS handshake came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TlsResult {
+    Succeeded,
+    /// The client went away.
+    ClientGone,
+    /// The service's handshake time-out ran out.
+    TimedOut,
+    NotTls,
+    NothingInCommon,
+    RefusedByClient,
+    Protocol,
+    Flood,
+}
+
+impl TlsResult {
+    pub const ALL: [TlsResult; 8] = [
+        TlsResult::Succeeded,
+        TlsResult::ClientGone,
+        TlsResult::TimedOut,
+        TlsResult::NotTls,
+        TlsResult::NothingInCommon,
+        TlsResult::RefusedByClient,
+        TlsResult::Protocol,
+        TlsResult::Flood,
+    ];
+
+    /// The name used in metrics and logs; that of the fault where there was one.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            TlsResult::Succeeded => "success",
+            TlsResult::ClientGone => "client_gone",
+            TlsResult::TimedOut => "timeout",
+            TlsResult::NotTls => TlsFault::NotTls.label(),
+            TlsResult::NothingInCommon => TlsFault::NothingInCommon.label(),
+            TlsResult::RefusedByClient => TlsFault::RefusedByClient.label(),
+            TlsResult::Protocol => TlsFault::Protocol.label(),
+            TlsResult::Flood => TlsFault::Flood.label(),
+        }
+    }
+}
+
+impl From<TlsFault> for TlsResult {
+    /// What a handshake came to that ended by this fault.
+    fn from(fault: TlsFault) -> TlsResult {
+        match fault {
+            TlsFault::NotTls => TlsResult::NotTls,
+            TlsFault::NothingInCommon => TlsResult::NothingInCommon,
+            TlsFault::RefusedByClient => TlsResult::RefusedByClient,
+            TlsFault::Protocol | TlsFault::Exhausted => TlsResult::Protocol,
+            TlsFault::Flood => TlsResult::Flood,
+            TlsFault::Truncated => TlsResult::ClientGone,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -46,6 +46,9 @@ fn fixtures_give_exactly_these_results() {
             asked if asked.extension().unwrap() == "password" => {
                 std::fs::read_to_string(path.with_extension("password"))
             }
+            asked if asked.extension().unwrap() == "keys" => {
+                Ok("# of a file\nhunter2-of-a-file\n".to_owned())
+            }
             asked if asked.extension().unwrap() == "pem" || asked.extension().unwrap() == "key" => {
                 std::fs::read_to_string(path.with_extension(asked.extension().unwrap()))
             }

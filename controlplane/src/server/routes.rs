@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, TEXT};
 use super::asked::Asked;
+use super::push::{self, Form, Method};
 use super::state::State;
 use super::{drill, health, pages, stats};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -12,10 +13,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// Bytes of a request's body; a longer one is answered 413.
+/// Bytes of a page request's body, which no page looks at; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// From a request's header to its answer, its body included.
-const REQUEST_MAX: Duration = Duration::from_secs(10);
+pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// One thing the control port does.
 pub struct Route {
@@ -24,16 +25,26 @@ pub struct Route {
     pub summary: &'static str,
     /// Served with `control.test_endpoints` only.
     pub test_only: bool,
+    served_by: ServedBy,
+}
+
+enum ServedBy {
     /// Never waits: all it may do is look at what is there, or put a command into an inbox.
-    answer: fn(&State, &Asked) -> Answer,
+    Page(fn(&State, &Asked) -> Answer),
+    /// Waits for workers, within limits of its own.
+    Push(Form),
 }
 
-const fn get(path: &'static str, answer: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
-    Route { method: "GET", path, summary, test_only: false, answer }
+const fn get(path: &'static str, page: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
+    Route { method: "GET", path, summary, test_only: false, served_by: ServedBy::Page(page) }
 }
 
-const fn post_test(path: &'static str, answer: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
-    Route { method: "POST", path, summary, test_only: true, answer }
+const fn post_test(path: &'static str, page: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
+    Route { method: "POST", path, summary, test_only: true, served_by: ServedBy::Page(page) }
+}
+
+const fn push(path: &'static str, form: Form, summary: &'static str) -> Route {
+    Route { method: "POST", path, summary, test_only: false, served_by: ServedBy::Push(form) }
 }
 
 /// Every route. HEAD is served wherever GET is.
@@ -45,12 +56,29 @@ pub const ROUTES: &[Route] = &[
     get("/health", health::health, "Both of these, with version, uptime and configuration generation."),
     get("/stats", stats::stats, "Connections, traffic, quantiles and workers, as JSON."),
     get("/config", pages::config, "The configuration in force, secrets redacted, with who set each key."),
+    push("/api/publish", Form::One(Method::Publish), "Publishes to a channel."),
+    push("/api/broadcast", Form::One(Method::Broadcast), "Publishes the same to many channels."),
+    push("/api/subscribe", Form::One(Method::Subscribe), "Subscribes a user's connections to a channel."),
+    push("/api/unsubscribe", Form::One(Method::Unsubscribe), "Takes them off it."),
+    push("/api/disconnect", Form::One(Method::Disconnect), "Closes a user's connections."),
+    push("/api/presence", Form::One(Method::Presence), "Who is subscribed to a channel."),
+    push("/api/presence_stats", Form::One(Method::PresenceStats), "How many they are."),
+    push(
+        "/api/history",
+        Form::One(Method::History),
+        "What was published to a channel, as far as it is kept.",
+    ),
+    push("/api/history_remove", Form::One(Method::HistoryRemove), "Forgets that."),
+    push("/api/channels", Form::One(Method::Channels), "The channels with subscribers."),
+    push("/api/info", Form::One(Method::Info), "This process and how much it holds."),
+    push("/api/batch", Form::Batch, "Several of these in one request."),
+    push("/api", Form::Commands, "The same in Centrifugo's older form."),
     post_test("/api/v1/drill", drill::drill, drill::SUMMARY),
 ];
 
 /// `GET /`
 fn index(state: &State, _: &Asked) -> Answer {
-    let line = |route: &Route| format!("{:<5} {:<15} {}\n", route.method, route.path, route.summary);
+    let line = |route: &Route| format!("{:<5} {:<20} {}\n", route.method, route.path, route.summary);
     let lines: String = served(state).map(line).collect();
     Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
 }
@@ -79,15 +107,19 @@ async fn respond(state: &State, request: Request<Incoming>) -> Answer {
         Err(refusal) => return refusal,
     };
     let (head, body) = request.into_parts();
+    let page = match route.served_by {
+        ServedBy::Push(form) => return push::answer(state, form, &head.headers, body).await,
+        ServedBy::Page(page) => page,
+    };
     if route.method != "GET" && head.headers.contains_key("origin") {
         let hint = "web pages may not steer ringway; use curl or a program";
         return Answer::error(403, "the request comes from a web page (it has an Origin header)", hint);
     }
-    if let Err(refusal) = drain(body).await {
+    if let Err(refusal) = read(body, BODY_BYTES_MAX).await {
         return refusal;
     }
     let query = head.uri.query().unwrap_or_default().to_owned();
-    (route.answer)(state, &Asked { query, headers: head.headers })
+    page(state, &Asked { query, headers: head.headers })
 }
 
 /// The routes served under this configuration.
@@ -115,18 +147,18 @@ fn methods_of(route: &'static Route) -> &'static [&'static str] {
     if route.method == "GET" { &["GET", "HEAD"] } else { std::slice::from_ref(&route.method) }
 }
 
-/// Reads a body to its end and forgets it: no route wants one yet.
-async fn drain(body: Incoming) -> Result<(), Answer> {
+/// Reads a body to its end.
+pub async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Answer> {
     let too_long = || {
-        Answer::error(413, &format!("the body is longer than {BODY_BYTES_MAX} bytes"), "send less")
+        Answer::error(413, &format!("the body is longer than {bytes_max} bytes"), "send less")
             .with("connection", "close")
     };
     // A length that was declared is judged before a byte of it is read.
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_long());
     }
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(_) => Ok(()),
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
         Err(error) => Err(Answer::error(400, &format!("the body cannot be read: {error}"), "send it again")),
     }

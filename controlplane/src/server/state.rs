@@ -1,10 +1,12 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::push::Desk;
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
 use ringway_shared::metrics::Cells;
+use ringway_shared::push::{Ask, Reply};
 use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +25,16 @@ pub struct Staff {
     pub state: Box<dyn Fn(usize) -> WorkerState>,
     /// Tells worker `i`. False: its inbox is full or it has ended.
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
+    /// Asks worker `i` for the publish API. False: its inbox is full or it has ended.
+    pub push: Box<Push>,
+    /// The worker that is a topic's home.
+    pub home_of: Box<dyn Fn(&str) -> usize>,
+    /// Users with at least one WebSocket connection, as of a second ago.
+    pub online_users: Box<dyn Fn() -> u64>,
 }
+
+/// Hands a question to a worker.
+pub type Push = dyn Fn(usize, Ask, Reply) -> bool;
 
 /// Prints all metrics; the number is the configuration's generation.
 pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
@@ -60,6 +71,7 @@ pub struct State {
     pub facts: Facts,
     pub staff: Staff,
     pub meter: Meter,
+    pub(super) push: Desk,
     pub draining: Cell<bool>,
     /// How often a configuration has been applied.
     pub generation: Cell<u64>,
@@ -77,13 +89,14 @@ pub(super) struct Tagged {
 
 impl State {
     #[must_use]
-    pub fn new(facts: Facts, staff: Staff, meter: Meter, observer: Observer) -> Self {
+    pub fn new(facts: Facts, staff: Staff, meter: Meter, push: Desk, observer: Observer) -> Self {
         State {
             config: Tagged::new(format!("{:#}\n", facts.effective)),
             seats: Rc::new(Seats::new(facts.connections_max)),
             facts,
             staff,
             meter,
+            push,
             draining: Cell::new(false),
             generation: Cell::new(1),
             observer: RefCell::new(observer),

@@ -5,7 +5,11 @@ use super::asked::Asked;
 use super::health::condition;
 use super::state::State;
 use crate::observe::{Merged, Snapshot};
+use ringway_shared::closing::Closing;
+use ringway_shared::gateway::{Dropped, Frame};
+use ringway_shared::metrics::{Cell, Cells, WebSocketCells};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 type Of = fn(&Snapshot) -> &Merged;
 
@@ -15,6 +19,7 @@ const QUANTILES: &[(&str, Of)] = &[
     ("dns", |snapshot| &snapshot.dns),
     ("session", |snapshot| &snapshot.session),
     ("loop_lag", |snapshot| &snapshot.loop_lag),
+    ("websocket_push", |snapshot| &snapshot.websocket_push),
 ];
 
 /// `GET /stats`
@@ -42,7 +47,8 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
             "received_datagrams": now.udp.received_datagrams,
         },
         "logins": {"failed": now.logins_failed, "clients_banned": now.clients_banned},
-        "message_queue": {"inbox_messages": now.inbox_messages},
+        "websocket": state.with_cells(|cells| websocket(cells, (state.staff.online_users)())),
+        "message_queue": state.with_cells(|cells| message_queue(cells, now.inbox_messages)),
         "memory": {"resident_bytes": crate::system::resident_bytes()},
         "quantiles": Json::Object(quantiles.collect()),
         "workers": workers(state, &now),
@@ -52,8 +58,50 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
 
 /// Every reason, those that never came among them, so that scripts find each key.
 fn closed(now: &Snapshot) -> Json {
-    let by_reason = now.closed.iter();
-    Json::Object(by_reason.map(|(reason, count)| (reason.label().to_owned(), json!(count))).collect())
+    by_label(now.closed.iter().map(|(reason, count)| (reason.label(), *count)))
+}
+
+/// The gateway: its connections, what is published and what becomes of it.
+fn websocket(cells: &[Arc<Cells>], online_users: u64) -> Json {
+    let sum = |of: fn(&WebSocketCells) -> u64| cells.iter().map(|cells| of(&cells.websocket)).sum::<u64>();
+    let closed =
+        |closing: Closing| cells.iter().map(|cells| cells.websocket.closed[closing as usize].get()).sum();
+    let dropped =
+        |dropped: Dropped| cells.iter().map(|cells| cells.websocket.dropped[dropped as usize].get()).sum();
+    let messages = |frames: &[Cell; Frame::COUNT]| {
+        frames[Frame::Text as usize].get() + frames[Frame::Binary as usize].get()
+    };
+    json!({
+        "active_connections": sum(WebSocketCells::active),
+        "total": sum(|cells| cells.upgraded.get()),
+        "online_users": online_users,
+        "subscriptions": sum(|cells| cells.subscriptions.get()),
+        "topics": sum(|cells| cells.topics.get()),
+        "received_messages": cells.iter().map(|cells| messages(&cells.websocket.received)).sum::<u64>(),
+        "sent_messages": cells.iter().map(|cells| messages(&cells.websocket.sent)).sum::<u64>(),
+        "received_bytes": sum(|cells| cells.received_bytes.get()),
+        "sent_bytes": sum(|cells| cells.sent_bytes.get()),
+        "publications": sum(|cells| cells.publications.get()),
+        "deliveries": sum(|cells| cells.delivered.get()),
+        "dropped": by_label(Dropped::ALL.iter().map(|it| (it.label(), dropped(*it)))),
+        "upgrades_refused": sum(|cells| cells.refused.iter().map(Cell::get).sum()),
+        "closed": by_label(Closing::ALL.iter().map(|it| (it.label(), closed(*it)))),
+    })
+}
+
+/// What is on its way: to the workers (all that ever was), and to connections that are behind.
+fn message_queue(cells: &[Arc<Cells>], inbox_messages: u64) -> Json {
+    let sum = |of: fn(&WebSocketCells) -> u64| cells.iter().map(|cells| of(&cells.websocket)).sum::<u64>();
+    json!({
+        "inbox_messages": inbox_messages,
+        "queued_messages": sum(|cells| cells.queued_messages.get()),
+        "queued_bytes": sum(|cells| cells.queued_bytes.get()),
+    })
+}
+
+/// Every label, those that never came among them.
+fn by_label(counts: impl Iterator<Item = (&'static str, u64)>) -> Json {
+    Json::Object(counts.map(|(label, count)| (label.to_owned(), json!(count))).collect())
 }
 
 fn quantiles(merged: &Merged) -> Json {

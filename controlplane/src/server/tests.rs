@@ -2,13 +2,16 @@
 
 mod limits;
 mod pages;
+mod push;
 
-use super::{Facts, Meter, Staff, State, bind, serve};
+use super::{Desk, Facts, Keys, Meter, Staff, State, bind, serve};
 use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::{HostFacts, Loaded, Sources, load};
+use ringway_shared::config::{ApiKey, HostFacts, Loaded, Sources, load};
+use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
+use ringway_shared::push::{Answer, Ask};
 use ringway_shared::reason::Reason;
 use serde_json::Value as Json;
 use std::io::{Read, Write};
@@ -34,6 +37,20 @@ struct Fake {
     /// Worker 1's last heartbeat, ten seconds after the epoch being now.
     heartbeat_ms: u64,
     inboxes_full: bool,
+    api_keys: Vec<ApiKey>,
+    /// What worker `i` does with a question.
+    hub: fn(usize, Ask) -> Told,
+}
+
+/// What a worker does with a question.
+enum Told {
+    Answers(Answer),
+    /// Keeps it, and never answers.
+    Keeps,
+    /// Ends with it.
+    Loses,
+    /// Its inbox is full.
+    Refuses,
 }
 
 impl Default for Fake {
@@ -45,6 +62,8 @@ impl Default for Fake {
             state: WorkerState::Running,
             heartbeat_ms: IN_AN_HOUR,
             inboxes_full: false,
+            api_keys: Vec::new(),
+            hub: |_, _| Told::Loses,
         }
     }
 }
@@ -193,8 +212,20 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             told.send(format!("{worker}: {command:?}")).unwrap();
             !fake.inboxes_full
         }),
+        push: Box::new(move |worker, ask, reply| {
+            match (fake.hub)(worker, ask) {
+                Told::Answers(answer) => drop(std::thread::spawn(move || reply(answer))),
+                Told::Keeps => std::mem::forget(reply),
+                Told::Loses => {}
+                Told::Refuses => return false,
+            }
+            true
+        }),
+        home_of: Box::new(|topic| topic.len() % 2),
+        online_users: Box::new(|| 3),
     };
-    let state = State::new(facts, staff, meter(begun, ended), Observer::new(subject));
+    let desk = Desk::new(Keys::new(&fake.api_keys), "host_8765".to_owned());
+    let state = State::new(facts, staff, meter(begun, ended), desk, Observer::new(subject));
     state.draining.set(fake.draining);
     state
 }
@@ -208,6 +239,14 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    let websocket = &cells.websocket;
+    websocket.upgraded.add(3);
+    websocket.upgraded_closed.add(1);
+    websocket.received[Frame::Text as usize].add(2);
+    websocket.received[Frame::Binary as usize].add(1);
+    websocket.received[Frame::Ping as usize].add(1);
+    websocket.dropped[Dropped::DropOldest as usize].add(1);
+    websocket.queued_messages.add(7);
     cells
 }
 

@@ -107,8 +107,9 @@ impl Hub {
         answer.unwrap_or_else(Reply::Refused)
     }
 
-    /// As one of all that are asked.
-    pub(super) fn describe(&self, question: &Question) -> Reply {
+    /// What this worker alone has: its part of what is asked of all.
+    #[must_use]
+    pub fn describe(&self, question: &Question) -> Reply {
         let Question::Channels { pattern } = question else { return Reply::Info(vec![self.info()]) };
         let pattern = pattern.as_deref().unwrap_or("*");
         let channels = match pattern.strip_suffix('*') {

@@ -12,7 +12,7 @@ use ringway_shared::config::Via;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Host, Target};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -130,10 +130,8 @@ impl Watch<'_> {
     }
 
     fn look_at_client(&mut self) -> Result<(), Reason> {
-        let seen =
-            rustix::net::recv(&self.session.client, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        match seen {
-            Ok((0, _)) => Err(Reason::ClientGone),
+        match self.session.client.peek() {
+            Ok(0) => Err(Reason::ClientGone),
             Ok(_) => {
                 self.given_up = true;
                 Ok(())

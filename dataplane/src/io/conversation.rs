@@ -100,14 +100,17 @@ pub async fn farewell(core: &Core, session: &Session, reason: Reason) {
     }
     // The cut that led here, if one did, has been acted upon. A client it shut down reads as ended below.
     core.sessions.forgive(session);
-    session.client.shutdown_write();
+    let client = &session.client;
     core.sessions.enter(session, Phase::Farewell);
+    // A client that takes no more is not told, and closes all the same.
+    let _ = client.close_notify().await;
+    client.socket().shutdown_write();
     let mut dropped = 0;
     while dropped < FAREWELL_BYTES_MAX {
-        if session.client.readable().await.is_err() || session.cut_reason().is_some() {
+        if client.socket().readable().await.is_err() || session.cut_reason().is_some() {
             return;
         }
-        match session.client.receive(&mut core.scratch.borrow_mut()) {
+        match client.socket().receive(&mut core.scratch.borrow_mut()) {
             Ok(0) => return,
             Ok(count) => dropped += count,
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -1,11 +1,327 @@
-//! The WebSocket gateway of one core.
+//! The WebSocket gateway of one core: one task that serves all its connections (docs/decisions/0010).
+//!
+//! Connections are small slots in a slab; their sockets stand in one set that the ring waits on (`rt/many`). A turn reads what the ready ones have
+//! into the core's one scratch buffer, acts on it, hands the hub's news around, and then writes to everybody who has something queued, each once. In
+//! the order of a connection's life: `slot`, `opening` (the upgrade), `reading` (frames), `talking` (the JSON protocol), `writing`, `ending`;
+//! `clock` keeps all deadlines, `effects` carries out what the hub says, `orders` what the publish API asks.
+
+mod clock;
+pub use clock::tick_of;
+
+mod effects;
+mod ending;
+mod opening;
+mod orders;
+mod reading;
+mod settings;
+mod slot;
+mod talking;
+mod wire;
+mod writing;
 
 use crate::core::Core;
+use crate::hub::{Hub, Namespaces, Post};
+use crate::io::tls::Tls;
+use crate::policy::online::Session;
+use crate::proto::deflate::Inflater;
+use crate::rt;
+use crate::rt::many::{Interest, Look, Many, News};
+use crate::service::Service;
+use ringway_shared::closing::Closing;
+use ringway_shared::config::WebSocket;
+use ringway_shared::push::{Ask, Reply};
+use slab::Slab;
+use slot::{About, End, Path, Slot, Stage};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Connections written to in one turn; then the ring, and with it every other task of the core, has its own.
+const SENDS_PER_TURN: usize = 64;
+
+/// Sockets read in one turn, but for those that the last look finds.
+const READS_PER_TURN: usize = 128;
+
+/// The gateway of one core.
+pub struct Gateway {
+    many: Many,
+    state: RefCell<State>,
+    /// The task that wakes for held-back batches runs.
+    paced: Cell<bool>,
+}
+
+/// What its connections share.
+struct State {
+    slots: Slab<Slot>,
+    generations: u32,
+    hub: Hub,
+    /// For all connections that keep no window of their own.
+    inflater: Option<Inflater>,
+    /// Compresses publications, once for all connections that take them so.
+    encoder: effects::Encoder,
+    /// Frames for the connection that is being read.
+    answers: Vec<u8>,
+    /// The text of one of them.
+    said: Vec<u8>,
+    /// What holds for topics now.
+    namespaces: Arc<Namespaces>,
+    /// What is gathered for one write.
+    outgoing: Vec<u8>,
+    /// How far the hub is ahead of the sockets.
+    ahead: effects::Ahead,
+    /// Answers under way to one connection.
+    letter: effects::Letter,
+    /// Who waits for the hub's answers.
+    tickets: HashMap<u64, effects::Asker>,
+    next_ticket: u64,
+    /// The connection that is being served: who is to blame for a panic.
+    serving: Option<u32>,
+    /// Where the next scan of deadlines begins.
+    scan_from: usize,
+    drain: Option<clock::Drain>,
+}
+
+impl Gateway {
+    /// Errors: no descriptor is left.
+    pub fn new(websocket: &WebSocket, worker: usize, workers: usize, seed: u64) -> io::Result<Gateway> {
+        let state = State {
+            slots: Slab::new(),
+            generations: 0,
+            hub: settings::hub(websocket, worker, workers, seed),
+            inflater: Some(Inflater::new(false)),
+            encoder: effects::Encoder::default(),
+            answers: Vec::new(),
+            said: Vec::new(),
+            namespaces: settings::namespaces(websocket),
+            outgoing: Vec::with_capacity(writing::GATHER_BYTES),
+            ahead: effects::Ahead::default(),
+            letter: effects::Letter::default(),
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            serving: None,
+            scan_from: 0,
+            drain: None,
+        };
+        Ok(Gateway { many: Many::new()?, state: RefCell::new(state), paced: Cell::new(false) })
+    }
+
+    /// From now on publications are handled under a new configuration.
+    pub fn serve_under(&self, service: &Service) {
+        let state = &mut *self.state.borrow_mut();
+        state.namespaces = settings::namespaces(&service.config.websocket);
+        state.hub.reconfigure(state.namespaces.clone());
+    }
+
+    /// Whether nobody is connected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.borrow().slots.is_empty()
+    }
+}
 
 /// Takes in an accepted connection.
-pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr) {
-    let _ = (core, socket, peer);
+pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls>) {
+    let cells = &core.cells.websocket;
+    cells.opened.add(1);
+    cells.sockets_now.add(1);
+    let mut state = core.gateway.state.borrow_mut();
+    let service = core.service();
+    let timeouts = &service.config.websocket.timeouts;
+    let now_tick = core.now_tick();
+    state.generations = state.generations.wrapping_add(1);
+    let slot = Slot {
+        socket,
+        generation: state.generations,
+        stage: Stage::Opening,
+        path: Path::Json,
+        awaits_room: false,
+        paused: false,
+        watched: Interest { readable: true, writable: false },
+        tls,
+        secured: false,
+        handshake: Default::default(),
+        heard_tick: now_tick,
+        active_tick: now_tick,
+        pinged_tick: 0,
+        due_tick: clock::after(now_tick, timeouts.handshake),
+        rate: Default::default(),
+        incoming: crate::proto::websocket::Incoming::new(None),
+        inflater: None,
+        opening: Some(Box::default()),
+        about: Box::new(About {
+            peer,
+            service,
+            accepted: Instant::now(),
+            upgraded: None,
+            admission: None,
+            seat: None,
+            user: Arc::default(),
+            info: None,
+            client: 0,
+            expires_at: None,
+            deflate: None,
+            bad_requests: 0,
+            subscriptions: 0,
+            asked: Vec::new(),
+            received_messages: 0,
+            received_bytes: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
+            end: End::default(),
+        }),
+    };
+    let conn = state.slots.insert(slot) as u32;
+    let slot = &state.slots[conn as usize];
+    let watched = core.gateway.many.watch(&slot.socket, slot.key(conn)).is_ok();
+    if !watched || !core.has_room_for_socket() {
+        state.abort(core, conn, Closing::UpgradeRefused);
+    }
+}
+
+/// Serves the core's connections for ever.
+pub async fn serve(core: Rc<Core>) {
+    let mut look = Look::default();
+    loop {
+        let busy = guarded(&core, |core| turn(core, &mut look));
+        if busy {
+            core.gateway.many.give_way().await;
+        } else if core.gateway.many.news().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does `work`; a panic ends the connection that was being served, and it alone. True: there is more to do.
+fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(core)));
+    outcome.unwrap_or_else(|panic| {
+        core.cells.tasks_panicked.add(1);
+        let mut state = core.gateway.state.borrow_mut();
+        match state.serving.take() {
+            Some(conn) => state.abort(core, conn, Closing::Internal),
+            // The hub itself: what it holds cannot be trusted any more. The worker ends, and with it the process.
+            None => core.break_down(panic),
+        }
+        true
+    })
+}
+
+/// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
+fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
+    let state = &mut *core.gateway.state.borrow_mut();
+    let mut heard = 0;
+    loop {
+        let before = heard;
+        for news in core.gateway.many.look(look) {
+            state.hear(core, news);
+            heard += 1;
+        }
+        let more = state.settle(core);
+        if more || heard == before || heard >= READS_PER_TURN {
+            return more;
+        }
+    }
+}
+
+/// What another task has queued goes out; the rest in the gateway's own turns.
+fn settle(core: &Rc<Core>) {
+    let more = guarded(core, |core| core.gateway.state.borrow_mut().settle(core));
+    if more {
+        core.gateway.many.nudge();
+    }
+}
+
+impl State {
+    /// One socket's news.
+    fn hear(&mut self, core: &Rc<Core>, news: News) {
+        let conn = news.key as u32;
+        let current = self.slots.get(conn as usize).is_some_and(|slot| slot.key(conn) == news.key);
+        if !current {
+            return;
+        }
+        self.serving = Some(conn);
+        if news.writable {
+            self.resume(core, conn);
+        }
+        if news.readable || news.over {
+            self.read(core, conn, news.over);
+        }
+        self.serving = None;
+    }
+
+    /// Carries out what the hub wants and writes to those who have something queued. True: there is more.
+    fn settle(&mut self, core: &Rc<Core>) -> bool {
+        self.carry_out(core);
+        let mut sends = 0;
+        while sends < SENDS_PER_TURN {
+            let Some(conn) = self.hub.poll_dirty() else { break };
+            self.serving = Some(conn);
+            sends += self.flush(core, conn);
+            self.serving = None;
+        }
+        self.pace(core);
+        if !self.hub.has_dirty() {
+            self.ahead = effects::Ahead::default();
+        }
+        self.hub.has_dirty() || self.hub.has_deliveries()
+    }
+
+    /// Sees to it that batches that are held back leave in time.
+    fn pace(&mut self, core: &Rc<Core>) {
+        let Some(due_ms) = self.hub.next_tick_ms() else { return };
+        if core.gateway.paced.replace(true) {
+            return;
+        }
+        let wait = Duration::from_millis(due_ms.saturating_sub(core.now_ms()).max(1));
+        let core = core.clone();
+        let counting = core.clone();
+        rt::spawn(move || counting.cells.tasks_panicked.add(1), async move {
+            rt::sleep(wait).await;
+            core.gateway.paced.set(false);
+            core.gateway.state.borrow_mut().hub.tick(core.now_ms());
+            settle(&core);
+        });
+    }
+}
+
+/// A message from another worker's hub.
+pub fn receive(core: &Rc<Core>, post: Post) {
+    core.gateway.state.borrow_mut().hub.receive(post, core.now_ms());
+}
+
+/// What the publish API asks.
+pub fn order(core: &Rc<Core>, ask: Ask, reply: Reply) {
+    core.gateway.state.borrow_mut().order(core, ask, reply);
+}
+
+/// A newer session took the place of one of this core's.
+pub fn replaced(core: &Rc<Core>, session: Session) {
+    core.gateway.state.borrow_mut().replace(core, session);
+}
+
+/// Begins to drain; see [`clock`].
+pub fn drain(core: &Rc<Core>) {
+    core.gateway.state.borrow_mut().drain(core);
+}
+
+/// Ends everybody at once; how many that were.
+pub fn cut_all(core: &Rc<Core>) -> u64 {
+    core.gateway.state.borrow_mut().cut_all(core)
+}
+
+/// After a batch of mail: what it brought about is carried out.
+pub fn after_mail(core: &Rc<Core>) {
+    settle(core);
+}
+
+/// Each tick: deadlines.
+pub fn tick(core: &Rc<Core>) {
+    core.gateway.state.borrow_mut().tick(core);
+    settle(core);
 }

@@ -3,8 +3,10 @@
 //! A sender pays an eventfd write only when the worker has not been notified already, so bursts
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
+use crate::hub::Post;
 use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
+use crate::policy::online;
 use crate::service::Service;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
@@ -30,6 +32,10 @@ pub enum Mail {
         socket: OwnedFd,
         peer: SocketAddr,
     },
+    /// A message from another worker's hub.
+    Hub(Post),
+    /// A newer session of the same user has taken the place of this one.
+    Replaced(online::Session),
     /// The answer to a question of one of the worker's tasks.
     Answer(Ticket, Reply),
     /// What the publish API asks, and where its answer goes.

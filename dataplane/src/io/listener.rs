@@ -1,9 +1,11 @@
 //! Listening sockets: binding them, accepting from them, and choosing the worker that serves.
 
 use crate::core::Core;
+use crate::io::client::Client;
 use crate::io::gateway;
 use crate::io::inbox::Mail;
 use crate::io::socks;
+use crate::io::tls::Acceptor;
 use crate::rt::{self, Ready};
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
@@ -30,16 +32,26 @@ const SILENCE_MAX_MS: u64 = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     Socks5,
+    Socks5Tls,
     WebSocket,
+    WebSocketTls,
 }
 
 impl Door {
+    /// Whether it stays open while the worker drains.
+    #[must_use]
+    pub fn stays_for_drain(self) -> bool {
+        matches!(self, Door::WebSocket | Door::WebSocketTls)
+    }
+
     /// The key that opened it.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
             Door::Socks5 => "socks5.listen",
+            Door::Socks5Tls => "socks5.tls.listen",
             Door::WebSocket => "websocket.listen",
+            Door::WebSocketTls => "websocket.tls.listen",
         }
     }
 }
@@ -97,13 +109,17 @@ pub fn local_address(socket: &impl AsFd) -> Option<SocketAddr> {
 
 /// Accepts until the listener is shut down.
 pub async fn serve(core: Rc<Core>, door: Door, listener: Rc<Ready>) {
-    while !core.draining.get() {
+    while !core.draining.get() || door.stays_for_drain() {
         if listener.readable().await.is_err() {
             return;
         }
-        if accept_batch(&core, door, &listener) == Batch::Exhausted {
-            core.cells.accept_backoffs.add(1);
-            rt::sleep(BACKOFF).await;
+        match accept_batch(&core, door, &listener) {
+            Batch::Exhausted => {
+                core.cells.accept_backoffs.add(1);
+                rt::sleep(BACKOFF).await;
+            }
+            Batch::Closed => return,
+            Batch::Emptied | Batch::Full => {}
         }
     }
 }
@@ -124,6 +140,8 @@ enum Batch {
     Emptied,
     /// As many as one wake may take: there may be more.
     Full,
+    /// The listener has been shut down.
+    Closed,
     /// Descriptors or memory ran out: accepting at once again would only spin.
     Exhausted,
 }
@@ -138,6 +156,7 @@ fn accept_batch(core: &Rc<Core>, door: Door, listener: &Ready) -> Batch {
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
             Err(Errno::AGAIN) => return Batch::Emptied,
+            Err(Errno::INVAL) => return Batch::Closed,
             // ECONNABORTED and the network errors of accept(2) belong to that one connection.
             Err(_) => {}
         }
@@ -175,13 +194,25 @@ fn less_loaded(core: &Core) -> Option<usize> {
 /// Begins to serve a socket on this core.
 pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
     match door {
+        // A failed registration (epoll only) closes the socket: the client sees its end.
         Door::Socks5 => {
-            // A failed registration (epoll only) closes the socket: the client sees its end.
-            if let Ok(client) = Ready::new(socket) {
-                socks::begin(core, client, peer);
+            if let Ok(socket) = Ready::new(socket) {
+                socks::begin(core, Client::plain(socket), peer);
             }
         }
-        Door::WebSocket => gateway::begin(core, socket, peer),
+        // Nor is anybody served in plain once no certificate is left.
+        Door::Socks5Tls => {
+            let tls = core.service().tls.socks5.as_ref().and_then(Acceptor::accept);
+            if let (Ok(socket), Some(tls)) = (Ready::new(socket), tls) {
+                socks::begin(core, Client::secured(socket, tls, core.tls_scratch.clone()), peer);
+            }
+        }
+        Door::WebSocket => gateway::begin(core, socket, peer, None),
+        Door::WebSocketTls => {
+            if let Some(tls) = core.service().tls.websocket.as_ref().and_then(Acceptor::accept) {
+                gateway::begin(core, socket, peer, Some(tls));
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn take(core: &Core, session: &Session) -> Result<(), Reason> {
     core.sessions.enter(session, Phase::ProxyHeader);
     let mut header = Vec::new();
     loop {
-        let ready = session.client.readable().await;
+        let ready = session.client.socket().readable().await;
         if let Some(reason) = session.cut_reason() {
             return Err(reason);
         }
@@ -43,7 +43,7 @@ pub async fn take(core: &Core, session: &Session) -> Result<(), Reason> {
             Progress::Header { length, .. } => length - before,
         };
         // They are there: this takes what was just seen.
-        session.client.receive(&mut room[..wanted]).map_err(|_| Reason::ClientGone)?;
+        session.client.socket().receive(&mut room[..wanted]).map_err(|_| Reason::ClientGone)?;
         if let Progress::Header { source, .. } = progress {
             if let Some(source) = source {
                 session.set_peer(source);

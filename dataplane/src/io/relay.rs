@@ -7,6 +7,7 @@
 //!
 //! A user with limits reads in slices and pauses between them, by what `policy/allowance.rs` says.
 
+mod ends;
 mod limited;
 mod opening;
 mod pace;
@@ -134,6 +135,7 @@ impl<'a> Direction<'a> {
         let mut step = self.begin(&mut held)?;
         loop {
             match step {
+                Step::AwaitSender if self.sender_has_news() => {}
                 Step::AwaitSender => self.sender().readable().await.map_err(|_| self.sender_broke())?,
                 Step::AwaitReceiver => {
                     self.relay.session.set_reading(false);
@@ -147,6 +149,8 @@ impl<'a> Direction<'a> {
                         return Ok(());
                     }
                 }
+                // Boxed: few clients are spoken to in TLS.
+                Step::EndOfStream if self.receiver_is_secured() => return Box::pin(self.say_the_end()).await,
                 Step::EndOfStream => return Ok(()),
             }
             step = self.advance(&mut held, &mut pace)?;
@@ -222,19 +226,20 @@ impl<'a> Direction<'a> {
     fn copy(self, held: &mut Held, pace: &mut Pace, most: usize) -> Result<Filled, Reason> {
         let mut scratch = self.relay.core.scratch.borrow_mut();
         let most = most.min(SCRATCH_BYTES);
-        let count = match self.sender().receive(&mut scratch[..most]) {
+        let count = match self.receive(&mut scratch[..most]) {
             Ok(0) => return Ok(Filled::EndOfStream),
             Ok(count) => count,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(Filled::Nothing),
             Err(_) => return Err(self.sender_broke()),
         };
         self.count(count);
-        let sent = self.receiver().send(&scratch[..count]).map_err(|_| self.receiver_broke())?;
+        let sent = self.send(&scratch[..count])?;
         *held = Held::Nothing;
         if sent < count {
             *held = Held::Bytes { bytes: scratch[sent..count].to_vec(), sent: 0 };
         }
-        if pace.copied(count) {
+        // What is encrypted goes through our hands: it cannot be spliced.
+        if !self.relay.session.client.is_secured() && pace.copied(count) {
             self.relay.core.cells.splice_starts.add(1);
         }
         Ok(if count < most { Filled::Emptied } else { Filled::Full })
@@ -259,15 +264,15 @@ impl<'a> Direction<'a> {
     /// Gives the receiver what is held. False: it does not take all of it now.
     fn flush(self, held: &mut Held) -> Result<bool, Reason> {
         match held {
-            Held::Nothing => Ok(true),
+            Held::Nothing => self.flush_receiver(),
             Held::Bytes { bytes, sent } => {
-                *sent += self.receiver().send(&bytes[*sent..]).map_err(|_| self.receiver_broke())?;
+                *sent += self.send(&bytes[*sent..])?;
                 self.touch();
-                let all = *sent == bytes.len();
-                if all {
-                    *held = Held::Nothing;
+                if *sent < bytes.len() {
+                    return Ok(false);
                 }
-                Ok(all)
+                *held = Held::Nothing;
+                self.flush_receiver()
             }
             Held::Pipe(loan) => self.splice_out(loan),
         }
@@ -289,7 +294,7 @@ impl<'a> Direction<'a> {
 
     fn sender(self) -> &'a Ready {
         match self.way {
-            Way::Up => &self.relay.session.client,
+            Way::Up => self.relay.session.client.socket(),
             Way::Down => self.relay.target,
         }
     }
@@ -297,7 +302,7 @@ impl<'a> Direction<'a> {
     fn receiver(self) -> &'a Ready {
         match self.way {
             Way::Up => self.relay.target,
-            Way::Down => &self.relay.session.client,
+            Way::Down => self.relay.session.client.socket(),
         }
     }
 

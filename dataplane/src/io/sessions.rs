@@ -7,6 +7,7 @@ mod phase;
 
 pub use phase::Phase;
 
+use crate::io::client::Client;
 use crate::io::questions::{Questions, Ticket};
 use crate::policy::clients::Admission;
 use crate::rt::Ready;
@@ -82,7 +83,7 @@ impl Facts {
 
 /// One connection, shared by its task and the table.
 pub struct Session {
-    pub client: Ready,
+    pub client: Client,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
     /// Who it is: the socket's peer, or whom the PROXY protocol header names.
@@ -192,11 +193,12 @@ impl Session {
         self.cut.set(Some(reason));
         match self.phase.get() {
             Phase::ProxyHeader
+            | Phase::TlsHandshake
             | Phase::Greeting
             | Phase::Authentication
             | Phase::Request
             | Phase::Associated
-            | Phase::Farewell => self.client.shutdown(),
+            | Phase::Farewell => self.client.socket().shutdown(),
             // The client is still owed a reply.
             Phase::Verdict | Phase::NameLookup => {
                 if let Some(ticket) = self.question.get() {
@@ -205,7 +207,7 @@ impl Session {
             }
             Phase::Connect | Phase::AwaitPeer => self.abort_target(),
             Phase::Relay | Phase::HalfClosed => {
-                self.client.abort();
+                self.client.socket().abort();
                 self.abort_target();
             }
         }
@@ -244,7 +246,7 @@ impl Sessions {
     }
 
     /// Enters a new connection; its key is for [`Sessions::remove`].
-    pub fn insert(&self, client: Ready, peer: SocketAddr, service: Rc<Service>) -> (usize, Rc<Session>) {
+    pub fn insert(&self, client: Client, peer: SocketAddr, service: Rc<Service>) -> (usize, Rc<Session>) {
         let session = Rc::new(Session {
             client,
             peer: Cell::new(peer),

@@ -1,11 +1,14 @@
 //! The life of one client connection, from its place in the table to its record.
 
 use crate::core::Core;
+use crate::io::client::Client;
+use crate::io::conversation::farewell;
 use crate::io::proxy_header;
 use crate::io::relay;
 use crate::io::request::{self, Served};
 use crate::io::sessions::Session;
-use crate::rt::{self, Ready};
+use crate::io::tls;
+use crate::rt;
 use ringway_shared::config::AccessLog;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Ended, SessionEnd};
@@ -14,13 +17,13 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Enters an accepted connection and spawns its task.
-pub fn begin(core: &Rc<Core>, client: Ready, peer: SocketAddr) {
+pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
     let (key, session) = core.sessions.insert(client, peer, core.service());
     core.cells.opened.add(1);
     core.cells.clients_now.add(1);
     let mut seat = Seat { core: core.clone(), session, key, reason: Reason::Panicked };
     if let Err(reason) = received(core, &seat.session) {
-        seat.session.client.abort();
+        seat.session.client.socket().abort();
         seat.ends_for(reason);
         return;
     }
@@ -100,6 +103,7 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
         worker: core.wiring.index as u16,
         accepted_at_ms: now.saturating_sub(duration).as_millis() as u64,
         client: session.peer(),
+        tls: session.client.is_secured(),
         protocol: facts.protocol,
         command: facts.command,
         user: facts.account.map(|account| account.user.name.clone()),
@@ -138,11 +142,17 @@ async fn serve(core: &Rc<Core>, session: &Rc<Session>) -> Reason {
     }
 }
 
-/// From the first byte, be it of a PROXY protocol header, to the success reply.
+/// From the first byte, be it of a PROXY protocol header or of TLS, to the success reply.
 async fn introduce(core: &Rc<Core>, session: &Rc<Session>) -> Result<Served, Reason> {
     if proxy_header::is_due(session) {
         proxy_header::take(core, session).await?;
         admit(core, session)?;
+    }
+    if session.client.is_secured()
+        && let Err(reason) = tls::shake_hands(core, session).await
+    {
+        farewell(core, session, reason).await;
+        return Err(reason);
     }
     request::establish(core, session).await
 }

@@ -1,19 +1,22 @@
 //! TLS for whoever listens with it: the one door to rustls.
 //!
-//! `certificates` says which certificate a client is shown, now and after a renewal; `session` is one connection. What
+//! `certificates` says which certificate a client is shown, now and after a renewal; `session` is one connection, `handshake` leads
+//! that of a SOCKS5 client to its first byte. What
 //! the files hold has been read and checked by the configuration (`ringway_shared::config::Certificate`).
 
 mod certificates;
 mod faults;
+mod handshake;
 mod session;
 
 pub use certificates::Certificates;
+pub use handshake::shake_hands;
 pub use session::{SCRATCH_BYTES_MIN, Tls};
 
 use ringway_shared::config::{self, TlsVersion};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use rustls::version::{TLS12, TLS13};
 use std::sync::Arc;
 
@@ -46,6 +49,7 @@ impl Acceptor {
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         // Sessions are kept by the clients, under keys that change each 6 hours: nothing grows here.
         config.ticketer = ring::Ticketer::new().map_err(failed)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Some(Acceptor { config: Arc::new(config), certificates }))
     }
 

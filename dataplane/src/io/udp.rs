@@ -169,7 +169,7 @@ impl Relay {
         let relay = self.clone();
         let panicked = move || {
             relay.core.cells.tasks_panicked.add(1);
-            relay.session.client.abort();
+            relay.session.client.socket().abort();
         };
         rt::spawn(panicked, task);
     }

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod host;
 mod http_connect;
 pub mod proxy_protocol;
+pub mod pubsub_json;
 mod reader;
 mod request;
 mod socks4;

@@ -1,26 +1,26 @@
 //! WebSocket frames and messages: RFC 6455, strict, with RFC 7692's compressed messages. Sans IO.
 //!
 //! In: [`Incoming`] is what is kept of a connection, [`Incoming::receive`] takes what one read brought,
-//! [`Reading::poll`] hands out what is in it. Out: [`frame`] and its like write whole frames. `header` knows a frame's
-//! start, `message` what is held between reads, `text` UTF-8 in parts, `violation` all that can be wrong.
+//! [`Reading::poll`] hands out what is in it. Out: [`frame`] and its like write whole frames. In reading order:
+//! `reading` goes from frame to frame; `header` knows a frame's start and `mask` its payload's disguise; `message` is
+//! what is held between reads, `text` UTF-8 in parts; `close` the end, `violation` all that can be wrong; `outgoing`.
 
 mod close;
 mod header;
 mod mask;
 mod message;
 mod outgoing;
+mod reading;
 mod text;
 mod violation;
 
-use super::deflate::{InflateFault, Inflater, Negotiated};
+use super::deflate::{Inflater, Negotiated};
 pub use close::{CloseHandshake, may_be_sent};
-use header::{Frame, Setting};
-use message::{Pending, Whole};
+use message::Pending;
 pub use outgoing::{
     REASON_BYTES_MAX, close_answer, close_frame, frame, frame_header, header_len, ping, pong,
 };
-use std::ops::Range;
-use tungstenite::protocol::frame::coding::{Control, Data as Opcode, OpCode};
+pub use reading::Reading;
 pub use violation::Violation;
 
 /// What a message is.
@@ -83,7 +83,7 @@ impl Incoming {
         rules: &'a Rules,
         inflater: &'a mut Inflater,
     ) -> Reading<'a> {
-        Reading { incoming: self, bytes, at: 0, rules, inflater, lent: Lent::Nothing }
+        Reading::of(self, bytes, rules, inflater)
     }
 
     /// Heap bytes held: 0 between messages; else what came of the message, at most twice (room doubles), and never
@@ -108,201 +108,5 @@ impl Incoming {
     fn end(&mut self) {
         self.pending = None;
         self.over = true;
-    }
-}
-
-/// The events in what one read brought.
-#[must_use = "poll it until `None`: it keeps what is incomplete"]
-pub struct Reading<'a> {
-    incoming: &'a mut Incoming,
-    bytes: &'a mut [u8],
-    /// Up to here `bytes` are done with.
-    at: usize,
-    rules: &'a Rules,
-    inflater: &'a mut Inflater,
-    /// What the last event borrowed and is freed by the next poll.
-    lent: Lent,
-}
-
-#[derive(Debug)]
-enum Lent {
-    Nothing,
-    Bytes(Vec<u8>),
-    Text(String),
-}
-
-/// A whole message or control frame, unmasked.
-struct Found {
-    kind: OpCode,
-    compressed: bool,
-    payload: Payload,
-}
-
-enum Payload {
-    Here(Range<usize>),
-    Lent,
-}
-
-impl Reading<'_> {
-    /// The next event. `None`: all bytes are used; what is incomplete is kept for the next read.
-    ///
-    /// # Errors
-    /// The first breach of the protocol; as after a close frame there is nothing behind it.
-    pub fn poll(&mut self) -> Result<Option<Event<'_>>, Violation> {
-        let found = match self.next() {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(None),
-            Err(violation) => {
-                self.incoming.end();
-                return Err(violation);
-            }
-        };
-        let incoming = &mut *self.incoming;
-        let payload = match (&found.payload, &self.lent) {
-            (Payload::Here(range), _) => &self.bytes[range.clone()],
-            (Payload::Lent, Lent::Bytes(bytes)) => bytes,
-            // It was checked as it came.
-            (Payload::Lent, Lent::Text(text)) => return Ok(Some(Event::Text(text))),
-            (Payload::Lent, Lent::Nothing) => &[],
-        };
-        let event = match found.kind {
-            OpCode::Data(Opcode::Text) => {
-                str::from_utf8(payload).map(Event::Text).map_err(|_| Violation::InvalidText)
-            }
-            OpCode::Data(_) => Ok(Event::Binary(payload)),
-            OpCode::Control(Control::Ping) => Ok(Event::Ping(payload)),
-            OpCode::Control(Control::Close) => {
-                incoming.end();
-                close::read(payload).map(|(code, reason)| Event::Close { code, reason })
-            }
-            OpCode::Control(_) => Ok(Event::Pong(payload)),
-        };
-        if event.is_err() {
-            incoming.end();
-        }
-        event.map(Some)
-    }
-
-    fn next(&mut self) -> Result<Option<Found>, Violation> {
-        self.lent = Lent::Nothing;
-        if self.incoming.over {
-            return Ok(None);
-        }
-        while let Some(frame) = self.frame()? {
-            let payload = self.payload(&frame);
-            let whole = payload.len() == frame.left_bytes;
-            let found = if whole && !frame.begun && self.stands_alone(&frame) {
-                Some(Found {
-                    kind: frame.opcode,
-                    compressed: frame.compressed,
-                    payload: Payload::Here(payload),
-                })
-            } else {
-                self.hold(frame, payload)?
-            };
-            if found.is_some() || whole {
-                self.forget_if_empty();
-            }
-            match found {
-                Some(found) if found.compressed => return self.inflate(found).map(Some),
-                Some(found) => return Ok(Some(found)),
-                None if whole => (),
-                None => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The frame whose payload comes next. `None`: its header is not whole.
-    fn frame(&mut self) -> Result<Option<Frame>, Violation> {
-        let rest = &self.bytes[self.at..];
-        let setting =
-            |message_bytes| Setting { rules: self.rules, deflate: self.incoming.deflate, message_bytes };
-        let Some(pending) = &mut self.incoming.pending else {
-            return match header::read(rest, &setting(None))? {
-                Some((frame, header_bytes)) => {
-                    self.at += header_bytes;
-                    Ok(Some(frame))
-                }
-                None => {
-                    if !rest.is_empty() {
-                        self.incoming.pending.get_or_insert_default().head.extend(rest);
-                        self.at = self.bytes.len();
-                    }
-                    Ok(None)
-                }
-            };
-        };
-        if let Some(frame) = pending.frame.take() {
-            return Ok(Some(frame));
-        }
-        let known = pending.head.bytes().len();
-        pending.head.extend(rest);
-        match header::read(pending.head.bytes(), &setting(pending.message_bytes()))? {
-            Some((frame, header_bytes)) => {
-                pending.head = Default::default();
-                self.at += header_bytes - known;
-                Ok(Some(frame))
-            }
-            None => {
-                self.at = self.bytes.len();
-                Ok(None)
-            }
-        }
-    }
-
-    /// Unmasks what is here of the frame's payload.
-    fn payload(&mut self, frame: &Frame) -> Range<usize> {
-        let here = self.at..self.at + frame.left_bytes.min(self.bytes.len() - self.at);
-        mask::apply(&mut self.bytes[here.clone()], frame.mask);
-        self.at = here.end;
-        here
-    }
-
-    /// Whether the frame is a whole event by itself.
-    fn stands_alone(&self, frame: &Frame) -> bool {
-        let continues =
-            || self.incoming.pending.as_ref().is_some_and(|pending| pending.message_bytes().is_some());
-        frame.is_control() || frame.last && !continues()
-    }
-
-    fn hold(&mut self, frame: Frame, payload: Range<usize>) -> Result<Option<Found>, Violation> {
-        let pending = self.incoming.pending.get_or_insert_default();
-        let held = pending.hold(frame, &self.bytes[payload], self.rules.message_bytes_max)?;
-        let Some(whole) = held else { return Ok(None) };
-        let of = |data| match data {
-            Data::Text => OpCode::Data(Opcode::Text),
-            Data::Binary => OpCode::Data(Opcode::Binary),
-        };
-        let (kind, compressed, lent) = match whole {
-            Whole::Control(bytes) => (frame.opcode, false, Lent::Bytes(bytes)),
-            Whole::Text(text) => (of(Data::Text), false, Lent::Text(text)),
-            Whole::Binary(bytes) => (of(Data::Binary), false, Lent::Bytes(bytes)),
-            Whole::Compressed(data, bytes) => (of(data), true, Lent::Bytes(bytes)),
-        };
-        self.lent = lent;
-        Ok(Some(Found { kind, compressed, payload: Payload::Lent }))
-    }
-
-    fn inflate(&mut self, found: Found) -> Result<Found, Violation> {
-        let compressed = match (&found.payload, &self.lent) {
-            (Payload::Here(range), _) => &self.bytes[range.clone()],
-            (Payload::Lent, Lent::Bytes(bytes)) => bytes,
-            (Payload::Lent, _) => &[],
-        };
-        let mut plain = Vec::new();
-        let inflated = self.inflater.inflate(compressed, true, &mut plain, self.rules.message_bytes_max);
-        inflated.map_err(|fault| match fault {
-            InflateFault::TooBig => Violation::InflatedTooBig,
-            InflateFault::Bad => Violation::BadDeflate,
-        })?;
-        self.lent = Lent::Bytes(plain);
-        Ok(Found { compressed: false, payload: Payload::Lent, ..found })
-    }
-
-    fn forget_if_empty(&mut self) {
-        if self.incoming.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
-            self.incoming.pending = None;
-        }
     }
 }

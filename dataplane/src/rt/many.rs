@@ -12,6 +12,9 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Sockets told of at once.
 const NEWS_MAX: usize = 128;
 
+/// The key of the bell: no socket has it.
+const BELL: u64 = u64::MAX;
+
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const NOTHING: Event = Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
 
@@ -22,6 +25,8 @@ pub struct Many {
     wait: Ready,
     /// Always ready: a wait on it lets the ring have its turn.
     always: Ready,
+    /// Ends a wait for news that no socket has.
+    bell: OwnedFd,
 }
 
 /// What is asked of a socket. Its failure and its end are told in any case.
@@ -57,7 +62,9 @@ impl Many {
         let set = epoll::create(CreateFlags::CLOEXEC)?;
         let wait = Ready::new(set.try_clone()?)?;
         let always = Ready::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)?;
-        Ok(Many { set, wait, always })
+        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        epoll::add(&set, &bell, EventData::new_u64(BELL), EventFlags::IN)?;
+        Ok(Many { set, wait, always, bell })
     }
 
     /// Begins to watch a socket for data. It is forgotten when it is closed. Errors: memory ran out, or the user's watches
@@ -80,6 +87,12 @@ impl Many {
         self.wait.readable().await
     }
 
+    /// Ends the wait for news as if a socket had some.
+    pub fn nudge(&self) {
+        // EAGAIN: it has been rung often enough.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
     /// Lets the ring, and all other tasks, have their turn.
     pub async fn give_way(&self) {
         // An eventfd below its top is always writable.
@@ -90,7 +103,11 @@ impl Many {
     pub fn look<'a>(&self, room: &'a mut Look) -> impl Iterator<Item = News> + use<'a> {
         // EINTR: the next look finds them.
         let found = epoll::wait(&self.set, &mut room.0[..], Some(&NOW)).unwrap_or(0);
-        room.0[..found].iter().map(|event| {
+        let rung = room.0[..found].iter().any(|event| { event.data }.u64() == BELL);
+        if rung {
+            let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
+        }
+        room.0[..found].iter().filter(|event| { event.data }.u64() != BELL).map(|event| {
             let Event { flags, data } = *event;
             News {
                 key: data.u64(),

@@ -1,12 +1,15 @@
 //! Plays whole conversations in any chunking, and knows what must be said in them. Shared by chunking.rs, soak.rs and
 //! fuzz/: `server` plays a client against our handshake, `upstream` an upstream proxy against our client,
-//! `proxy_header` the PROXY protocol, `datagrams` those of a UDP association, `upgrade` WebSocket's opening.
+//! `proxy_header` the PROXY protocol, `datagrams` those of a UDP association, `upgrade` WebSocket's opening,
+//! `deflate` its compressed messages, `pubsub_json` requests of the plain JSON protocol.
 
 // Each of them uses its part; a test's helper may panic.
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
 
 pub mod datagrams;
+pub mod deflate;
 pub mod proxy_header;
+pub mod pubsub_json;
 pub mod server;
 pub mod upgrade;
 pub mod upstream;

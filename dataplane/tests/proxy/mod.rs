@@ -30,7 +30,7 @@ pub struct Answer {
 /// A configuration of `workers` workers on loopback that may reach loopback, altered by the test.
 pub fn config(workers: usize, alter: impl FnOnce(&mut Config)) -> Config {
     let text = format!(
-        "workers: {{count: {workers}}}\nsocks5: {{listen: ['127.0.0.1:0'], allow_targets: [loopback]}}\nlog: {{access: true}}\n"
+        "workers: {{count: {workers}}}\nsocks5: {{listen: ['127.0.0.1:0'], allow_targets: [loopback]}}\nwebsocket: {{listen: []}}\nlog: {{access: true}}\n"
     );
     let sources = Sources {
         file: Some(SourceFile { name: "test.yaml".into(), text }),

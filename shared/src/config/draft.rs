@@ -6,10 +6,10 @@ use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
-    AccessLog, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice, Egress,
-    Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols, ProxyProtocol,
-    ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter, Upstream, Users,
-    WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
+    AccessLog, ApiKey, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice,
+    Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols,
+    ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter,
+    Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub struct Draft {
     pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
     pub control_open: bool,
+    pub api_keys: Vec<ApiKey>,
+    pub api_keys_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,8 @@ impl Draft {
             admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
             control_open: false,
+            api_keys: Vec::new(),
+            api_keys_file: None,
         }
     }
 
@@ -89,7 +93,14 @@ impl Draft {
     /// Where the paths of the configuration start, if they are relative.
     pub fn resolve_paths(&mut self, folder: &Path) {
         let Draft {
-            users_file, config, proxies, socks5_certificates, websocket_certificates, admission, ..
+            users_file,
+            api_keys_file,
+            config,
+            proxies,
+            socks5_certificates,
+            websocket_certificates,
+            admission,
+            ..
         } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
         certificates.for_each(|written| written.resolve(folder));
@@ -101,8 +112,9 @@ impl Draft {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
         };
-        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(access).chain(keepers);
-        own.chain(admission.paths()).for_each(|path| *path = folder.join(&path));
+        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(api_keys_file);
+        let own = own.chain(access).chain(keepers).chain(admission.paths());
+        own.for_each(|path| *path = folder.join(&path));
     }
 
     /// Fills in what follows from other values.
@@ -115,6 +127,7 @@ impl Draft {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
         self.config.websocket.admission = self.admission.finish(gateway_auth);
+        self.config.control.api_keys = self.api_keys.into();
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
@@ -146,7 +159,12 @@ fn blank_config() -> Config {
         },
         socks5: blank_socks5(),
         websocket: blank_websocket(),
-        control: Control { listen: Vec::new(), test_endpoints: false, connections_max: 0 },
+        control: Control {
+            listen: Vec::new(),
+            test_endpoints: false,
+            connections_max: 0,
+            api_keys: Arc::new([]),
+        },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,

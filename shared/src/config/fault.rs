@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: every fault at once, each with its place, its key and a remedy.
 
+use super::keys;
 use super::place::{Place, Source};
 use std::fmt;
 
@@ -73,7 +74,9 @@ impl Faults {
     pub(super) fn arrange(&mut self, file_text: &str) {
         self.found.sort_by(|a, b| a.place.cmp(&b.place));
         for fault in &mut self.found {
-            if matches!(fault.place.source, Source::File(_)) {
+            let key = fault.path.split('[').next().and_then(keys::find);
+            let is_secret = key.is_some_and(|key| key.kind.is_secret());
+            if matches!(fault.place.source, Source::File(_)) && !is_secret {
                 fault.excerpt = Excerpt::of(&fault.place, file_text);
             }
         }

@@ -1,6 +1,7 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
 use super::admission::written;
+use super::api_keys;
 use super::draft::Draft;
 use super::fields::Field;
 use super::namespaces;
@@ -12,7 +13,7 @@ use super::rules::{self, WrittenRule};
 use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, AllowedOrigin, Destination, Namespace, TargetClasses, units};
+use super::{AccessLog, AllowedOrigin, ApiKey, Destination, Namespace, TargetClasses, units};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -73,6 +74,8 @@ pub enum Kind {
     Proxies(Put<Vec<WrittenProxy>>),
     /// Namespaces of topics.
     Namespaces(Put<Vec<Namespace>>),
+    /// Keys of the publish API: shown to nobody.
+    ApiKeys(Put<Vec<ApiKey>>),
     /// Certificates and where their keys are.
     Certificates(Put<Vec<WrittenCertificate>>),
 }
@@ -202,6 +205,10 @@ impl Kind {
                 let paths = read::list(node, |item| Ok(PathBuf::from(read::text(item)?)))?;
                 Ok(put_texts(draft, *put, paths, |path| path.to_string_lossy().into_owned()))
             }
+            Kind::ApiKeys(put) => {
+                let keys = api_keys::list(node)?;
+                Ok(put_texts(draft, *put, keys, |key| format!("{key:?}")))
+            }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
@@ -222,6 +229,11 @@ impl Kind {
         }
     }
 
+    /// Whether a value is a secret, and so may stand in no message.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Kind::ApiKeys(_))
+    }
+
     /// Whether a value is a list.
     pub fn is_list(&self) -> bool {
         matches!(
@@ -236,6 +248,7 @@ impl Kind {
                 | Kind::Targets(_)
                 | Kind::Origins(_)
                 | Kind::Paths(_)
+                | Kind::ApiKeys(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -291,6 +304,7 @@ impl Kind {
             Kind::Rules(_) => "list of rules".to_owned(),
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
+            Kind::ApiKeys(_) => "list of keys".to_owned(),
             Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }

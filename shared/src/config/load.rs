@@ -10,7 +10,7 @@ use super::proxies::{self, Keeper};
 use super::read::quote;
 use super::tls::{Certificate, WrittenCertificate};
 use super::yaml::{self, Wrong};
-use super::{Config, Users, checks, overrides, users};
+use super::{Config, Users, api_keys, checks, overrides, users};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub struct Sources<'a> {
     pub sets: Vec<String>,
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
-    /// `socks5.auth: password`; files of upstream proxies' passwords; certificates and their keys; the
-    /// files that `websocket.auth` needs.
+    /// `socks5.auth: password`; the file of API keys; files of upstream proxies' passwords; certificates and
+    /// their keys; the files that `websocket.auth` needs.
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
@@ -68,6 +68,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     form.draft.resolve_paths(folder.unwrap_or(Path::new("")));
     read_passwords(&mut form, sources);
     read_certificates(&mut form, sources);
+    read_api_keys(&mut form, sources);
     let users = read_users(&mut form, sources);
     if let Some(users) = &users {
         checks::run_with_users(&mut form, users);
@@ -115,6 +116,20 @@ fn read_users(form: &mut Form, sources: &Sources<'_>) -> Option<Arc<Users>> {
                 format!("cannot read the users file {path}: {error}; write one, {}", users::EXAMPLE);
             form.fault_at_key("socks5.users_file", Wrong::at(Span::default(), message));
             None
+        }
+    }
+}
+
+/// Adds the keys of the publish API that stand in a file of their own.
+fn read_api_keys(form: &mut Form, sources: &Sources<'_>) {
+    let Some(path) = form.draft.api_keys_file.clone() else { return };
+    let read =
+        (sources.read_file)(&path).map_err(|error| format!("cannot be read: {error}: write one key a line"));
+    match read.and_then(|text| api_keys::file(&text)) {
+        Ok(keys) => form.draft.api_keys.extend(keys),
+        Err(why) => {
+            let message = format!("{} {why}", quote(&path.to_string_lossy()));
+            form.fault_at_key("control.api_keys_file", Wrong::at(Span::default(), message));
         }
     }
 }

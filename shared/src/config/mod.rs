@@ -7,6 +7,7 @@
 //! host.
 
 mod admission;
+mod api_keys;
 mod checks;
 mod draft;
 mod effective;
@@ -143,6 +144,25 @@ pub struct Control {
     pub test_endpoints: bool,
     /// Control connections at once.
     pub connections_max: usize,
+    /// Who may use the publish API; empty: whoever reaches the control port.
+    pub api_keys: Arc<[ApiKey]>,
+}
+
+/// A key of the publish API. `Debug` never shows it.
+#[derive(Clone)]
+pub enum ApiKey {
+    Plain(Box<str>),
+    /// The SHA-256 of one.
+    Sha256([u8; 32]),
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ApiKey::Plain(_) => "<redacted>",
+            ApiKey::Sha256(_) => "{sha256}<redacted>",
+        })
+    }
 }
 
 #[derive(Clone, Debug)]

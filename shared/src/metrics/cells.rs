@@ -1,6 +1,6 @@
 //! What each worker counts: written by that worker alone, read by the control plane without its help.
 
-use super::{ByDrop, ByReason, Cell, Requests};
+use super::{ByDrop, ByReason, Cell, Requests, TlsHandshakes};
 use crate::closing::{CLOSE_CODES, Closing};
 use crate::gateway::{Dropped, Frame, Refused};
 use crate::histogram::Histogram;
@@ -75,6 +75,9 @@ pub struct Cells {
     pub splice_starts: Cell,
     /// Session records dropped because the control plane did not take them in time.
     pub session_records_dropped: Cell,
+
+    /// TLS handshakes that have ended.
+    pub tls_handshakes: TlsHandshakes,
 
     pub websocket: WebSocketCells,
 }

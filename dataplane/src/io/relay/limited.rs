@@ -8,7 +8,6 @@ use crate::policy::allowance::Allowance;
 use crate::rt;
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use std::time::Duration;
 
 /// How a pause has ended.
@@ -46,7 +45,7 @@ impl Direction<'_> {
 
     /// Whether the sender has said all, and all of it has been read.
     fn sender_has_ended(self) -> bool {
-        matches!(recv(self.sender(), &mut [0; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK), Ok((0, _)))
+        self.peek() == Ok(0)
     }
 
     pub(super) fn pause_ns(self) -> u64 {
@@ -75,8 +74,8 @@ impl Direction<'_> {
 
     /// The quota is used up: whether the sender has more to say, which is too much, or ends just here.
     fn end_or_too_much(self) -> Result<Filled, Reason> {
-        match recv(self.sender(), &mut [0; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
-            Ok((0, _)) => Ok(Filled::EndOfStream),
+        match self.peek() {
+            Ok(0) => Ok(Filled::EndOfStream),
             Ok(_) => Err(Reason::QuotaExhausted),
             Err(Errno::AGAIN | Errno::INTR) => Ok(Filled::Nothing),
             Err(_) => Err(self.sender_broke()),

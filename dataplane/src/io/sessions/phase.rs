@@ -9,6 +9,7 @@ use std::time::Duration;
 pub enum Phase {
     /// Waiting for the PROXY protocol header.
     ProxyHeader,
+    TlsHandshake,
     Greeting,
     Authentication,
     /// Waiting for a password verifier.
@@ -33,6 +34,7 @@ impl Phase {
     pub(super) fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
             Phase::ProxyHeader => timeouts.proxy_header,
+            Phase::TlsHandshake => timeouts.handshake,
             Phase::Greeting => timeouts.greeting,
             Phase::Authentication | Phase::Verdict => timeouts.authentication,
             Phase::Request => timeouts.request,
@@ -49,6 +51,7 @@ impl Phase {
     pub(super) fn timeout_reason(self) -> Reason {
         match self {
             Phase::ProxyHeader => Reason::ProxyHeaderTimeout,
+            Phase::TlsHandshake => Reason::HandshakeTimeout,
             Phase::Greeting => Reason::GreetingTimeout,
             Phase::Authentication => Reason::AuthTimeout,
             Phase::Verdict => Reason::VerifierBusy,
@@ -64,6 +67,13 @@ impl Phase {
 
     /// Whether the client still has to say something before ringway can act.
     pub(super) fn is_handshake(self) -> bool {
-        matches!(self, Phase::ProxyHeader | Phase::Greeting | Phase::Authentication | Phase::Request)
+        matches!(
+            self,
+            Phase::ProxyHeader
+                | Phase::TlsHandshake
+                | Phase::Greeting
+                | Phase::Authentication
+                | Phase::Request
+        )
     }
 }

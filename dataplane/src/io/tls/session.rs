@@ -31,7 +31,7 @@ const _: () = assert!(SEND_BYTES_MAX + 3 * 256 + 1024 < SCRATCH_BYTES_MIN);
 ///
 /// 1. When the socket is readable: [`Tls::receive`], which leads the handshake as well and answers it at once. Bytes
 ///    come as from recv(2): `Ok(0)` is the end the client has declared (close_notify), `EAGAIN` means wait. One call
-///    reads the socket once. While [`Tls::has_plaintext`] call it again before waiting: the socket may stay silent.
+///    reads the socket once. While [`Tls::has_news`] call it again before waiting: the socket may stay silent.
 /// 2. To send: [`Tls::send`], from [`Tls::is_established`] on. It takes as much as the socket does, and one piece more,
 ///    which it keeps; `Ok(0)` means wait. What it has taken need not be given again.
 /// 3. While [`Tls::wants_write`], whichever call brought it about: wait until the socket is writable, then
@@ -59,6 +59,8 @@ struct Session {
     /// We have said so.
     closed: bool,
     fault: Option<TlsFault>,
+    /// The caller has been told of the end, or of the fault.
+    end_told: bool,
 }
 
 /// Where decrypted bytes go: the caller's buffer first.
@@ -86,6 +88,7 @@ impl Tls {
             client_closed: false,
             closed: false,
             fault: None,
+            end_told: false,
         }))
     }
 
@@ -101,10 +104,11 @@ impl Tls {
         self.0.fault
     }
 
-    /// Whether decrypted bytes wait to be received.
+    /// Whether [`Tls::receive`] has something to say though the socket may stay silent: decrypted bytes, or the end or
+    /// fault that came with them.
     #[must_use]
-    pub fn has_plaintext(&self) -> bool {
-        self.0.plaintext_taken < self.0.plaintext.len()
+    pub fn has_news(&self) -> bool {
+        self.0.has_plaintext() || (self.0.is_over() && !self.0.end_told)
     }
 
     /// Whether ciphertext waits for the socket.
@@ -119,7 +123,7 @@ impl Tls {
         self.0.incoming.capacity() + self.0.plaintext.capacity() + self.0.outgoing.capacity()
     }
 
-    /// Reads what the client has sent, as recv(2) would: see [`Tls`]. `into` must not be empty.
+    /// Reads what the client has sent, as recv(2) would: see [`Tls`].
     pub fn receive(
         &mut self,
         socket: impl AsFd,
@@ -128,10 +132,10 @@ impl Tls {
     ) -> rustix::io::Result<usize> {
         let session = &mut *self.0;
         let mut sink = Sink { into, filled: 0 };
-        if session.plaintext_taken < session.plaintext.len() {
+        if session.has_plaintext() {
             return Ok(session.take_plaintext(&mut sink));
         }
-        if session.fault.is_some() || session.client_closed {
+        if session.is_over() {
             return session.ended();
         }
         let kept = session.incoming.len();
@@ -151,6 +155,16 @@ impl Tls {
         // A socket that takes nothing any more says so when it is read.
         let _ = session.flush(socket.as_fd());
         if sink.filled > 0 { Ok(sink.filled) } else { session.ended() }
+    }
+
+    /// Tells of the next byte without handing it over: `Ok(0)` is the end of the stream. Leads the handshake as
+    /// [`Tls::receive`] does.
+    pub fn peek(&mut self, socket: impl AsFd, scratch: &mut [u8]) -> rustix::io::Result<usize> {
+        if self.0.has_plaintext() {
+            return Ok(1);
+        }
+        let outcome = self.receive(socket, scratch, &mut []);
+        if self.0.has_plaintext() { Ok(1) } else { outcome }
     }
 
     /// Encrypts and sends from the front of `bytes`; how many of them were taken. `Ok(0)`: the socket has no room, or
@@ -189,8 +203,18 @@ impl Tls {
 }
 
 impl Session {
+    fn has_plaintext(&self) -> bool {
+        self.plaintext_taken < self.plaintext.len()
+    }
+
+    /// Whether nothing more will be received.
+    fn is_over(&self) -> bool {
+        self.client_closed || self.fault.is_some()
+    }
+
     /// What a call that has nothing to hand over says.
-    fn ended(&self) -> rustix::io::Result<usize> {
+    fn ended(&mut self) -> rustix::io::Result<usize> {
+        self.end_told = self.is_over() && !self.has_plaintext();
         match self.fault {
             // Not an end of the stream: it may be an attacker's (RFC 8446 section 6.1).
             Some(TlsFault::Truncated) => Err(Errno::CONNRESET),

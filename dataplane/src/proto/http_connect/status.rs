@@ -81,6 +81,7 @@ fn status(reason: Reason) -> Status {
         | Reason::ClientGone
         | Reason::ClientReset
         | Reason::BadProxyHeader
+        | Reason::TlsFailed
         | Reason::IdleTimeout
         | Reason::HalfClosedTimeout
         | Reason::UdpIdleTimeout

@@ -70,6 +70,7 @@ impl Reply {
             | Reason::AuthRequired
             | Reason::VerifierBusy
             | Reason::BadProxyHeader
+            | Reason::TlsFailed
             | Reason::ProxyHeaderTimeout
             | Reason::GreetingTimeout
             | Reason::AuthTimeout

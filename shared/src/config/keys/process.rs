@@ -5,7 +5,11 @@ use super::{DAY, HOUR, Key, MILLISECOND_100, key};
 use crate::config::draft::WORKERS_MAX;
 use crate::config::kind::Kind;
 use crate::config::{DriverChoice, LogFormat, LogLevel};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Bytes of a path (PATH_MAX).
+const PATH_BYTES_MAX: usize = 4096;
 
 pub const WORKERS: &[Key] = &[
     key(
@@ -77,6 +81,24 @@ pub const REST: &[Key] = &[
         Live,
         Kind::Integer(1..=1 << 16, |d, n| d.config.control.connections_max = n as usize),
         "Control connections at once.",
+    ),
+    key(
+        "control.api_keys",
+        "[]",
+        Live,
+        Kind::ApiKeys(|d, keys| d.api_keys = keys),
+        "Keys of the publish API, each 8 to 256 bytes, or `{sha256}` and the 64 hexadecimal digits of one's SHA-256. A request has to show one of these, or of `control.api_keys_file`, as `X-API-Key`. Without any the API is open to programs that reach the control port. They are shown to nobody; on the command line others on this host can read them.",
+    ),
+    key(
+        "control.api_keys_file",
+        r#""""#,
+        Live,
+        Kind::OptionalText {
+            bytes_max: PATH_BYTES_MAX,
+            allowed: (|c| !c.is_control(), "printable characters"),
+            put: |d, path| d.api_keys_file = path.map(PathBuf::from),
+        },
+        "A file with more of them, one a line; lines that begin with `#` are left out. A relative path starts where that of `socks5.users_file` does.",
     ),
     key(
         "log.level",

@@ -69,7 +69,8 @@ fn shape(kind: &Kind) -> Json {
         | Kind::Destinations(_)
         | Kind::Origins(_)
         | Kind::Paths(_)
-        | Kind::Targets(_) => list(json!({ "type": "string" })),
+        | Kind::Targets(_)
+        | Kind::ApiKeys(_) => list(json!({ "type": "string" })),
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
         Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),

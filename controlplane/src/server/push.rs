@@ -1,0 +1,129 @@
+//! The publish API: `POST /api/…`, as Centrifugo's server libraries speak it (docs/push-api.md).
+//!
+//! In reading order: `guard` and `keys` (who may), `fields` (what was sent), `methods` (what is asked of the workers for it,
+//! and answered), `batch` (many in one), `asking` (the wait for the workers), `fault` (what may go wrong).
+
+mod asking;
+mod batch;
+mod fault;
+mod fields;
+mod guard;
+mod keys;
+mod methods;
+
+pub use keys::Keys;
+pub use methods::Method;
+
+use super::answer::{Answer, JSON};
+use super::routes;
+use super::state::State;
+use asking::Asking;
+use fault::Fault;
+use fields::Fields;
+use hyper::HeaderMap;
+use hyper::body::{Body, Incoming};
+use serde_json::Value as Json;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Bytes of a request's body: one publication of 1 MiB and the names of 10,000 channels find room.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of all bodies being read or worked on; further requests wait for their turn.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+/// What bodies are counted in.
+const KIB: usize = 1 << 10;
+/// From a request's header to its answer. It leaves the answer some of [`routes::REQUEST_MAX`].
+const ASKING_MAX: Duration = Duration::from_secs(8);
+
+const _: () =
+    assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX && ASKING_MAX.as_millis() < routes::REQUEST_MAX.as_millis());
+
+/// A form that requests come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `{fields…}` -> `{"result":{…}}` or `{"error":{…}}`
+    One(Method),
+    /// `{"commands":[{"publish":{…}}, …]}` -> `{"replies":[{"publish":{…}}, {"error":{…}}, …]}`
+    Batch,
+    /// `{"method":"publish","params":{…}}`, one or several -> as [`Form::One`], each on a line of its own.
+    Commands,
+}
+
+/// What the publish API keeps from request to request.
+pub struct Desk {
+    keys: Keys,
+    bodies: Semaphore,
+    /// Tells this process from another one, and from itself after a restart.
+    uid: String,
+    /// What people know it by.
+    node: String,
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(keys: Keys, node: String) -> Desk {
+        // A hasher's seed is the standard library's source of random numbers.
+        let uid = format!("{:016x}", RandomState::new().build_hasher().finish());
+        Desk { keys, bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
+    }
+}
+
+/// Answers one request.
+pub async fn answer(state: &State, form: Form, headers: &HeaderMap, body: Incoming) -> Answer {
+    let deadline = Instant::now() + ASKING_MAX;
+    if let Err(refusal) = guard::admit(&state.push.keys, headers) {
+        return refusal;
+    }
+    let declared = body.size_hint().exact().unwrap_or(BODY_BYTES_MAX as u64).min(BODY_BYTES_MAX as u64);
+    let share = (declared as usize / KIB + 1).min(BODIES_BYTES_MAX / KIB) as u32;
+    // It is never closed.
+    let Ok(_room) = state.push.bodies.acquire_many(share).await else { return not_json("", "") };
+    let bytes = match routes::read(body, BODY_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return refusal,
+    };
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return not_json("the body is not UTF-8", "send JSON");
+    };
+    let mut asking = Asking::new(&state.staff, deadline);
+    match form {
+        Form::One(method) => match Fields::of(text) {
+            Ok(fields) => whole(reply(&method.run(state, &mut asking, &fields).await)),
+            Err(fault) => not_json(&fault.message, "send a JSON object; docs/push-api.md lists the fields"),
+        },
+        Form::Batch => match Fields::of(text) {
+            Ok(fields) => whole(
+                batch::run(state, &mut asking, &fields).await.unwrap_or_else(|fault| reply(&Err(fault))),
+            ),
+            Err(fault) => not_json(&fault.message, "send {\"commands\":[{\"publish\":{…}}, …]}"),
+        },
+        Form::Commands => match batch::commands(text) {
+            Ok(commands) => whole(batch::run_commands(state, &mut asking, &commands).await),
+            Err(fault) => {
+                not_json(&fault.message, "send {\"method\":\"publish\",\"params\":{…}}, one or several")
+            }
+        },
+    }
+}
+
+/// `{"result":{…}}` or `{"error":{…}}`
+fn reply(outcome: &Result<String, Fault>) -> String {
+    match outcome {
+        Ok(result) => format!(r#"{{"result":{result}}}"#),
+        Err(fault) => fault.body().to_string(),
+    }
+}
+
+/// Faults too are answered 200, as Centrifugo does: its libraries read them from the body.
+fn whole(text: String) -> Answer {
+    Answer::text(200, JSON, text)
+}
+
+fn not_json(message: &str, hint: &str) -> Answer {
+    let fault = Fault::new(fault::BAD_REQUEST, message.to_owned(), hint.to_owned());
+    let body: Json = fault.body();
+    Answer::json(400, &body)
+}

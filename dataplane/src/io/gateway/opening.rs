@@ -1,0 +1,210 @@
+//! The upgrade: from the first byte of a request to an open connection, or to a refusal that says why.
+
+use super::State;
+use super::slot::Path;
+use crate::core::Core;
+use crate::hub::Format;
+use crate::policy::admission::{self, Facts, Identity, Refusal};
+use crate::policy::online::{self, UserLimits};
+use crate::proto::deflate::{self, Inflater, Negotiated};
+use crate::proto::upgrade::{Request, Upgrade, accept, refuse};
+use crate::proto::websocket::Incoming;
+use ringway_shared::closing::Closing;
+use ringway_shared::gateway::Refused;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// An upgrade request under way.
+pub type Opening = Upgrade;
+
+/// What a drain and a full house ask clients to wait, in seconds.
+const RETRY_AFTER: &str = "5";
+/// Characters of a requested path that the access log keeps.
+const PATH_CHARS_MAX: usize = 128;
+
+/// A refusal: what it counts as, its HTTP status, and what the client is told.
+struct No {
+    refused: Refused,
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    hint: &'static str,
+}
+
+impl No {
+    fn new(refused: Refused, status: u16, hint: &'static str) -> No {
+        No { refused, status, headers: Vec::new(), hint }
+    }
+
+    fn later(refused: Refused, hint: &'static str, seconds: impl ToString) -> No {
+        No { headers: vec![("Retry-After", seconds.to_string())], ..No::new(refused, 503, hint) }
+    }
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> No {
+        let refused = match refusal {
+            Refusal::Rate => Refused::Rate,
+            Refusal::ClientConnections => Refused::ClientLimit,
+            Refusal::UserConnections | Refusal::SessionExists => Refused::UserLimit,
+            Refusal::Origin => Refused::Origin,
+            _ => Refused::Unauthorized,
+        };
+        let challenge = refusal.challenge().map(|challenge| ("WWW-Authenticate", challenge.to_owned()));
+        No { headers: challenge.into_iter().collect(), ..No::new(refused, refusal.status(), refusal.text()) }
+    }
+}
+
+/// A name that nobody guesses: a random UUID (RFC 9562 section 5.4).
+fn client_id() -> u128 {
+    let mut bytes = [0u8; 16];
+    // Cannot fail once the kernel has its randomness, which the process has asked for at its start.
+    let _ = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    u128::from_be_bytes(bytes) & !(0xF << 76) & !(0b11 << 62) | 4 << 76 | 0b10 << 62
+}
+
+impl State {
+    /// Takes more of an upgrade request; what stands behind it are the first frames.
+    pub(super) fn open(&mut self, core: &Rc<Core>, conn: u32, bytes: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        let Some(opening) = &mut slot.opening else { return };
+        let Some(outcome) = opening.receive(bytes) else { return };
+        let taken = opening.taken();
+        slot.opening = None;
+        match outcome {
+            Err(refusal) => {
+                refusal.write(&mut self.answers);
+                self.refused(core, conn, refusal.refused, refusal.status, refusal.hint);
+            }
+            Ok(request) => match self.judge(core, conn, &request) {
+                Ok((path, identity)) => {
+                    self.accept(core, conn, &request, path, identity);
+                    self.frames(core, conn, &mut bytes[taken..]);
+                }
+                Err(no) => {
+                    let headers: Vec<_> = no.headers.iter().map(|(name, value)| (*name, &**value)).collect();
+                    refuse(no.status, &headers, no.hint, &mut self.answers);
+                    self.refused(core, conn, no.refused, no.status, no.hint);
+                }
+            },
+        }
+    }
+
+    /// Whether the client may come in, and as whom. What costs least is asked first.
+    fn judge(&mut self, core: &Rc<Core>, conn: u32, request: &Request) -> Result<(Path, Identity), No> {
+        let Some(slot) = self.slots.get_mut(conn as usize) else {
+            return Err(No::new(Refused::BadRequest, 400, ""));
+        };
+        let service = slot.about.service.clone();
+        let websocket = &service.config.websocket;
+        slot.about.end.path = Some(request.path.chars().take(PATH_CHARS_MAX).collect());
+        let path = match &*request.path {
+            "/ws" => Path::Json,
+            "/echo" if websocket.echo => Path::Echo,
+            _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
+        };
+        if core.draining.get() {
+            return Err(No::later(
+                Refused::Draining,
+                "this server is going down: connect to another",
+                RETRY_AFTER,
+            ));
+        }
+        if core.websocket_connections() >= service.websocket_connections_max {
+            return Err(No::later(
+                Refused::ConnectionLimit,
+                "too many connections: try again later",
+                RETRY_AFTER,
+            ));
+        }
+        let now_ns = core.now_ns();
+        let gate = &core.wiring.gate;
+        if let Err(seconds) = gate.arrivals.admit(websocket.admission.connection_rate.as_ref(), now_ns) {
+            return Err(No { status: 503, ..No::later(Refused::Rate, Refusal::Rate.text(), seconds) });
+        }
+        let limits = admission::client_limits(&websocket.limits);
+        match gate.clients.admit(slot.about.peer.ip(), &limits, now_ns) {
+            Ok(admitted) => slot.about.admission = Some(admitted),
+            Err(_) => return Err(Refusal::ClientConnections.into()),
+        }
+        let facts = Facts {
+            host: &request.host,
+            origin: request.origin.as_deref(),
+            tls: slot.tls.is_some(),
+            authorization: request.authorization.as_deref(),
+            query: request.query.as_deref(),
+        };
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let identity = service.admission.judge(&facts, unix_s)?;
+        self.enter(core, conn, &identity)?;
+        Ok((path, identity))
+    }
+
+    /// Counts the session among its user's.
+    fn enter(&mut self, core: &Rc<Core>, conn: u32, identity: &Identity) -> Result<(), No> {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return Ok(()) };
+        let admission = &slot.about.service.config.websocket.admission;
+        let limits = UserLimits {
+            connections_max: admission.connections_per_user,
+            one_session: admission.one_session,
+        };
+        let client = client_id();
+        let session =
+            online::Session { worker: core.wiring.index as u32, connection: slot.key(conn), client };
+        let entered = core.wiring.gate.online.enter(identity.user.clone(), session, limits)?;
+        slot.about.seat = Some(entered.presence);
+        slot.about.client = client;
+        slot.about.user = identity.user.clone();
+        for other in entered.replaced {
+            self.replace(core, other);
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, core: &Rc<Core>, conn: u32, request: &Request, path: Path, identity: Identity) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        let compression = &slot.about.service.config.websocket.compression;
+        let settings = deflate::Settings {
+            window_bits: compression.window_bits,
+            context_takeover: compression.context_takeover,
+        };
+        let offers: Vec<&str> = request.extensions.iter().map(String::as_str).collect();
+        let agreed = compression.enabled.then(|| deflate::negotiate(&offers, &settings)).flatten();
+        let extensions = agreed.as_ref().map(|(_, answer)| &**answer);
+        accept(&request.key, None, extensions, &mut self.answers);
+        let negotiated: Option<Negotiated> = agreed.map(|(negotiated, _)| negotiated);
+        slot.opened();
+        slot.path = path;
+        slot.due_tick = 0;
+        slot.active_tick = core.now_tick();
+        slot.incoming = Incoming::new(negotiated);
+        slot.inflater = negotiated
+            .filter(|agreed| !agreed.client_no_context_takeover)
+            .map(|_| Box::new(Inflater::new(true)));
+        slot.about.deflate = negotiated.map(|agreed| agreed.server_window_bits);
+        slot.about.expires_at = identity.expires_at;
+        slot.about.info = identity.info;
+        core.cells.websocket.upgraded.add(1);
+        self.hub.join(
+            conn,
+            Format { deflate: negotiated.map(|agreed| agreed.server_window_bits), ..Format::default() },
+        );
+        self.send_answers(core, conn);
+        for channel in &identity.channels {
+            self.subscribe_to(core, conn, channel, None);
+        }
+    }
+
+    /// Says no: the answer goes out, then the connection ends in order.
+    fn refused(&mut self, core: &Rc<Core>, conn: u32, refused: Refused, status: u16, hint: &'static str) {
+        core.cells.websocket.refused[refused as usize].add(1);
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.end.closing = Some(Closing::UpgradeRefused);
+            slot.about.end.refused = Some((refused, status));
+            slot.about.end.hint = Some(hint);
+            // A few hundred bytes into an empty socket: they fit.
+            let _ = slot.send(core, &self.answers);
+            self.answers.clear();
+            slot.linger(core);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reading: what one ready socket has is taken apart, acted on, and answered in one write.
+
+use super::slot::{Path, Slot, Stage};
+use super::wire::Heard;
+use super::{State, talking};
+use crate::core::Core;
+use crate::proto::websocket::{self, Data, Event, Rules};
+use ringway_shared::closing::Closing;
+use ringway_shared::gateway::Frame;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Answers gathered before they are sent, while more frames of the same read wait.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+impl State {
+    /// Reads what a ready socket has: once, as the others want their turn too. `over`: it has failed or is closed both ways.
+    pub(super) fn read(&mut self, core: &Rc<Core>, conn: u32, over: bool) {
+        let mut scratch = core.scratch.borrow_mut();
+        // Twice at the most: with the last bytes TLS may have read the end, of which the socket says nothing any more.
+        while self.read_once(core, conn, over, &mut scratch) {}
+    }
+
+    /// True: there is more that the socket will not tell of.
+    fn read_once(&mut self, core: &Rc<Core>, conn: u32, over: bool, scratch: &mut [u8]) -> bool {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        match slot.receive(core, scratch) {
+            Heard::Bytes(count) => {
+                slot.heard_tick = core.now_tick();
+                slot.pinged_tick = 0;
+                match slot.stage {
+                    Stage::Opening => self.open(core, conn, &mut scratch[..count]),
+                    Stage::Open | Stage::Closing => self.frames(core, conn, &mut scratch[..count]),
+                    Stage::Lingering => {}
+                }
+            }
+            Heard::Nothing if over => self.abort(core, conn, Closing::ClientReset),
+            Heard::Nothing => {}
+            Heard::Over(closing) => self.over(core, conn, closing),
+        }
+        self.slots.get(conn as usize).is_some_and(Slot::has_news)
+    }
+
+    /// The client's frames.
+    pub(super) fn frames(&mut self, core: &Rc<Core>, conn: u32, bytes: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        let mut incoming = std::mem::replace(&mut slot.incoming, websocket::Incoming::new(None));
+        let mut own = slot.inflater.take();
+        let mut shared = self.inflater.take();
+        let message_bytes_max = slot.about.service.config.websocket.limits.message_bytes;
+        let rules = Rules { frame_bytes_max: message_bytes_max, message_bytes_max };
+        let inflater = own.as_deref_mut().or(shared.as_mut());
+        let outcome = match inflater {
+            Some(inflater) => {
+                let mut reading = incoming.receive(bytes, &rules, inflater);
+                loop {
+                    match reading.poll() {
+                        Ok(Some(event)) => {
+                            if !self.act(core, conn, event) {
+                                break Ok(());
+                            }
+                        }
+                        Ok(None) => break Ok(()),
+                        Err(violation) => break Err(violation),
+                    }
+                }
+            }
+            None => Ok(()),
+        };
+        self.inflater = shared;
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.incoming = incoming;
+            slot.inflater = own;
+        }
+        if let Err(violation) = outcome {
+            self.close(core, conn, violation.closing(), violation.text());
+        }
+        self.send_answers(core, conn);
+    }
+
+    /// Acts on one event. False: nothing after it counts.
+    fn act(&mut self, core: &Rc<Core>, conn: u32, event: Event<'_>) -> bool {
+        let cells = &core.cells.websocket;
+        let count = |frame: Frame| cells.received[frame as usize].add(1);
+        let size = match event {
+            Event::Text(text) => text.len(),
+            Event::Binary(bytes) | Event::Ping(bytes) | Event::Pong(bytes) => bytes.len(),
+            Event::Close { .. } => 0,
+        };
+        if self.answers.len() > ANSWER_BYTES_MAX {
+            self.send_answers(core, conn);
+        }
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        if slot.handshake.has_sent() && !matches!(event, Event::Close { .. }) {
+            // RFC 6455 section 1.4: what comes after our close frame is not acted on any more.
+            return true;
+        }
+        if !slot.may_send(size, core) {
+            self.close(core, conn, Closing::TooManyRequests, Closing::TooManyRequests.text());
+            return true;
+        }
+        match event {
+            Event::Text(text) => {
+                count(Frame::Text);
+                slot.took_message(core, size);
+                match slot.path {
+                    Path::Echo => self.echo(core, conn, Data::Text, text.as_bytes()),
+                    Path::Json => self.talk(core, conn, text),
+                }
+            }
+            Event::Binary(bytes) => {
+                count(Frame::Binary);
+                slot.took_message(core, size);
+                match slot.path {
+                    Path::Echo => self.echo(core, conn, Data::Binary, bytes),
+                    Path::Json => talking::refuse_binary(self, core, conn),
+                }
+            }
+            Event::Ping(payload) => {
+                count(Frame::Ping);
+                websocket::pong(payload, &mut self.answers);
+                cells.sent[Frame::Pong as usize].add(1);
+            }
+            Event::Pong(_) => count(Frame::Pong),
+            Event::Close { code, .. } => {
+                count(Frame::Close);
+                self.closed_by_client(core, conn, code);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
+        let Some(slot) = self.slots.get(conn as usize) else { return };
+        let compression = &slot.about.service.config.websocket.compression;
+        let bits = slot.about.deflate.filter(|_| payload.len() >= compression.threshold_bytes);
+        self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
+        let cells = &core.cells.websocket;
+        cells.sent[data_frame(data) as usize].add(1);
+    }
+
+    /// The connection has ended without a word.
+    fn over(&mut self, core: &Rc<Core>, conn: u32, closing: Closing) {
+        let Some(slot) = self.slots.get(conn as usize) else { return };
+        match slot.stage {
+            Stage::Opening => self.abort(core, conn, Closing::GoneBeforeUpgrade),
+            Stage::Lingering => self.remove(core, conn),
+            Stage::Open | Stage::Closing => self.abort(core, conn, closing),
+        }
+    }
+}
+
+/// What a message counts as.
+pub(super) fn data_frame(data: Data) -> Frame {
+    match data {
+        Data::Text => Frame::Text,
+        Data::Binary => Frame::Binary,
+    }
+}
+
+impl Slot {
+    /// Whether a client may send one more message or control frame of so many bytes.
+    fn may_send(&mut self, bytes: usize, core: &Core) -> bool {
+        let limits = &self.about.service.config.websocket.limits;
+        if limits.messages_per_second.is_none() && limits.bytes_per_second.is_none() {
+            return true;
+        }
+        self.rate.take(limits, bytes, core.now_ms()).is_ok()
+    }
+
+    fn took_message(&mut self, core: &Core, bytes: usize) {
+        let cells = &core.cells.websocket;
+        cells.received_bytes.add(bytes as u64);
+        cells.message_size.record(bytes as u64);
+        self.active_tick = core.now_tick();
+        self.about.received_messages += 1;
+        self.about.received_bytes += bytes as u64;
+    }
+
+    /// Notes the moment of the upgrade.
+    pub(super) fn opened(&mut self) {
+        self.stage = Stage::Open;
+        self.about.upgraded = Some(Instant::now());
+    }
+}

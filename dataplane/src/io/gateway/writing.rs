@@ -1,0 +1,158 @@
+//! Writing: each connection that has something queued is written to once a turn, everything it has in one call.
+
+use super::slot::{Slot, Stage};
+use super::wire::Failed;
+use super::{State, clock};
+use crate::core::Core;
+use crate::hub::Hub;
+use ringway_shared::closing::Closing;
+use ringway_shared::gateway::Frame;
+use std::rc::Rc;
+
+/// Frames are copied together up to so many bytes; a longer one is sent from where it lies.
+pub(super) const GATHER_BYTES: usize = 64 * 1024;
+/// From this length on a frame is not worth copying.
+const OWN_CALL_BYTES: usize = 16 * 1024;
+
+impl State {
+    /// Sends the frames written for the connection that is being read: at once if nothing is queued before them. A client that
+    /// does not read its answers is not read either.
+    pub(super) fn send_answers(&mut self, core: &Rc<Core>, conn: u32) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return self.answers.clear() };
+        let nothing_before = self.hub.queued(conn).0 == 0 && !slot.holds_encrypted();
+        let sent = if nothing_before { slot.send(core, &self.answers) } else { Ok(0) };
+        match sent {
+            Ok(count) => {
+                core.cells.websocket.sent_bytes.add(count as u64);
+                slot.about.sent_bytes += count as u64;
+                if count < self.answers.len() {
+                    self.hub.push_own(conn, self.answers[count..].into());
+                    slot.paused = true;
+                    slot.watch_for(&core.gateway.many, conn);
+                }
+            }
+            Err(Failed) => self.abort(core, conn, Closing::WriteFailed),
+        }
+        self.answers.clear();
+        self.await_encrypted(core, conn);
+    }
+
+    /// Encrypted bytes that the socket had no room for leave when it has.
+    fn await_encrypted(&mut self, core: &Rc<Core>, conn: u32) {
+        if let Some(slot) = self.slots.get_mut(conn as usize)
+            && slot.holds_encrypted()
+        {
+            self.hub.blocked(conn);
+            slot.awaits_room = true;
+            slot.watch_for(&core.gateway.many, conn);
+        }
+    }
+
+    /// Queues the answers written so far, for something is about to be queued that must come after them.
+    pub(super) fn queue_answers(&mut self, conn: u32) {
+        if !self.answers.is_empty() {
+            self.hub.push_own(conn, self.answers[..].into());
+            self.answers.clear();
+        }
+    }
+
+    /// Writes what a connection has queued until it is empty or the socket is full; how many calls that took.
+    pub(super) fn flush(&mut self, core: &Rc<Core>, conn: u32) -> usize {
+        let mut calls = 0;
+        loop {
+            let State { slots, hub, outgoing, .. } = self;
+            let Some(slot) = slots.get_mut(conn as usize) else { return calls };
+            calls += 1;
+            let Ok((count, offered)) = gather_and_send(core, hub, conn, slot, outgoing) else {
+                self.abort(core, conn, Closing::WriteFailed);
+                return calls;
+            };
+            let cells = &core.cells.websocket;
+            let now_ns = core.now_ns();
+            let outcome = hub.sent(conn, count, |at_ns| {
+                cells.push_latency.record(now_ns.saturating_sub(at_ns) / 1_000);
+            });
+            cells.sent_bytes.add(count as u64);
+            slot.about.sent_bytes += count as u64;
+            if outcome.publications > 0 {
+                slot.active_tick = clock::tick_of(now_ns);
+                slot.about.sent_messages += u64::from(outcome.publications);
+                cells.sent[Frame::Text as usize].add(u64::from(outcome.publications));
+            }
+            if count < offered || slot.holds_encrypted() {
+                hub.blocked(conn);
+                slot.awaits_room = true;
+                slot.watch_for(&core.gateway.many, conn);
+                return calls;
+            }
+            if !outcome.rest {
+                slot.paused = false;
+                slot.watch_for(&core.gateway.many, conn);
+                self.has_said_all(core, conn);
+                return calls;
+            }
+        }
+    }
+
+    /// There is room in the socket again.
+    pub(super) fn resume(&mut self, core: &Rc<Core>, conn: u32) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        match slot.send_encrypted() {
+            Err(Failed) => return self.abort(core, conn, Closing::WriteFailed),
+            Ok(false) => return,
+            Ok(true) => {}
+        }
+        slot.awaits_room = false;
+        slot.watch_for(&core.gateway.many, conn);
+        self.hub.writable(conn);
+        if self.hub.queued(conn).0 == 0 {
+            slot.paused = false;
+            slot.watch_for(&core.gateway.many, conn);
+            self.has_said_all(core, conn);
+        }
+    }
+
+    /// After the last frame: the client is to see it before the socket closes.
+    pub(super) fn has_said_all(&mut self, core: &Rc<Core>, conn: u32) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        let over = slot.handshake.is_done() || slot.incoming.is_over();
+        if slot.stage == Stage::Closing && over && !slot.holds_encrypted() {
+            slot.linger(core);
+        }
+    }
+}
+
+impl Slot {
+    /// Nothing more is said. What still comes is thrown away until the client has closed as well: to close with bytes unread would
+    /// reset the connection, and the client might never see what it was told.
+    pub(super) fn linger(&mut self, core: &Core) {
+        self.end_output();
+        self.stage = Stage::Lingering;
+        self.due_tick = clock::after(core.now_tick(), self.about.service.config.websocket.timeouts.close);
+    }
+}
+
+/// Sends as many of the connection's frames as one call is worth; what the socket took, and what it was offered.
+fn gather_and_send(
+    core: &Core,
+    hub: &Hub,
+    conn: u32,
+    slot: &mut Slot,
+    gathered: &mut Vec<u8>,
+) -> Result<(usize, usize), Failed> {
+    gathered.clear();
+    let (first, queued) = (hub.frames(conn).next().unwrap_or_default(), hub.queued(conn).0);
+    if queued == 1 || first.len() >= OWN_CALL_BYTES {
+        return slot.send(core, first).map(|count| (count, first.len()));
+    }
+    for frame in hub.frames(conn) {
+        if gathered.len() + frame.len() > GATHER_BYTES {
+            break;
+        }
+        gathered.extend_from_slice(frame);
+    }
+    slot.send(core, gathered).map(|count| (count, gathered.len()))
+}
