@@ -116,6 +116,9 @@ impl Gateway {
         let state = &mut *self.state.borrow_mut();
         state.namespaces = settings::namespaces(&service.config.websocket);
         state.hub.reconfigure(state.namespaces.clone());
+        // Its compressors are of the old level.
+        state.encoder = effects::Encoder::default();
+        state.hub.set_limits(settings::limits(&service.config.websocket));
     }
 
     /// Whether nobody is connected.
