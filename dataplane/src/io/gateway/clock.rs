@@ -56,6 +56,7 @@ impl State {
     pub(super) fn tick(&mut self, core: &Rc<Core>) {
         self.hub.tick(core.now_ms());
         self.hub.retry_posts();
+        self.replace_again(core);
         self.count(core);
         let service = core.service();
         let timeouts = &service.config.websocket.timeouts;
