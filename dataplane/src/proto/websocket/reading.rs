@@ -55,6 +55,12 @@ impl<'a> Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// What has not been looked at: to stop between two events, give it to the next [`Incoming::receive`](super::Incoming::receive).
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
     /// The next event. `None`: all bytes are used; what is incomplete is kept for the next read.
     ///
     /// # Errors
