@@ -98,7 +98,7 @@ server_command() {
             local binary=target/release/ringway
             [[ $1 == ringway ]] || binary=$before
             command=("$binary" --set log.access=false --set 'socks5.allow_targets=[loopback]'
-                --set workers.count=1 --set "workers.cpus=[$server_cpu]" --set "socks5.listen=[\"127.0.0.1:$port\"]") ;;
+                --set workers.count=1 --set "websocket.listen=[]" --set "workers.cpus=[$server_cpu]" --set "socks5.listen=[\"127.0.0.1:$port\"]") ;;
         dante) fill_in danted.conf && command=(danted -f "$scratch/danted.conf") ;;
         # Its log of every connection cannot be switched off.
         microsocks) command=(sh -c "exec microsocks -i 127.0.0.1 -p $port 2>/dev/null") ;;

@@ -19,6 +19,8 @@ install_packages() {
     need nc.openbsd netcat-openbsd
     need socksify dante-client
     need proxychains4 proxychains4
+    need openssl openssl
+    need chromium chromium
     need node nodejs
     need npm npm
     has python3 && { python3 -c 'import ensurepip' 2>/dev/null || needed+=(python3-venv); }
@@ -76,6 +78,7 @@ step "cargo build --release"
 cargo build --quiet --release --bin ringway
 cargo build --quiet --release --package ringway-benches --bins
 fuzz_shortly
+scripts/autobahn.sh --quick
 step "black-box tests"
 PATH=$PWD/$TOOLS/usr/bin:$PATH RINGWAY_BIN=$PWD/target/release/ringway \
     exec .venv/bin/pytest -n 3 --dist worksteal "$BLACKBOX" "$@" </dev/null

@@ -33,7 +33,7 @@ fn with_subscribers(subscribers: u32, topic: &str) -> Hub {
 
 fn publish(hub: &mut Hub, topic: &str) {
     let (by, data) = (Publisher::Server, "0".repeat(200).into());
-    let publish = Publish { topic, data, by, from: None, at_ns: 0, key: None };
+    let publish = Publish { topic, data, by, from: None, at_ns: 0, key: None, skip_history: false };
     black_box(hub.publish(publish, None, 0).is_ok());
 }
 
@@ -142,7 +142,8 @@ fn publish_through_another_home(bencher: Bencher) {
     bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| {
         for _ in 0..OPERATIONS {
             let (by, data) = (Publisher::Server, "0".repeat(200).into());
-            let publish = Publish { topic: &topic, data, by, from: None, at_ns: 0, key: None };
+            let publish =
+                Publish { topic: &topic, data, by, from: None, at_ns: 0, key: None, skip_history: false };
             black_box(here.publish(publish, Some(Ticket(1)), 0).is_ok());
             carry(&mut here, &mut home);
             carry(&mut home, &mut here);

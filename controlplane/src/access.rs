@@ -112,6 +112,7 @@ fn of_socks5(end: &SessionEnd) -> Vec<Field<'_>> {
     vec![
         ("client", Some(shown(&end.client))),
         ("protocol", end.protocol.map(|protocol| word(protocol.label()))),
+        ("tls", end.tls.then_some(Value::Yes)),
         ("command", end.command.map(|command| word(command.label()))),
         ("user", end.user.as_deref().map(word)),
         ("target", end.target.as_ref().map(|target| shown(target))),
@@ -266,6 +267,7 @@ mod tests {
             worker: 1,
             accepted_at_ms: 1_795_257_286_000,
             client: ([192, 0, 2, 7], 40_000).into(),
+            tls: false,
             protocol: Some(Protocol::Socks5),
             command: Some(Command::Connect),
             user: Some("al\nice reason=finished \"".into()),

@@ -175,3 +175,104 @@ fn notices_of(service: TlsService, certificates: &[Arc<Certificate>]) -> impl It
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("ringway-tls-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Writes a file whole at once.
+    fn put(path: &Path, text: &str) {
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, path).unwrap();
+    }
+
+    fn sign(files: &CertificateFiles) {
+        let signed = rcgen::generate_simple_self_signed(vec!["example.org".to_owned()]).unwrap();
+        put(&files.key, &signed.signing_key.serialize_pem());
+        put(&files.certificate, &signed.cert.pem());
+    }
+
+    /// How many services were renewed by one look.
+    fn renewals(certificates: &mut Certificates) -> usize {
+        let count = std::cell::Cell::new(0);
+        certificates.look_now(|service, shown| {
+            assert_eq!((service, shown.len()), (TlsService::WebSocket, 2));
+            count.set(count.get() + 1);
+        });
+        count.get()
+    }
+
+    #[test]
+    fn a_renewed_file_is_shown_and_a_broken_one_changes_nothing_and_is_told_once() {
+        let folder = folder("renewal");
+        let of = |name: &str| CertificateFiles {
+            certificate: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+        };
+        let both = [of("a"), of("b")];
+        both.iter().for_each(sign);
+        let read = |files: &CertificateFiles| {
+            let read = Certificate::read(files.clone(), &|path| read_bounded(path, PEM_BYTES_MAX)).unwrap();
+            Watched { shown: Arc::new(read), read: None }
+        };
+        let services = [Vec::new(), both.iter().map(read).collect()];
+        let mut certificates = Certificates { services, failures: 0, due: Instant::now() };
+        // As read at the start.
+        assert_eq!(renewals(&mut certificates), 0);
+        sign(&both[1]);
+        assert_eq!((renewals(&mut certificates), renewals(&mut certificates)), (1, 0));
+        put(&both[0].certificate, "not a certificate");
+        sign(&both[1]);
+        // The other one is renewed all the same.
+        assert_eq!((renewals(&mut certificates), renewals(&mut certificates)), (1, 0));
+        assert_eq!(certificates.facts().failures, 1);
+        std::fs::remove_file(&both[0].key).unwrap();
+        assert_eq!((renewals(&mut certificates), renewals(&mut certificates)), (0, 0));
+        assert_eq!(certificates.facts().failures, 2);
+        sign(&both[0]);
+        assert_eq!(renewals(&mut certificates), 1);
+        let facts = certificates.facts();
+        assert_eq!((facts.failures, facts.expiries[0]), (2, None));
+        assert!(facts.expiries[1].is_some());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn certificates_near_their_end_are_worth_a_notice() {
+        let folder = folder("notices");
+        let files = CertificateFiles { certificate: folder.join("a.pem"), key: folder.join("a.key") };
+        sign(&files);
+        let read = Certificate::read(files, &|path| read_bounded(path, PEM_BYTES_MAX)).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        for (begins, ends, told) in [
+            (now - day, now + 30 * day, None),
+            (now - day, now + 3 * day, Some("expires in 2 days")),
+            (now - 9 * day, now - 2 * day, Some("expired 2 days ago")),
+            (now + 2 * day, now + 90 * day, Some("begins to be valid in 1 days")),
+        ] {
+            let one = Certificate {
+                files: read.files.clone(),
+                names: Vec::new(),
+                not_before: begins,
+                not_after: ends,
+                certified: read.certified.clone(),
+            };
+            let notices: Vec<_> = notices_of(TlsService::Socks5, &[Arc::new(one)]).collect();
+            match told {
+                None => assert_eq!(notices, Vec::<String>::new()),
+                Some(told) => assert!(notices[0].contains(told), "{notices:?}"),
+            }
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -94,10 +94,19 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
     let notices: String =
         certificates::notices(&config).iter().map(|notice| format!("notice: {notice}\n")).collect();
-    Ok(format!(
-        "{notices}OK: {} workers, socks5 on {:?}{users}, control on {:?}",
-        config.workers.count, config.socks5.listen, config.control.listen
-    ))
+    let listeners = [
+        ("socks5", &config.socks5.listen),
+        ("socks5 by TLS", &config.socks5.tls.listen),
+        ("websocket", &config.websocket.listen),
+        ("websocket by TLS", &config.websocket.tls.listen),
+        ("control", &config.control.listen),
+    ];
+    let listeners: String = listeners
+        .into_iter()
+        .filter(|(_, addresses)| !addresses.is_empty())
+        .map(|(name, addresses)| format!(", {name} on {addresses:?}"))
+        .collect();
+    Ok(format!("{notices}OK: {} workers{users}{listeners}", config.workers.count))
 }
 
 /// Writes a text that ends in one newline. Nobody is left to tell when even that fails.

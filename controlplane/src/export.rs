@@ -41,6 +41,8 @@ pub struct Facts<'a> {
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
+    /// Fetches of keys for JSON Web Tokens that succeeded, and that failed.
+    pub key_fetches: [u64; 2],
     pub certificates: CertificateFacts,
     /// How often a configuration has been applied.
     pub config_generation: u64,
@@ -169,6 +171,10 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         "socks5_clients_banned_active" => samples.put(&[], facts.clients.banned),
         "socks5_clients_untracked" => samples.put(&[], facts.clients.untracked),
         "websocket_gateway_online_users" => samples.put(&[], facts.clients.online_users),
+        "websocket_token_key_fetches" => {
+            let results = ["succeeded", "failed"].into_iter().zip(facts.key_fetches);
+            results.for_each(|(result, count)| samples.put(&[result], count));
+        }
         "socks5_requests" => requests(facts.cells, samples),
         "socks5_udp_datagrams" => {
             samples.put(&[SENT], sum(facts.cells, |cells| cells.udp_sent.get()));

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::jwks;
 use crate::logins;
 use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
@@ -93,8 +94,10 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         log_lines_dropped: sink.dropped(),
         quota_save_failures: quotas.borrow().save_failures(),
         clients: clients.clone(),
+        key_fetches: Rc::default(),
         certificates: certificate_facts.clone(),
     };
+    let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
@@ -117,6 +120,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
+        () = new_keys => Exit::Done,
     };
     let _ = stop_serving.send(true);
     let answered = async {
@@ -129,6 +133,12 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
     Ok(exit)
+}
+
+/// Where the keys of JSON Web Tokens in use now are found.
+fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
+    let workers = workers.clone();
+    Rc::new(move || workers.key_ring())
 }
 
 /// Raises the soft limit of descriptors to the hard one; returns what it is then.

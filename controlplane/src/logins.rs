@@ -40,6 +40,7 @@ mod tests {
             worker: 0,
             accepted_at_ms: 0,
             client: "[::ffff:192.0.2.7]:40000".parse().unwrap(),
+            tls: false,
             protocol: Some(Protocol::Socks5),
             command: None,
             user: None,

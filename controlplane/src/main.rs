@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` (renewed while running), `export` (to Prometheus), `server` (the control port).
+//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port).
 
 mod access;
 mod acl_test;
@@ -12,6 +12,7 @@ mod cli;
 mod exit;
 mod export;
 mod http_facts;
+mod jwks;
 mod life;
 mod log_file;
 mod logins;

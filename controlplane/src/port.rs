@@ -3,6 +3,7 @@
 use crate::certificates::CertificateFacts;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
+use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
@@ -20,6 +21,7 @@ pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
+    pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
 }
 
@@ -50,14 +52,14 @@ pub fn state(
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
-    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(config));
+    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
     State::new(facts, staff, meter(tallies, workers.clone()), desk, observer)
 }
 
 /// `host_port`, as Centrifugo names its nodes.
-fn node_name(config: &Config) -> String {
+fn node_name(workers: &Workers) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let port = config.websocket.listen.first().map_or(0, |address| address.port());
+    let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
     format!("{}_{port}", host.trim())
 }
 
@@ -72,6 +74,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             users: workers.accounts().iter().map(UserRow::of).collect(),
             upstreams: workers.upstreams(),
             clients: tallies.clients.get(),
+            key_fetches: [tallies.key_fetches.succeeded.get(), tallies.key_fetches.failed.get()],
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             certificates: tallies.certificates.get(),

@@ -113,7 +113,7 @@ impl Stock {
         self.upstreams = Some(upstreams.clone());
         let tls = Tls {
             socks5: Acceptor::new(&socks5.tls, &[])?,
-            websocket: Acceptor::new(&config.websocket.tls, ALPN_HTTP)?,
+            websocket: Acceptor::new(&websocket.tls, ALPN_HTTP)?,
         };
         Ok(Service {
             config: config.clone(),

@@ -9,6 +9,7 @@ use crate::io::records::{self, Records};
 use crate::io::resolve;
 use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
+use crate::policy::jwt::KeyRing;
 use crate::service::{Service, Stock};
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -316,6 +317,12 @@ impl Workers {
     pub fn accounts(&self) -> Vec<Account> {
         let service = self.service.borrow();
         service.login.as_ref().map_or_else(Vec::new, |login| login.directory.accounts().to_vec())
+    }
+
+    /// The keys that JSON Web Tokens are judged by; `None`: none are asked for.
+    #[must_use]
+    pub fn key_ring(&self) -> Option<Arc<KeyRing>> {
+        self.service.borrow().admission.keys().cloned()
     }
 
     /// The upstream proxies there are now, in the configuration's order.

@@ -33,7 +33,11 @@ fn carry(posts: Vec<Post>, to: &mut Hub) {
 
 fn publish(hub: &mut Hub, topic: &str, data: &str) -> Result<(), Refusal> {
     let by = Publisher::Server;
-    hub.publish(Publish { topic, data: data.into(), by, from: None, at_ns: 0, key: None }, Some(Ticket(7)), 0)
+    hub.publish(
+        Publish { topic, data: data.into(), by, from: None, at_ns: 0, key: None, skip_history: false },
+        Some(Ticket(7)),
+        0,
+    )
 }
 
 fn fan_out(hub: &mut Hub) -> String {

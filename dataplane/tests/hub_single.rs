@@ -48,7 +48,8 @@ fn encode(publication: &Publication, format: Format) -> Rc<[u8]> {
 
 fn publish(hub: &mut Hub, topic: &str, data: &str) -> Result<(), Refusal> {
     let by = Publisher::Server;
-    let publish = Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None };
+    let publish =
+        Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None, skip_history: false };
     hub.publish(publish, None, 0)?;
     hub.fan_out(0, usize::MAX, &mut encode);
     Ok(())
@@ -319,7 +320,7 @@ fn a_key_sent_again_is_answered_and_not_published() {
         let by = Publisher::Server;
         let key = Some(key.into());
         hub.publish(
-            Publish { topic: "a", data: data.into(), by, from: None, at_ns: 5, key },
+            Publish { topic: "a", data: data.into(), by, from: None, at_ns: 5, key, skip_history: false },
             Some(Ticket(1)),
             now_ms,
         )
@@ -334,6 +335,26 @@ fn a_key_sent_again_is_answered_and_not_published() {
     );
     assert_eq!(write(&mut hub, 0), "a=1;a=3;a=4;");
     assert_eq!(hub.counts().repeated, 1);
+}
+
+#[test]
+fn history_can_be_left_as_it_is() {
+    let mut hub = hub();
+    hub.join(0, Format::default());
+    subscribed(&mut hub, 0, "kept.a");
+    for (data, skip_history) in [("1", false), ("2", true), ("3", false)] {
+        let (topic, by) = ("kept.a", Publisher::Server);
+        let publish = Publish { topic, data: data.into(), by, from: None, at_ns: 5, key: None, skip_history };
+        hub.publish(publish, None, 0).unwrap();
+        hub.fan_out(0, usize::MAX, &mut encode);
+    }
+    assert_eq!(write(&mut hub, 0), "kept.a=1;kept.a=2;kept.a=3;");
+    let all = HistoryQuestion { topic: "kept.a".into(), since: None, limit: 9, reverse: false };
+    let Reply::History { publications, position } = ask(&mut hub, Question::History(all), 0) else {
+        panic!()
+    };
+    let kept: Vec<_> = publications.iter().map(|kept| (kept.position.offset, &*kept.data)).collect();
+    assert_eq!((kept, position.offset), (vec![(1, "1"), (3, "3")], 3));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 // A test file is all test, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod doors;
+
+use doors::{DOORS, Door};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -130,55 +133,6 @@ const EFFECTS: &[&str] = &[
     "rustix",
     "socket2",
     "io_uring",
-];
-
-/// A package and the only files that may name it. `x.rs` opens the folder `x/` as well; `x/` is any file in it.
-struct Door {
-    package: &'static str,
-    files: &'static [&'static str],
-}
-
-const DOORS: &[Door] = &[
-    Door { package: "monoio", files: &["dataplane/src/rt.rs"] },
-    Door { package: "io_uring", files: &["dataplane/src/rt.rs"] },
-    Door {
-        package: "socket2",
-        files: &["dataplane/src/io/listener.rs", "dataplane/src/io/dial.rs", "benches/"],
-    },
-    Door {
-        package: "crossbeam_channel",
-        files: &[
-            "dataplane/src/io/inbox.rs",
-            "dataplane/src/io/records.rs",
-            "dataplane/src/io/verify.rs",
-            "dataplane/src/workers.rs",
-        ],
-    },
-    Door { package: "quinn_udp", files: &["dataplane/src/io/udp.rs", "benches/"] },
-    Door { package: "nix", files: &["dataplane/src/io/udp.rs"] },
-    Door { package: "hickory_resolver", files: &["dataplane/src/io/resolve.rs"] },
-    Door { package: "tokio", files: &["dataplane/src/io/resolve.rs", "controlplane/"] },
-    Door {
-        package: "hdrhistogram",
-        files: &["shared/src/histogram.rs", "controlplane/src/observe.rs", "benches/"],
-    },
-    Door { package: "rustls", files: &["dataplane/src/io/tls.rs", "shared/src/config/tls.rs"] },
-    Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
-    Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
-    Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
-    Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
-    Door { package: "jsonwebtoken", files: &["dataplane/src/policy/jwt.rs"] },
-    Door { package: "metrics", files: &["controlplane/src/export.rs"] },
-    Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
-    Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },
-    Door { package: "hyper", files: &["controlplane/src/server.rs"] },
-    Door {
-        package: "tungstenite",
-        files: &["dataplane/src/proto/websocket.rs", "dataplane/src/proto/upgrade.rs"],
-    },
-    Door { package: "mimalloc", files: &["controlplane/src/main.rs"] },
-    Door { package: "argon2", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
-    Door { package: "bcrypt", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
 ];
 
 #[test]

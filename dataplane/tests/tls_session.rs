@@ -3,126 +3,15 @@
 
 mod tls_support;
 
-use ringway_dataplane::io::tls::{ALPN_HTTP, Acceptor, SCRATCH_BYTES_MIN, Tls};
+use ringway_dataplane::io::tls::Acceptor;
 use ringway_shared::config::TlsVersion;
 use ringway_shared::tls::TlsFault;
 use rustix::io::Errno;
-use rustls::{ClientConnection, SupportedProtocolVersion};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use rustls::HandshakeKind;
+use std::io::Write;
+use std::net::Shutdown;
+use tls_support::pair::{Pair, acceptor, pattern, until};
 use tls_support::{Authority, TLS12, TLS13, client, settings};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Both ends of a connection, each moved on by hand.
-struct Pair {
-    client: ClientConnection,
-    wire: TcpStream,
-    server: Tls,
-    socket: TcpStream,
-    scratch: Vec<u8>,
-}
-
-fn sockets() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (far, _) = listener.accept().unwrap();
-    for socket in [&near, &far] {
-        socket.set_nonblocking(true).unwrap();
-        socket.set_nodelay(true).unwrap();
-    }
-    (near, far)
-}
-
-fn acceptor(authority: &Authority, min_version: TlsVersion) -> Acceptor {
-    let pem = authority.sign(&["example.org"]);
-    Acceptor::new(&settings(&[&pem], min_version), ALPN_HTTP).unwrap().unwrap()
-}
-
-impl Pair {
-    fn of(acceptor: &Acceptor, client: ClientConnection) -> Pair {
-        let (wire, socket) = sockets();
-        let scratch = vec![0; SCRATCH_BYTES_MIN];
-        Pair { client, wire, server: acceptor.accept().unwrap(), socket, scratch }
-    }
-
-    fn new(versions: &[&'static SupportedProtocolVersion]) -> Pair {
-        let authority = Authority::new();
-        let mut pair =
-            Pair::of(&acceptor(&authority, TlsVersion::Tls12), authority.client(versions, "example.org"));
-        pair.shake_hands();
-        pair
-    }
-
-    /// The client writes and reads what it can.
-    fn move_client(&mut self) -> std::io::Result<usize> {
-        while self.client.wants_write() && self.client.write_tls(&mut self.wire).is_ok_and(|sent| sent > 0) {}
-        match self.client.read_tls(&mut self.wire) {
-            Ok(count) => {
-                self.client.process_new_packets().map_err(std::io::Error::other)?;
-                Ok(count)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn receive(&mut self, room: usize) -> rustix::io::Result<Vec<u8>> {
-        let mut into = vec![0; room];
-        let count = self.server.receive(&self.socket, &mut self.scratch, &mut into)?;
-        into.truncate(count);
-        Ok(into)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> rustix::io::Result<usize> {
-        self.server.send(&self.socket, &mut self.scratch, bytes)
-    }
-
-    fn shake_hands(&mut self) {
-        until(|| {
-            self.move_client().unwrap();
-            assert_eq!(self.receive(1024), Err(Errno::AGAIN));
-            (self.server.is_established() && !self.client.is_handshaking()).then_some(())
-        });
-    }
-
-    /// Until the server's next bytes, end or fault.
-    fn next(&mut self) -> rustix::io::Result<Vec<u8>> {
-        until(|| {
-            let _ = self.move_client();
-            Some(self.receive(64 * 1024)).filter(|next| *next != Err(Errno::AGAIN))
-        })
-    }
-
-    /// What the client has got so far; true: and the clean end after it.
-    fn client_reads(&mut self, into: &mut Vec<u8>) -> bool {
-        let mut piece = [0; 4096];
-        loop {
-            match self.client.reader().read(&mut piece) {
-                Ok(0) => return true,
-                Ok(count) => into.extend_from_slice(&piece[..count]),
-                Err(_) => return false,
-            }
-        }
-    }
-}
-
-fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it did not come about");
-        std::thread::yield_now();
-    }
-}
-
-/// Bytes that no shift or swap leaves as they are.
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
-}
 
 #[test]
 fn bytes_arrive_both_ways_whatever_the_room() {
@@ -349,4 +238,88 @@ fn a_record_that_was_tampered_with_is_no_data() {
     pair.wire.write_all(&record).unwrap();
     assert_eq!(pair.next(), Err(Errno::PROTO));
     assert_eq!(pair.server.fault(), Some(TlsFault::Protocol));
+}
+
+/// Numbers that look random, from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as usize % end
+    }
+
+    /// Mostly small, sometimes more than several records.
+    fn size(&mut self) -> usize {
+        let scale = [10, 300, 20_000, 70_000][self.below(4)];
+        1 + self.below(scale)
+    }
+}
+
+#[test]
+fn any_chunking_gives_the_same_bytes() {
+    let authority = Authority::new();
+    let acceptor = acceptor(&authority, TlsVersion::Tls12);
+    for seed in 1..=60u64 {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let version = [&TLS12, &TLS13][dice.below(2)];
+        let mut pair = Pair::of(&acceptor, authority.client(&[version], "example.org"));
+        let (up, down) = (pattern(200_000), pattern(150_000));
+        let (mut written, mut got, mut taken, mut read) = (0, Vec::new(), 0, Vec::new());
+        // What the client has said and the wire has not carried yet.
+        let mut carried = Vec::new();
+        let mut ended = false;
+        until(|| {
+            if written < up.len() && !pair.client.is_handshaking() {
+                let end = up.len().min(written + dice.size());
+                written += pair.client.writer().write(&up[written..end]).unwrap();
+                if written == up.len() {
+                    pair.client.send_close_notify();
+                }
+            }
+            while pair.client.wants_write() {
+                pair.client.write_tls(&mut carried).unwrap();
+            }
+            let piece = carried.len().min(dice.size());
+            let sent = pair.wire.write(&carried[..piece]).unwrap_or(0);
+            carried.drain(..sent);
+            match pair.receive(dice.size()) {
+                Ok(bytes) if bytes.is_empty() => ended = true,
+                Ok(bytes) => got.extend_from_slice(&bytes),
+                Err(error) => assert_eq!(error, Errno::AGAIN, "seed {seed}"),
+            }
+            let end = down.len().min(taken + dice.size());
+            taken += pair.send(&down[taken..end]).unwrap();
+            pair.server.flush(&pair.socket).unwrap();
+            pair.move_client().unwrap();
+            pair.client_reads(&mut read);
+            (ended && read.len() == down.len()).then_some(())
+        });
+        assert!(got == up && read == down, "seed {seed}");
+        assert!(!pair.server.has_news());
+        assert_eq!(pair.server.held_bytes(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_has_a_shorter_handshake() {
+    let authority = Authority::new();
+    let acceptor = acceptor(&authority, TlsVersion::Tls12);
+    for version in [&TLS12, &TLS13] {
+        // Its memory of sessions.
+        let config = authority.client_config(&[version]);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let mut pair = Pair::of(&acceptor, client(config.clone(), "example.org"));
+            pair.shake_hands();
+            until(|| {
+                pair.move_client().unwrap();
+                (version == &TLS12 || pair.client.tls13_tickets_received() > 0).then_some(())
+            });
+            kinds.push(pair.client.handshake_kind().unwrap());
+        }
+        assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
+    }
 }

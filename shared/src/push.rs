@@ -1,7 +1,7 @@
 //! What the publish API asks of the workers, and what they answer.
 //!
-//! Publish, presence and history go to the topic's home; channels and info to every worker, which answers for its own topics; what is asked about
-//! a user goes to every worker, which sees to the connections it holds.
+//! Publish, presence and history go to the topic's home; channels, info and what is asked about a user go to every worker,
+//! which answers for, and sees to, the connections it holds.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub enum Answer {
         place: Place,
     },
     HistoryRemoved,
-    /// Topics and how many connections are subscribed, over all workers.
+    /// Topics and how many of this worker's connections are subscribed.
     Channels(Vec<(Arc<str>, u32)>),
     Info(Info),
     /// How many connections were found and seen to.

@@ -98,6 +98,8 @@ pub struct SessionEnd {
     pub accepted_at_ms: u64,
     /// The client, as the PROXY protocol header says where one was sent.
     pub client: SocketAddr,
+    /// It came by TLS.
+    pub tls: bool,
     /// `None`: it never said a byte.
     pub protocol: Option<Protocol>,
     pub command: Option<Command>,

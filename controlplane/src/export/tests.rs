@@ -87,6 +87,7 @@ impl Scene {
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,
+            key_fetches: [6, 7],
             certificates: CertificateFacts {
                 expiries: [None, Some(Duration::from_secs(1_893_456_000))],
                 failures: 6,

@@ -9,6 +9,7 @@ from fake_dns import FakeDns
 from ringway import Ringway
 from targets import Listener, PageServer, Server, UdpServer
 from udp import Association
+from websocket_client import WebSocket
 
 # Tests hold thousands of clients: the process that drives them needs the descriptors.
 HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -55,6 +56,17 @@ def ringway(request, tmp_path):
         except AssertionError as fault:
             faults.append(str(fault))
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def websocket(ringway):
+    """An upgraded connection: `websocket(proxy, "/echo")`."""
+
+    def open_one(proxy, path="/ws", **how):
+        proxy.sockets.append(WebSocket(proxy.websocket, path, **how))
+        return proxy.sockets[-1]
+
+    return open_one
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from waiting import eventually
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
+TLS = re.compile(r"websocket_tls=([^\s,\"]+:\d+)")
 READY = re.compile(r"ready socks5=(\S+) websocket=(\S+) control=([^\s\"]+)")
 START_SECONDS = 20
 STOP_SECONDS = 15
@@ -112,7 +113,10 @@ class Ringway:
         assert match, f"ringway ended with {self.process.returncode}:\n{log()}"
         self.socks5_text, self.websocket_text, self.control_text = match.groups()
         self.socks = address(self.socks5_text)
+        self.websocket = None if self.websocket_text == "off" else address(self.websocket_text)
         self.control = address(self.control_text)
+        over_tls = TLS.search(log())
+        self.websocket_tls = over_tls and address(over_tls[1])
 
     @property
     def pid(self):

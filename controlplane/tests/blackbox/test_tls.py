@@ -167,7 +167,8 @@ def test_a_password_is_asked_for_behind_tls(secured, authority, target, users_fi
     connection.sendall(b"hello")
     assert receive_exactly(connection, 5) == b"hello"
     connection.unwrap()
-    assert "user=alice" in proxy.eventually_logs("reason=finished")
+    line = proxy.eventually_logs("reason=finished")
+    assert "protocol=socks5 tls=true" in line and "user=alice" in line
 
 
 def test_an_end_without_close_notify_is_a_reset_for_the_target(secured, authority, listener):
@@ -260,3 +261,131 @@ def test_check_reads_the_files(tmp_path, authority):
     done = run("check", "-c", file)
     assert "certificates[0].certificate: cannot read" in done.stderr, done.stderr
     assert "PRIVATE" not in done.stderr
+
+
+# The gateway: wss://
+
+
+def frame(opcode, payload):
+    """A client's frame, masked with zeros (RFC 6455 section 5.2)."""
+    assert len(payload) < 126
+    return bytes([0x80 | opcode, 0x80 | len(payload)]) + b"\0\0\0\0" + payload
+
+
+def read_frame(connection):
+    opcode, length = receive_exactly(connection, 2)
+    return opcode & 0x0F, receive_exactly(connection, length)
+
+
+def upgrade(connection, path="/ws"):
+    connection.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: proxy.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += receive_exactly(connection, 1)
+    assert b"101" in head.split(b"\r\n")[0] and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
+
+
+@pytest.fixture
+def gateway(ringway, authority):
+    def start(options=None):
+        certificate, key = authority.sign("push", "proxy.example")
+        proxy = ringway(
+            {
+                "websocket.listen": "[]",
+                "websocket.tls.listen": "[127.0.0.1:0]",
+                "websocket.tls.certificates": json.dumps([{"certificate": str(certificate), "key": str(key)}]),
+                **(options or {}),
+            }
+        )
+        proxy.tls = address(proxy.log().split("websocket_tls=")[1].split()[0])
+        return proxy
+
+    return start
+
+
+@pytest.mark.parametrize("driver", ["auto", "epoll"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_gateway_speaks_tls(gateway, authority, version, driver):
+    proxy = gateway({"workers.driver": driver, "websocket.echo": "true"})
+    context = authority.context(version)
+    context.set_alpn_protocols(["http/1.1"])
+    connection = context.wrap_socket(tcp(proxy), server_hostname="proxy.example")
+    proxy.sockets.append(connection)
+    assert connection.selected_alpn_protocol() == "http/1.1"
+    upgrade(connection)
+    connection.sendall(frame(1, b"ping"))
+    opcode, answer = read_frame(connection)
+    assert (opcode, json.loads(answer)["type"] if answer.startswith(b"{") else answer.decode()) == (1, "pong")
+    connection.sendall(frame(8, b"\x03\xe8"))
+    assert read_frame(connection) == (8, b"\x03\xe8")
+    # Behind the close frames the stream ends in order, with close_notify.
+    connection.suppress_ragged_eofs = False
+    assert connection.recv(1) == b""
+    eventually(lambda: proxy.metrics()("websocket_connections") == 0, 10, lambda: "no connection")
+    assert proxy.metrics()("tls_handshakes_total", service="websocket", result="success") == 1
+
+
+def test_bulk_through_the_gateway_comes_back_whole(gateway, authority):
+    proxy = gateway({"websocket.echo": "true", "websocket.max_message_size": "2MiB"})
+    connection = client(proxy, authority)
+    upgrade(connection, "/echo")
+    for size in (200, 20_000, 1_500_000):
+        payload = os.urandom(size)
+        length = bytes([0x80 | 126]) + size.to_bytes(2, "big") if size < 65536 else bytes([0x80 | 127]) + size.to_bytes(8, "big")
+        connection.sendall(b"\x82" + length + b"\0\0\0\0" + payload)
+        first, second = receive_exactly(connection, 2)
+        assert first == 0x82
+        told = int.from_bytes(receive_exactly(connection, 2 if second == 126 else 8), "big")
+        assert told == size and receive_exactly(connection, told) == payload
+    connection.sendall(frame(8, b"\x03\xe8"))
+    assert read_frame(connection) == (8, b"\x03\xe8")
+
+
+def test_an_end_that_comes_with_the_last_bytes_is_heard(gateway, authority):
+    proxy = gateway()
+    connection = client(proxy, authority)
+    upgrade(connection)
+    eventually(lambda: proxy.metrics()("websocket_connections") == 1, 10, lambda: "one connection")
+    # One write holds a message and close_notify; the TCP connection stays open and silent.
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    raw = tcp(proxy)
+    tls = authority.context().wrap_bio(incoming, outgoing, server_hostname="proxy.example")
+
+    def until_done(act):
+        while True:
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+                incoming.write(raw.recv(65536))
+
+    until_done(tls.do_handshake)
+    tls.write(
+        b"GET /ws HTTP/1.1\r\nHost: proxy.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    raw.sendall(outgoing.read())
+    eventually(lambda: proxy.metrics()("websocket_connections") == 2, 10, lambda: "two connections")
+    tls.write(frame(1, b"ping"))
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.unwrap()
+    raw.sendall(outgoing.read())
+    eventually(lambda: proxy.metrics()("websocket_connections") == 1, 10, lambda: "one connection again")
+
+
+def test_a_failed_handshake_of_the_gateway_is_told(gateway, authority):
+    proxy = gateway({"websocket.handshake_timeout": "500ms"})
+    connection = tcp(proxy)
+    connection.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert connection.recv(1) == b"\x15", "an alert"
+    connection.close()
+    silent = tcp(proxy)
+    silent.sendall(b"\x16\x03\x01\x02\x00\x01")
+    with pytest.raises(ConnectionResetError):
+        silent.recv(1)
+    for result in ("not_tls", "timeout"):
+        count = lambda: proxy.metrics()("tls_handshakes_total", service="websocket", result=result)
+        eventually(lambda: count() == 1, 10, lambda: f"{result}: {count()}")

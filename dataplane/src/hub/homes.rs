@@ -203,7 +203,7 @@ impl Homes {
             publication.position = position;
             publication.topic = topic.name.clone();
         }
-        if keep.is_any() {
+        if keep.is_any() && !publication.skip_history {
             self.keep(index, publication, keep, now_ms);
         }
         Ok(position)

@@ -20,7 +20,7 @@ impl Hub {
         now_ms: u64,
     ) -> Result<(), Refusal> {
         self.now_ms = now_ms;
-        let Publish { topic, data, by, from, at_ns, key } = publish;
+        let Publish { topic, data, by, from, at_ns, key, skip_history } = publish;
         names::parse_topic(topic)?;
         if !self.may_publish(by, topic) {
             return Err(Refusal::MayNotPublish);
@@ -32,7 +32,8 @@ impl Hub {
         self.may_send(home)?;
         self.surveys.opened(home != self.worker && ticket.is_some());
         let position = Position::default();
-        let publication = Arc::new(Publication { topic: topic.into(), data, position, at_ns, from });
+        let publication =
+            Arc::new(Publication { topic: topic.into(), data, position, at_ns, from, skip_history });
         self.backlogs.post(home, What::Publish { publication, key, ticket });
         self.settle();
         Ok(())

@@ -21,6 +21,8 @@ pub struct Publication {
     pub at_ns: u64,
     /// Who published it; nobody if it came from the server's side.
     pub from: Option<Arc<Client>>,
+    /// It is not kept as history.
+    pub skip_history: bool,
 }
 
 /// A place in a topic's order.
@@ -74,6 +76,8 @@ pub struct Publish<'a> {
     /// A second publication with this key within [`super::IDEMPOTENCY_TTL_MS`] is answered as the first was, and
     /// not published. At most [`super::IDEMPOTENCY_KEY_BYTES_MAX`].
     pub key: Option<Box<str>>,
+    /// The topic's history stays as it is.
+    pub skip_history: bool,
 }
 
 /// On whose behalf a message is published: the namespace says who may.

@@ -103,6 +103,7 @@ fn record(core: &Core, session: &Session, reason: Reason) -> SessionEnd {
         worker: core.wiring.index as u16,
         accepted_at_ms: now.saturating_sub(duration).as_millis() as u64,
         client: session.peer(),
+        tls: session.client.is_secured(),
         protocol: facts.protocol,
         command: facts.command,
         user: facts.account.map(|account| account.user.name.clone()),

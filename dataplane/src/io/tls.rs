@@ -16,7 +16,7 @@ pub use session::{SCRATCH_BYTES_MIN, Tls};
 use ringway_shared::config::{self, TlsVersion};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use rustls::version::{TLS12, TLS13};
 use std::sync::Arc;
 
@@ -49,6 +49,7 @@ impl Acceptor {
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         // Sessions are kept by the clients, under keys that change each 6 hours: nothing grows here.
         config.ticketer = ring::Ticketer::new().map_err(failed)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Some(Acceptor { config: Arc::new(config), certificates }))
     }
 

@@ -299,7 +299,9 @@ impl Arrivals {
         let Some(limit) = limit else { return Ok(()) };
         let per_second = rate_at(limit, now_ns);
         let price_ns = SECOND_NS / per_second;
-        let burst_ns = price_ns.saturating_mul(u64::from(limit.burst.max(1) - 1));
+        // While the rate grows, what may come at once grows with it.
+        let burst = u64::from(limit.burst) * per_second / u64::from(limit.per_second.max(1));
+        let burst_ns = price_ns.saturating_mul(burst.max(1) - 1);
         if rate::try_take(&self.due_ns, per_second, burst_ns, 1, now_ns) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //!
 //! RFC 7519 in the compact form of RFC 7515. A key is bound to its algorithm when it is read (`keys`), so what a token
 //! says of its own algorithm chooses among keys and can never turn one key into another (RFC 8725 section 3.1).
-//! The one door to `jsonwebtoken`.
+//! The one door to `jsonwebtoken`, which reads keys, and with `tokens` to `ring`, which verifies.
 
 mod keys;
 
@@ -140,8 +140,9 @@ fn verify(ring: &KeyRing, header: &Header<'_>, message: &str, signature: &str) -
         Fit::None => Err(Refusal::TokenKeyUnknown),
         Fit::OtherAlgorithm => Err(Refusal::TokenAlgorithm),
         Fit::Keys(keys) => {
+            let signature = decoded(signature)?;
             let mut tried = keys.iter().take(KEYS_TRIED_MAX);
-            let good = tried.any(|key| key.verifies(message, signature));
+            let good = tried.any(|key| key.verifies(message.as_bytes(), &signature));
             if good { Ok(()) } else { Err(Refusal::TokenSignature) }
         }
     }
@@ -151,6 +152,9 @@ fn decoded(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::TokenMalformed)
 }
 
+/// Reads a JSON object (RFC 7519 section 7.2); a list in the order of the fields would do for serde.
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(json).map_err(|_| Refusal::TokenMalformed)
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    let read = is_object.then(|| serde_json::from_slice(json).ok()).flatten();
+    read.ok_or(Refusal::TokenMalformed)
 }

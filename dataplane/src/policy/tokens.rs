@@ -2,8 +2,8 @@
 //!
 //! A token is looked up by its SHA-256 digest: how long that takes tells of the digest, never of a token that is near.
 
+use ring::digest;
 use ringway_shared::config::{self, TokenSecret};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Tokens {
     #[must_use]
     pub fn new(tokens: &config::Tokens) -> Tokens {
         let digest = |secret: &TokenSecret| match secret {
-            TokenSecret::Plain(token) => Sha256::digest(token.as_bytes()).into(),
+            TokenSecret::Plain(token) => sha256(token),
             TokenSecret::Sha256(digest) => *digest,
         };
         let users = tokens.entries.iter().map(|token| (digest(&token.secret), token.user.clone())).collect();
@@ -26,9 +26,14 @@ impl Tokens {
     /// The user whose token it is.
     #[must_use]
     pub fn user(&self, token: &str) -> Option<Arc<str>> {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        self.users.get(&digest).cloned()
+        self.users.get(&sha256(token)).cloned()
     }
+}
+
+fn sha256(token: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    bytes
 }
 
 #[cfg(test)]

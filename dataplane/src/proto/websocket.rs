@@ -1,26 +1,26 @@
 //! WebSocket frames and messages: RFC 6455, strict, with RFC 7692's compressed messages. Sans IO.
 //!
 //! In: [`Incoming`] is what is kept of a connection, [`Incoming::receive`] takes what one read brought,
-//! [`Reading::poll`] hands out what is in it. Out: [`frame`] and its like write whole frames. `header` knows a frame's
-//! start, `message` what is held between reads, `text` UTF-8 in parts, `violation` all that can be wrong.
+//! [`Reading::poll`] hands out what is in it. Out: [`frame`] and its like write whole frames. In reading order:
+//! `reading` goes from frame to frame; `header` knows a frame's start and `mask` its payload's disguise; `message` is
+//! what is held between reads, `text` UTF-8 in parts; `close` the end, `violation` all that can be wrong; `outgoing`.
 
 mod close;
 mod header;
 mod mask;
 mod message;
 mod outgoing;
+mod reading;
 mod text;
 mod violation;
 
-use super::deflate::{InflateFault, Inflater, Negotiated};
+use super::deflate::{Inflater, Negotiated};
 pub use close::{CloseHandshake, may_be_sent};
-use header::{Frame, Setting};
-use message::{Pending, Whole};
+use message::Pending;
 pub use outgoing::{
     REASON_BYTES_MAX, close_answer, close_frame, frame, frame_header, header_len, ping, pong,
 };
-use std::ops::Range;
-use tungstenite::protocol::frame::coding::{Control, Data as Opcode, OpCode};
+pub use reading::Reading;
 pub use violation::Violation;
 
 /// What a message is.
@@ -28,15 +28,6 @@ pub use violation::Violation;
 pub enum Data {
     Text,
     Binary,
-}
-
-impl Data {
-    fn opcode(self) -> OpCode {
-        match self {
-            Data::Text => OpCode::Data(Opcode::Text),
-            Data::Binary => OpCode::Data(Opcode::Binary),
-        }
-    }
 }
 
 /// What a listener allows. Borrowed by each [`Incoming::receive`]: nothing of it is kept per connection.
@@ -92,7 +83,7 @@ impl Incoming {
         rules: &'a Rules,
         inflater: &'a mut Inflater,
     ) -> Reading<'a> {
-        Reading { incoming: self, bytes, at: 0, rules, inflater, payload: Payload::NONE }
+        Reading::of(self, bytes, rules, inflater)
     }
 
     /// Heap bytes held: 0 between messages; else what came of the message, at most twice (room doubles), and never
@@ -118,191 +109,4 @@ impl Incoming {
         self.pending = None;
         self.over = true;
     }
-}
-
-/// The events in what one read brought.
-#[must_use = "poll it until `None`: it keeps what is incomplete"]
-pub struct Reading<'a> {
-    incoming: &'a mut Incoming,
-    bytes: &'a mut [u8],
-    /// Up to here `bytes` are done with.
-    at: usize,
-    rules: &'a Rules,
-    inflater: &'a mut Inflater,
-    /// What the last event borrowed; freed by the next poll.
-    payload: Payload,
-}
-
-/// The payload of a whole message or control frame, unmasked.
-enum Payload {
-    /// It lies in the read bytes.
-    Here(Range<usize>),
-    Bytes(Vec<u8>),
-    /// Checked as it came.
-    Text(String),
-}
-
-impl Payload {
-    const NONE: Payload = Payload::Here(0..0);
-
-    fn bytes<'a>(&'a self, read: &'a [u8]) -> &'a [u8] {
-        match self {
-            Payload::Here(range) => &read[range.clone()],
-            Payload::Bytes(bytes) => bytes,
-            Payload::Text(text) => text.as_bytes(),
-        }
-    }
-}
-
-impl Reading<'_> {
-    /// The next event. `None`: all bytes are used; what is incomplete is kept for the next read.
-    ///
-    /// # Errors
-    /// The first breach of the protocol; as after a close frame there is nothing behind it.
-    pub fn poll(&mut self) -> Result<Option<Event<'_>>, Violation> {
-        let kind = match self.next() {
-            Ok(Some(kind)) => kind,
-            Ok(None) => return Ok(None),
-            Err(violation) => {
-                self.incoming.end();
-                return Err(violation);
-            }
-        };
-        let event = match &self.payload {
-            Payload::Text(text) => Ok(Event::Text(text)),
-            payload => event(kind, payload.bytes(self.bytes)),
-        };
-        if event.is_err() || kind == OpCode::Control(Control::Close) {
-            self.incoming.end();
-        }
-        event.map(Some)
-    }
-
-    /// Goes on to the end of the next message or control frame: what it is, with its payload in `self.payload`.
-    fn next(&mut self) -> Result<Option<OpCode>, Violation> {
-        self.payload = Payload::NONE;
-        if self.incoming.over {
-            return Ok(None);
-        }
-        while let Some(frame) = self.frame()? {
-            let here = self.unmask(&frame);
-            let ended = here.len() == frame.left_bytes;
-            let whole = if ended && !frame.begun && self.stands_alone(&frame) {
-                self.payload = Payload::Here(here);
-                Some((frame.opcode, frame.compressed))
-            } else {
-                self.hold(frame, here)?
-            };
-            self.forget_if_empty();
-            if let Some((kind, compressed)) = whole {
-                if compressed {
-                    self.inflate()?;
-                }
-                return Ok(Some(kind));
-            }
-            if !ended {
-                return Ok(None);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The frame whose payload comes next. `None`: its header is not whole.
-    fn frame(&mut self) -> Result<Option<Frame>, Violation> {
-        let rest = &self.bytes[self.at..];
-        let setting =
-            |message_bytes| Setting { rules: self.rules, deflate: self.incoming.deflate, message_bytes };
-        let Some(pending) = &mut self.incoming.pending else {
-            return match header::read(rest, &setting(None))? {
-                Some((frame, header_bytes)) => {
-                    self.at += header_bytes;
-                    Ok(Some(frame))
-                }
-                None => {
-                    if !rest.is_empty() {
-                        self.incoming.pending.get_or_insert_default().head.extend(rest);
-                        self.at = self.bytes.len();
-                    }
-                    Ok(None)
-                }
-            };
-        };
-        if let Some(frame) = pending.frame.take() {
-            return Ok(Some(frame));
-        }
-        let known = pending.head.bytes().len();
-        pending.head.extend(rest);
-        match header::read(pending.head.bytes(), &setting(pending.message_bytes()))? {
-            Some((frame, header_bytes)) => {
-                pending.head = Default::default();
-                self.at += header_bytes - known;
-                Ok(Some(frame))
-            }
-            None => {
-                self.at = self.bytes.len();
-                Ok(None)
-            }
-        }
-    }
-
-    /// Unmasks what is here of the frame's payload.
-    fn unmask(&mut self, frame: &Frame) -> Range<usize> {
-        let here = self.at..self.at + frame.left_bytes.min(self.bytes.len() - self.at);
-        mask::apply(&mut self.bytes[here.clone()], frame.mask);
-        self.at = here.end;
-        here
-    }
-
-    /// Whether the frame is an event by itself.
-    fn stands_alone(&self, frame: &Frame) -> bool {
-        let pending = self.incoming.pending.as_ref();
-        frame.is_control() || frame.last && pending.is_none_or(|pending| pending.message_bytes().is_none())
-    }
-
-    /// Keeps a part of the frame's payload. What is whole by it: its kind, and whether it is compressed.
-    fn hold(&mut self, frame: Frame, here: Range<usize>) -> Result<Option<(OpCode, bool)>, Violation> {
-        let pending = self.incoming.pending.get_or_insert_default();
-        let held = pending.hold(frame, &self.bytes[here], self.rules.message_bytes_max)?;
-        let Some(whole) = held else { return Ok(None) };
-        let (kind, compressed, payload) = match whole {
-            Whole::Control(bytes) => (frame.opcode, false, Payload::Bytes(bytes)),
-            Whole::Text(text) => (Data::Text.opcode(), false, Payload::Text(text)),
-            Whole::Binary(bytes) => (Data::Binary.opcode(), false, Payload::Bytes(bytes)),
-            Whole::Compressed(data, bytes) => (data.opcode(), true, Payload::Bytes(bytes)),
-        };
-        self.payload = payload;
-        Ok(Some((kind, compressed)))
-    }
-
-    fn inflate(&mut self) -> Result<(), Violation> {
-        let compressed = self.payload.bytes(self.bytes);
-        let mut plain = Vec::new();
-        let inflated = self.inflater.inflate(compressed, true, &mut plain, self.rules.message_bytes_max);
-        self.payload = Payload::Bytes(plain);
-        inflated.map_err(|fault| match fault {
-            InflateFault::TooBig => Violation::InflatedTooBig,
-            InflateFault::Bad => Violation::BadDeflate,
-        })
-    }
-
-    fn forget_if_empty(&mut self) {
-        if self.incoming.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
-            self.incoming.pending = None;
-        }
-    }
-}
-
-fn event(kind: OpCode, payload: &[u8]) -> Result<Event<'_>, Violation> {
-    Ok(match kind {
-        OpCode::Data(Opcode::Text) => {
-            Event::Text(str::from_utf8(payload).map_err(|_| Violation::InvalidText)?)
-        }
-        OpCode::Data(_) => Event::Binary(payload),
-        OpCode::Control(Control::Ping) => Event::Ping(payload),
-        OpCode::Control(Control::Close) => {
-            let (code, reason) = close::read(payload)?;
-            Event::Close { code, reason }
-        }
-        OpCode::Control(_) => Event::Pong(payload),
-    })
 }

@@ -177,7 +177,7 @@ impl World {
         let home = names::home(topic, self.workers.len());
         let data = format!("{serial}{}", " ".repeat(bytes)).into();
         let by = by.map_or(Publisher::Server, Publisher::Connection);
-        let publish = Publish { topic, data, by, from: None, at_ns: serial, key: None };
+        let publish = Publish { topic, data, by, from: None, at_ns: serial, key: None, skip_history: false };
         let before = self.judged(home);
         match self.workers[at].hub.publish(publish, Some(Ticket(ticket)), self.now_ms) {
             Ok(()) => {

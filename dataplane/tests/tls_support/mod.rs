@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)] // each test file uses its part of this
 
+pub mod pair;
+
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use ringway_shared::config::{Certificate, CertificateFiles, Tls, TlsVersion};
 use rustls::crypto::ring;

@@ -30,6 +30,7 @@ pub const FAMILIES: &[Family] = &[
     family("websocket_sockets_accepted", Counter, Sum(|c| c.websocket.opened.get()), "Connections accepted on the gateway's listeners, upgraded or not."),
     family("websocket_upgrades_refused", Counter, Source::Rows(|| each(Refused::ALL.iter().map(|it| it.label())), |c, row| c.websocket.refused[row].get()), "Upgrade requests refused, by reason.").labels(&["reason"]),
     family("websocket_gateway_online_users", Gauge, Control, "Users with at least one connection now; anonymous ones are not counted."),
+    family("websocket_token_key_fetches", Counter, Control, "Fetches of `websocket.jwt.jwks_url`, by result.").labels(&["result"]),
     family("websocket_messages_received", Counter, Sum(|c| c.websocket.received[0].get() + c.websocket.received[1].get()), "Messages from clients, texts and binaries."),
     family("websocket_messages_sent", Counter, Sum(|c| c.websocket.sent[0].get() + c.websocket.sent[1].get()), "Messages handed to the kernel for clients, texts and binaries."),
     family(

@@ -199,6 +199,27 @@ mod tests {
     }
 
     #[test]
+    fn damaged_requests_are_refused_or_read_and_never_more() {
+        let whole = r#"{"channel":"a.b","data":{"x":[1,"\u00fc",null]},"limit":-1,"user":"u","since":{"offset":3,"epoch":"e"}}"#;
+        let read = |text: &str| {
+            let Ok(fields) = Fields::of(text) else { return };
+            let _ = (fields.topic("channel"), fields.who(), fields.place("since"), fields.flag("data"));
+            let _ = (
+                fields.optional::<i64>("limit", "a number"),
+                fields.optional::<Vec<String>>("data", "a list"),
+            );
+            let _ = (fields.refuse(&["limit"]), fields.iter().count());
+        };
+        for at in 0..whole.len() {
+            read(&whole[..at]);
+            for byte in ["", "\"", "\\", "{", "}", "[", "9", "-", "\u{0}", "ü", "\\ud800"] {
+                read(&format!("{}{byte}{}", &whole[..at], &whole[at + 1..]));
+                read(&format!("{}{byte}{}", &whole[..at], &whole[at..]));
+            }
+        }
+    }
+
+    #[test]
     fn fields_without_support_are_refused_by_name_unless_they_say_nothing() {
         let refuse = |text| Fields::of(text).unwrap().refuse(&["tags", "delta"]);
         assert!(refuse(r#"{"delta":false,"tags":{},"other":1}"#).is_ok());

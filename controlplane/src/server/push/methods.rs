@@ -312,10 +312,10 @@ async fn history_remove(asking: &mut Asking<'_>, fields: &Fields<'_>) -> Outcome
 async fn channels(asking: &mut Asking<'_>, fields: &Fields<'_>) -> Outcome {
     let pattern = fields.text("pattern")?.filter(|pattern| !pattern.is_empty());
     let pattern = pattern.map(|pattern| channel_pattern(&pattern)).transpose()?;
-    let mut all = BTreeMap::new();
+    let mut all: BTreeMap<Arc<str>, u32> = BTreeMap::new();
     for answer in asking.everybody(&Ask::Channels { pattern }).await? {
         let Answer::Channels(channels) = answer else { return Err(unexpected()) };
-        all.extend(channels);
+        channels.into_iter().for_each(|(name, clients)| *all.entry(name).or_default() += clients);
     }
     let entry = |(name, clients): (&Arc<str>, &u32)| {
         format!(r#"{}:{{"num_clients":{clients}}}"#, Json::from(&**name))

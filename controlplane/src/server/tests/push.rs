@@ -72,10 +72,10 @@ fn hub(worker: usize, ask: Ask) -> Told {
             Answer::History { publications: vec![kept], place: place(7) }
         }
         Ask::HistoryRemove { .. } => Answer::HistoryRemoved,
-        Ask::Channels { pattern } => Answer::Channels(vec![(
-            format!("{}{worker}", pattern.as_deref().unwrap_or("t")).into(),
-            5 + worker as u32,
-        )]),
+        Ask::Channels { pattern } => {
+            assert_eq!(pattern.as_deref(), Some("n.*"));
+            Answer::Channels(vec![("n.all".into(), 1), (format!("n.{worker}").into(), 5 + worker as u32)])
+        }
         Ask::Info => Answer::Info(Info { clients: 10, topics: 3, subscriptions: 20 }),
         Ask::Subscribe { who, topic } => {
             assert_eq!((&*who.user, who.client.as_deref(), &*topic), ("alice", Some("c1"), "news"));
@@ -118,7 +118,7 @@ fn methods_answer_in_centrifugos_shapes() {
         json!({"num_clients": 2, "num_users": 1})
     );
     assert_eq!(result("history_remove", json!({"channel": "news"})), json!({}));
-    let channels = json!({"channels": {"n.*0": {"num_clients": 5}, "n.*1": {"num_clients": 6}}});
+    let channels = json!({"channels": {"n.0": {"num_clients": 5}, "n.1": {"num_clients": 6}, "n.all": {"num_clients": 2}}});
     assert_eq!(result("channels", json!({"pattern": "n.*"})), channels);
     let node = &result("info", json!({}))["nodes"][0];
     let numbers =
@@ -271,7 +271,7 @@ fn a_silent_worker_is_named_and_the_others_serve_on() {
         let message = response["error"]["message"].as_str().unwrap_or_default();
         assert_eq!(name.len() == 2, message.contains("worker 0 gave no answer within 2 s"), "{response}");
     }
-    let body = port.call("channels", json!({}));
+    let body = port.call("channels", json!({"pattern": "n.*"}));
     assert_eq!(body["error"]["code"], 100);
     assert!(body["error"]["message"].as_str().unwrap().contains("worker 0"), "{body}");
     // A batch waits for it once.

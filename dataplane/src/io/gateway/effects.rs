@@ -5,7 +5,8 @@ use crate::core::Core;
 use crate::hub::{Effect, Format, Publication, Ticket};
 use crate::io::inbox::Mail;
 use crate::proto::deflate::Deflater;
-use crate::proto::{pubsub_json, websocket};
+use crate::proto::pubsub_json;
+use crate::proto::websocket::{self, Data};
 use ringway_shared::closing::Closing;
 use ringway_shared::gateway::Dropped;
 use ringway_shared::push::Reply;
@@ -13,7 +14,23 @@ use serde_json::value::RawValue;
 use std::rc::Rc;
 
 /// Connections served by one fan-out; then those that are ready are written to.
-const RECIPIENTS_PER_ROUND: usize = 4096;
+const RECIPIENTS_PER_ROUND: u64 = 4096;
+/// Of a queue's limits so large a part is filled before it is offered to the socket: a quarter.
+const AHEAD_SHARE: u32 = 4;
+
+/// What has been queued since everybody who could be written to was.
+#[derive(Default)]
+pub(super) struct Ahead {
+    messages: u32,
+    bytes: usize,
+}
+
+/// Answers to one connection, gathered into one frame of its queue.
+#[derive(Default)]
+pub(super) struct Letter {
+    pub conn: u32,
+    pub frames: Vec<u8>,
+}
 
 /// Who waits for an answer of the hub.
 pub(super) enum Asker {
@@ -46,18 +63,31 @@ impl Encoder {
         self.text.clear();
         pubsub_json::message(topic, data, offset, &mut self.text);
         let mut frame = Vec::with_capacity(self.text.len() + 10);
-        if let Some(bits) = format.deflate {
+        let text = std::mem::take(&mut self.text);
+        self.frame(Data::Text, &text, format.deflate, level, &mut frame);
+        self.text = text;
+        frame.into()
+    }
+
+    /// One message's frame, compressed for a window of `bits` where that makes it smaller.
+    pub(super) fn frame(
+        &mut self,
+        data: Data,
+        payload: &[u8],
+        bits: Option<u8>,
+        level: u32,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(bits) = bits {
             let deflater = self.deflaters[usize::from(bits.clamp(9, 15) - 9)]
                 .get_or_insert_with(|| Box::new(Deflater::new(bits, level)));
             self.squeezed.clear();
-            deflater.deflate(&self.text, &mut self.squeezed);
-            if self.squeezed.len() < self.text.len() {
-                websocket::frame(websocket::Data::Text, true, &self.squeezed, &mut frame);
-                return frame.into();
+            deflater.deflate(payload, &mut self.squeezed);
+            if self.squeezed.len() < payload.len() {
+                return websocket::frame(data, true, &self.squeezed, out);
             }
         }
-        websocket::frame(websocket::Data::Text, false, &self.text, &mut frame);
-        frame.into()
+        websocket::frame(data, false, payload, out);
     }
 }
 
@@ -77,12 +107,7 @@ impl State {
     /// Acknowledgements first: they are queued before what they promise.
     pub(super) fn carry_out(&mut self, core: &Rc<Core>) {
         self.effects(core);
-        let level = core.service().config.websocket.compression.level;
-        let State { hub, encoder, namespaces, .. } = self;
-        hub.fan_out(core.now_ms(), RECIPIENTS_PER_ROUND, &mut |publication, format| {
-            let has_history = namespaces.of(&publication.topic).history_size > 0;
-            encoder.encode(publication, format, level, has_history)
-        });
+        self.fan_out(core);
         self.effects(core);
         while let Some((worker, post)) = self.hub.poll_post() {
             match core.wiring.outboxes[worker].post(Mail::Hub(post)) {
@@ -90,6 +115,32 @@ impl State {
                 Err(Mail::Hub(post)) => self.hub.unposted(worker, post),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Queues publications for this worker's subscribers: not more than a part of what a queue holds before those who can be
+    /// written to have been. Nobody is to be called slow for what has not been offered.
+    fn fan_out(&mut self, core: &Core) {
+        let service = core.service();
+        let websocket = &service.config.websocket;
+        let level = websocket.compression.level;
+        let messages_max = (websocket.limits.queued_messages / AHEAD_SHARE).max(1);
+        let bytes_max = websocket.limits.queued_bytes / AHEAD_SHARE as usize;
+        let now_ms = core.now_ms();
+        let State { hub, encoder, namespaces, ahead, .. } = self;
+        let before = hub.counts().recipients;
+        while hub.has_deliveries()
+            && ahead.messages < messages_max
+            && ahead.bytes < bytes_max
+            && hub.counts().recipients - before < RECIPIENTS_PER_ROUND
+        {
+            hub.fan_out(now_ms, 1, &mut |publication, format| {
+                let has_history = namespaces.of(&publication.topic).history_size > 0;
+                let frame = encoder.encode(publication, format, level, has_history);
+                ahead.messages += 1;
+                ahead.bytes += frame.len();
+                frame
+            });
         }
     }
 
@@ -121,6 +172,7 @@ impl State {
                 Effect::TooSlow { conn } => self.too_slow(core, conn),
             }
         }
+        self.post_letter();
     }
 
     fn no_longer_asked(&mut self, conn: u32, ticket: Ticket) {

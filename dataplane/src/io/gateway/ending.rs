@@ -91,6 +91,9 @@ impl State {
         for ticket in &slot.about.asked {
             self.tickets.remove(ticket);
         }
+        if self.letter.conn == conn {
+            self.letter.frames.clear();
+        }
         let (dropped, _) = self.hub.queued(conn);
         self.hub.leave(conn);
         self.answers.clear();
@@ -132,7 +135,7 @@ impl State {
             user: Some(about.user.clone()).filter(|user| !user.is_empty()),
             client_id: named.then(|| client_text(about.client).into()),
             subprotocol: None,
-            compressed: about.compressed,
+            compressed: about.deflate.is_some(),
             sent_messages: about.sent_messages,
             received_messages: about.received_messages,
             sent_bytes: about.sent_bytes,

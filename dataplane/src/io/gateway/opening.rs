@@ -180,7 +180,7 @@ impl State {
         slot.inflater = negotiated
             .filter(|agreed| !agreed.client_no_context_takeover)
             .map(|_| Box::new(Inflater::new(true)));
-        slot.about.compressed = negotiated.is_some();
+        slot.about.deflate = negotiated.map(|agreed| agreed.server_window_bits);
         slot.about.expires_at = identity.expires_at;
         slot.about.info = identity.info;
         core.cells.websocket.upgraded.add(1);

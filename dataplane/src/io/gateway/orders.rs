@@ -2,6 +2,7 @@
 
 use super::State;
 use super::effects::Asker;
+use super::slot::Stage;
 use crate::core::Core;
 use crate::hub::{self, HistoryQuestion, Publish, Publisher, Question};
 use crate::policy::online;
@@ -14,7 +15,7 @@ impl State {
     /// Carries out an order; the reply is called now or when the hub has answered.
     pub(super) fn order(&mut self, core: &Rc<Core>, ask: Ask, reply: Reply) {
         match ask {
-            Ask::Publish { topic, data, skip_history: _, idempotency_key } => {
+            Ask::Publish { topic, data, skip_history, idempotency_key } => {
                 let ticket = self.ticket(Asker::Order(reply));
                 let publish = Publish {
                     topic: &topic,
@@ -23,6 +24,7 @@ impl State {
                     from: None,
                     at_ns: core.now_ns(),
                     key: idempotency_key,
+                    skip_history,
                 };
                 let outcome = self.hub.publish(publish, Some(ticket), core.now_ms());
                 self.told_at_once(ticket, outcome);
@@ -110,15 +112,25 @@ impl State {
     ) -> u32 {
         let client = who.client.as_deref().map(client_of);
         let mut count = 0;
-        for session in core.wiring.gate.online.sessions(&who.user) {
-            let meant = client.is_none_or(|client| client == Some(session.client))
-                && !spared.contains(&session.client);
-            if meant && let Some(conn) = self.here(core, &session) {
+        for (conn, name) in self.connections_of(core, &who.user) {
+            if client.is_none_or(|client| client == Some(name)) && !spared.contains(&name) {
                 act(self, conn);
                 count += 1;
             }
         }
         count
+    }
+
+    /// A user's connections on this worker, and the names clients know them by. Those without a user are in no table: they are
+    /// looked for.
+    fn connections_of(&self, core: &Core, user: &str) -> Vec<(u32, u128)> {
+        if user.is_empty() {
+            let open = self.slots.iter().filter(|(_, slot)| slot.stage == Stage::Open);
+            let nameless = open.filter(|(_, slot)| slot.about.user.is_empty());
+            return nameless.map(|(conn, slot)| (conn as u32, slot.about.client)).collect();
+        }
+        let sessions = core.wiring.gate.online.sessions(user);
+        sessions.iter().filter_map(|session| Some((self.here(core, session)?, session.client))).collect()
     }
 
     /// The connection of a session, if it is one of this worker's and still there.

@@ -91,33 +91,35 @@ impl State {
             self.send_answers(core, conn);
         }
         let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        if slot.handshake.has_sent() && !matches!(event, Event::Close { .. }) {
+            // RFC 6455 section 1.4: what comes after our close frame is not acted on any more.
+            return true;
+        }
         if !slot.may_send(size, core) {
             self.close(core, conn, Closing::TooManyRequests, Closing::TooManyRequests.text());
-            return false;
+            return true;
         }
         match event {
             Event::Text(text) => {
                 count(Frame::Text);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, Data::Text, text.as_bytes()),
-                    Path::Json => return self.talk(core, conn, text),
+                    Path::Echo => self.echo(core, conn, Data::Text, text.as_bytes()),
+                    Path::Json => self.talk(core, conn, text),
                 }
             }
             Event::Binary(bytes) => {
                 count(Frame::Binary);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, Data::Binary, bytes),
-                    Path::Json => talking::refuse_binary(self, core),
+                    Path::Echo => self.echo(core, conn, Data::Binary, bytes),
+                    Path::Json => talking::refuse_binary(self, core, conn),
                 }
             }
             Event::Ping(payload) => {
                 count(Frame::Ping);
-                if !slot.handshake.has_sent() {
-                    websocket::pong(payload, &mut self.answers);
-                    cells.sent[Frame::Pong as usize].add(1);
-                }
+                websocket::pong(payload, &mut self.answers);
+                cells.sent[Frame::Pong as usize].add(1);
             }
             Event::Pong(_) => count(Frame::Pong),
             Event::Close { code, .. } => {
@@ -129,8 +131,11 @@ impl State {
         true
     }
 
-    fn echo(&mut self, core: &Core, data: Data, payload: &[u8]) {
-        websocket::frame(data, false, payload, &mut self.answers);
+    fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
+        let Some(slot) = self.slots.get(conn as usize) else { return };
+        let compression = &slot.about.service.config.websocket.compression;
+        let bits = slot.about.deflate.filter(|_| payload.len() >= compression.threshold_bytes);
+        self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
         let cells = &core.cells.websocket;
         cells.sent[data_frame(data) as usize].add(1);
     }

@@ -88,8 +88,10 @@ pub struct About {
     pub client: u128,
     /// When its token expires, in seconds of the Unix epoch.
     pub expires_at: Option<u64>,
-    /// permessage-deflate is in use.
-    pub compressed: bool,
+    /// permessage-deflate is in use, with this window for what goes out, in bits.
+    pub deflate: Option<u8>,
+    /// Requests in a row that were none.
+    pub bad_requests: u32,
     pub subscriptions: u32,
     /// Tickets of subscriptions that the hub has not recorded yet.
     pub asked: Vec<u64>,

@@ -6,21 +6,30 @@ use crate::core::Core;
 use crate::hub::{Client, Publish, Publisher, Refusal, Reply};
 use crate::proto::pubsub_json::{self, Ask, BARE_PONG, ErrorCode};
 use crate::proto::websocket::{self, Data};
+use ringway_shared::closing::Closing;
 use ringway_shared::gateway::Frame;
 use serde_json::value::RawValue;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Messages in a row that are no requests before the connection ends.
+const BAD_REQUESTS_MAX: u32 = 100;
+/// Answers to one connection are queued in pieces of about so many bytes.
+const LETTER_BYTES: usize = 16 * 1024;
+
 impl State {
-    /// One request. False: nothing after it counts.
-    pub(super) fn talk(&mut self, core: &Rc<Core>, conn: u32, text: &str) -> bool {
+    /// One request.
+    pub(super) fn talk(&mut self, core: &Rc<Core>, conn: u32, text: &str) {
         let request = match pubsub_json::parse(text) {
             Ok(request) => request,
             Err(fault) => {
                 self.complain(core, fault.code, &fault.message, fault.id);
-                return true;
+                return self.bad_request(core, conn);
             }
         };
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.bad_requests = 0;
+        }
         match request.ask {
             Ask::BarePing => self.say(core, |out| out.extend_from_slice(BARE_PONG.as_bytes())),
             Ask::Ping => self.say(core, |out| pubsub_json::pong(request.id, out)),
@@ -35,7 +44,15 @@ impl State {
             }
             Ask::Publish { topic, data } => self.publish(core, conn, &topic, data, request.id),
         }
-        true
+    }
+
+    /// Counts a message that was no request. Who sends nothing else speaks another protocol.
+    fn bad_request(&mut self, core: &Rc<Core>, conn: u32) {
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        slot.about.bad_requests += 1;
+        if slot.about.bad_requests >= BAD_REQUESTS_MAX {
+            self.close(core, conn, Closing::BadRequest, Closing::BadRequest.text());
+        }
     }
 
     /// Subscribes a connection. `request`: the id of the client's request, if it was the client's wish. False: it has as many
@@ -141,6 +158,7 @@ impl State {
             from: None,
             at_ns: core.now_ns(),
             key: None,
+            skip_history: false,
         };
         if let Err(refusal) = self.hub.publish(publish, Some(ticket), core.now_ms()) {
             self.withdraw(ticket);
@@ -158,16 +176,30 @@ impl State {
         core.cells.websocket.sent[Frame::Text as usize].add(1);
     }
 
-    /// Queues one text message for a connection that is not being read.
+    /// Queues one text message for a connection that is not being read: together with what else is said to it now, or a client
+    /// that asks for much at once would be called slow for the number of answers.
     fn say_to(&mut self, core: &Core, conn: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut frame = Vec::new();
+        if self.letter.conn != conn {
+            self.post_letter();
+            self.letter.conn = conn;
+        }
         let mut text = std::mem::take(&mut self.said);
         text.clear();
         write(&mut text);
-        websocket::frame(Data::Text, false, &text, &mut frame);
+        websocket::frame(Data::Text, false, &text, &mut self.letter.frames);
         self.said = text;
         core.cells.websocket.sent[Frame::Text as usize].add(1);
-        self.hub.push_own(conn, frame.into());
+        if self.letter.frames.len() >= LETTER_BYTES {
+            self.post_letter();
+        }
+    }
+
+    /// Queues the answers gathered for one connection.
+    pub(super) fn post_letter(&mut self) {
+        if !self.letter.frames.is_empty() {
+            self.hub.push_own(self.letter.conn, self.letter.frames[..].into());
+            self.letter.frames.clear();
+        }
     }
 
     fn complain(&mut self, core: &Core, code: ErrorCode, message: &str, id: Option<&RawValue>) {
@@ -192,13 +224,14 @@ impl State {
 }
 
 /// `/ws` speaks JSON texts alone.
-pub(super) fn refuse_binary(state: &mut State, core: &Core) {
+pub(super) fn refuse_binary(state: &mut State, core: &Rc<Core>, conn: u32) {
     state.complain(
         core,
         ErrorCode::BadRequest,
         "binary messages are not understood here: send JSON as text",
         None,
     );
+    state.bad_request(core, conn);
 }
 
 /// The hub has recorded a subscription.

@@ -144,10 +144,11 @@ fn gather_and_send(
     gathered: &mut Vec<u8>,
 ) -> Result<(usize, usize), Failed> {
     gathered.clear();
+    let (first, queued) = (hub.frames(conn).next().unwrap_or_default(), hub.queued(conn).0);
+    if queued == 1 || first.len() >= OWN_CALL_BYTES {
+        return slot.send(core, first).map(|count| (count, first.len()));
+    }
     for frame in hub.frames(conn) {
-        if gathered.is_empty() && frame.len() >= OWN_CALL_BYTES {
-            return slot.send(core, frame).map(|count| (count, frame.len()));
-        }
         if gathered.len() + frame.len() > GATHER_BYTES {
             break;
         }

@@ -1,9 +1,8 @@
 //! What is kept of a connection between two reads: an incomplete frame, an unfinished message. Nothing else is.
 
-use super::header::{BYTES_MAX, CONTROL_BYTES_MAX, Frame};
+use super::Violation;
+use super::header::{BYTES_MAX, CONTROL_BYTES_MAX, Frame, Kind};
 use super::text::Text;
-use super::{Data, Violation};
-use tungstenite::protocol::frame::coding::{Data as Opcode, OpCode};
 
 /// Lives from the first byte of what is incomplete to its last.
 #[derive(Debug, Default)]
@@ -29,7 +28,7 @@ pub enum Whole {
     Control(Vec<u8>),
     Text(String),
     Binary(Vec<u8>),
-    Compressed(Data, Vec<u8>),
+    Compressed(Kind, Vec<u8>),
 }
 
 impl Pending {
@@ -55,7 +54,7 @@ impl Pending {
         message_bytes_max: usize,
     ) -> Result<Option<Whole>, Violation> {
         let left_bytes = frame.left_bytes - payload.len();
-        if frame.is_control() {
+        if frame.kind.is_control() {
             if self.control.is_empty() {
                 self.control.reserve_exact(frame.left_bytes.min(CONTROL_BYTES_MAX));
             }
@@ -68,11 +67,10 @@ impl Pending {
         if left_bytes > 0 {
             frame.mask = super::mask::after(frame.mask, payload.len());
             frame.left_bytes = left_bytes;
-            frame.begun = true;
             self.frame = Some(frame);
             return Ok(None);
         }
-        if frame.is_control() {
+        if frame.kind.is_control() {
             return Ok(Some(Whole::Control(std::mem::take(&mut self.control))));
         }
         if frame.last { self.message.take().map(Message::finish).transpose() } else { Ok(None) }
@@ -98,18 +96,16 @@ enum Message {
     Text(Text),
     Binary(Vec<u8>),
     /// What it says is known once it is whole: an inflater may serve other connections in between.
-    Compressed(Data, Vec<u8>),
+    Compressed(Kind, Vec<u8>),
 }
 
 impl Message {
     /// The one that `frame` begins.
     fn of(frame: &Frame) -> Message {
-        let text = frame.opcode == OpCode::Data(Opcode::Text);
-        match (frame.compressed, text) {
-            (false, true) => Message::Text(Text::default()),
-            (false, false) => Message::Binary(Vec::new()),
-            (true, true) => Message::Compressed(Data::Text, Vec::new()),
-            (true, false) => Message::Compressed(Data::Binary, Vec::new()),
+        match frame.kind {
+            kind if frame.compressed => Message::Compressed(kind, Vec::new()),
+            Kind::Text => Message::Text(Text::default()),
+            _ => Message::Binary(Vec::new()),
         }
     }
 
@@ -142,7 +138,7 @@ impl Message {
         Ok(match self {
             Message::Text(text) => Whole::Text(text.finish()?),
             Message::Binary(bytes) => Whole::Binary(bytes),
-            Message::Compressed(data, bytes) => Whole::Compressed(data, bytes),
+            Message::Compressed(kind, bytes) => Whole::Compressed(kind, bytes),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::Data;
 use super::header::CONTROL_BYTES_MAX;
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data as Opcode, OpCode};
 
 /// The longest reason of a close frame: a control frame's payload without the status code.
 pub const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
@@ -17,7 +17,11 @@ pub fn frame(data: Data, compressed: bool, payload: &[u8], out: &mut Vec<u8>) {
 
 /// The header alone, for a payload that is written behind it.
 pub fn frame_header(data: Data, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
-    header(data.opcode(), compressed, payload_bytes, out);
+    let opcode = match data {
+        Data::Text => Opcode::Text,
+        Data::Binary => Opcode::Binary,
+    };
+    header(OpCode::Data(opcode), compressed, payload_bytes, out);
 }
 
 /// The length of a server's header: 2, 4 or 10 bytes.

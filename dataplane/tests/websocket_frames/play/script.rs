@@ -5,7 +5,10 @@ use ringway_dataplane::proto::websocket::Rules;
 
 /// Small, so that a few bytes reach them.
 const TIGHT: Rules = Rules { frame_bytes_max: 200, message_bytes_max: 300 };
-const WIDE: Rules = Rules { frame_bytes_max: 70_000, message_bytes_max: 100_000 };
+const WIDE: Rules = Rules { frame_bytes_max: 4_000, message_bytes_max: 5_000 };
+
+/// More than this is not sent: single bytes are read one by one.
+const SENT_BYTES_MAX: usize = 6_000;
 
 /// One execution: the first byte chooses the rules, the second how many of the bytes behind it are sizes of reads. The
 /// rest is what the client sends, or records that say it: a frame's first byte, its payload's length, its payload.
@@ -26,14 +29,16 @@ pub fn play_bytes(data: &[u8]) {
 
 fn frames(mut records: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let [first, length, rest @ ..] = records {
+    while let [first, length, rest @ ..] = records
+        && bytes.len() < SENT_BYTES_MAX
+    {
         let payload_bytes = match length {
             250 => 126,
             251 => 200,
             252 => 201,
             253 => 300,
             254 => 1000,
-            255 => 66_000,
+            255 => 3_000,
             length => usize::from(*length),
         };
         let (payload, rest) = rest.split_at(usize::from(*length).min(rest.len()));
