@@ -25,7 +25,7 @@ ws_server_command() {
             command=("$binary" --set log.access=false --set workers.count=1
                 --set "socks5.listen=[\"127.0.0.1:$socks_port\"]" --set 'socks5.allow_targets=[loopback]'
                 --set "workers.cpus=[$server_cpu]" --set "websocket.listen=[\"127.0.0.1:$port\"]"
-                --set "control.listen=[\"127.0.0.1:$control_port\"]" --set websocket.echo=true
+                --set "control.listen=[\"127.0.0.1:$control_port\"]" --set websocket.echo=true --set websocket.max_connections=15000
                 --set 'websocket.namespaces=[{prefix: "", publish: anyone, overflow: drop_oldest}]') ;;
         bare) command=(target/release/bare_ws_server "$port") ;;
         npm_ws) command=(env "NODE_PATH=$peer_tools/node/node_modules" node benches/peers/npm_ws.cjs "$port") ;;

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
 use clap::{Parser, Subcommand, ValueEnum};
+use ringway_dataplane::policy::admission::{self, Admission};
 use ringway_shared::config::print;
 use std::io::Write;
 
@@ -92,8 +93,10 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         .users
         .as_ref()
         .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
-    let notices: String =
-        certificates::notices(&config).iter().map(|notice| format!("notice: {notice}\n")).collect();
+    // Whether the keys of tokens can be used.
+    Admission::new(&config.websocket.admission, None)?;
+    let notices = certificates::notices(&config).into_iter().chain(admission::notices(&config.websocket));
+    let notices: String = notices.map(|notice| format!("notice: {notice}\n")).collect();
     let listeners = [
         ("socks5", &config.socks5.listen),
         ("socks5 by TLS", &config.socks5.tls.listen),

@@ -135,6 +135,14 @@ impl Hub {
         self.namespaces = namespaces;
     }
 
+    /// From now on these limits hold. Who is beyond one already loses nothing; only the number of idempotency keys stays as it was.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.local.queues.limits = limits.queue;
+        self.homes.limits = limits.home;
+        self.backlogs.limits = limits.backlog;
+    }
+
     #[must_use]
     pub fn namespaces(&self) -> &Namespaces {
         &self.namespaces

@@ -7,7 +7,7 @@ use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
-use crate::policy::admission::Gate;
+use crate::policy::admission::{self, Gate};
 use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
 use crate::service::{Service, Stock};
@@ -157,6 +157,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     }
     drop(serving_sender);
     workers.notices = await_serving(&serving, config.workers.count)?;
+    workers.notices.extend(admission::notices(&config.websocket));
     Ok(workers)
 }
 

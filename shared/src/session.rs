@@ -159,11 +159,13 @@ pub struct WebSocketEnd {
     pub subprotocol: Option<Arc<str>>,
     /// permessage-deflate was agreed on (RFC 7692).
     pub compressed: bool,
-    /// Whole messages; control frames are not among them.
+    /// Publications delivered to it.
     pub sent_messages: u64,
+    /// Its messages; control frames are not among them.
     pub received_messages: u64,
-    /// Payload bytes of those, inflated.
+    /// Bytes written to it, inside TLS: frames with their headers, compressed as they were.
     pub sent_bytes: u64,
+    /// Payload bytes of its messages, inflated.
     pub received_bytes: u64,
     /// Deliveries it lost, for whatever reason ([`crate::gateway::Dropped`]).
     pub dropped: u64,

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ringway import REPOSITORY
+from ringway import REPOSITORY, run
 from test_websocket_admission import in_an_hour, raw_signature, signed, status
 from tls_files import Authority, openssl
 from waiting import eventually
@@ -131,3 +131,11 @@ def test_an_issuer_that_hangs_holds_nothing_up(ringway):
             assert time.monotonic() - begun < 5
             connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + key_set("ec").encode())
         eventually(lambda: status(proxy, f"/ws?token={token('ec')}") == 101)
+
+
+def test_a_file_that_holds_no_usable_key_is_told_before_the_start(tmp_path):
+    path = tmp_path / "keys.json"
+    for text, told in [("{}", "is no JWK Set"), ('{"keys": []}', "holds no key for HS256 or RS256 or ES256")]:
+        path.write_text(text)
+        ended = run("check", "--set", "websocket.auth=jwt", "--set", f"websocket.jwt.jwks_file={path}")
+        assert ended.returncode != 0 and f"websocket.jwt.jwks_file {path}: {told}" in ended.stderr, ended

@@ -33,14 +33,14 @@ def lives(client, seconds):
 def test_a_silent_client_is_pinged_and_lives_if_it_answers(ringway, websocket):
     proxy = ringway({"websocket.heartbeat_interval": "500ms", "websocket.pong_timeout": "500ms"})
     client = websocket(proxy)
-    heard = lives(client, 5)
-    assert {frame.opcode for frame in heard} == {PING} and 2 <= len(heard) <= 11
+    heard = lives(client, 3.5)
+    assert {frame.opcode for frame in heard} == {PING} and 2 <= len(heard) <= 8
     client.silent()
 
 
 def test_a_client_that_talks_is_not_pinged(ringway, websocket):
-    client = websocket(ringway({"websocket.heartbeat_interval": "2s"}))
-    deadline = time.monotonic() + 5
+    client = websocket(ringway({"websocket.heartbeat_interval": "1500ms"}))
+    deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
         assert client.ask(type="ping") == {"type": "pong"}
         assert not lives(client, 0.2)
@@ -61,8 +61,8 @@ def test_a_client_that_does_not_answer_pings_is_cut(ringway, websocket, driver):
 
 
 def test_any_frame_is_a_sign_of_life(ringway, websocket):
-    client = websocket(ringway({"websocket.heartbeat_interval": "300ms", "websocket.pong_timeout": "1500ms"}))
-    deadline = time.monotonic() + 5
+    client = websocket(ringway({"websocket.heartbeat_interval": "300ms", "websocket.pong_timeout": "1s"}))
+    deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
         client.tell(type="ping")
         while client.frame().opcode != TEXT:
@@ -79,16 +79,17 @@ def test_any_frame_is_a_sign_of_life(ringway, websocket):
 
 
 def test_a_connection_without_messages_ends_though_it_answers_pings(ringway, websocket):
-    proxy = ringway({"websocket.idle_timeout": "2s", "websocket.heartbeat_interval": "500ms"})
+    proxy = ringway({"websocket.idle_timeout": "1s", "websocket.heartbeat_interval": "300ms"})
     idle, busy = websocket(proxy), websocket(proxy)
     started = time.monotonic()
     while (heard := idle.frame()).opcode == PING:
         idle.send(PONG, heard.payload)
         busy.tell(type="ping")
     assert heard.opcode == CLOSE and heard.payload[:2] == close_payload(3000)
-    assert 1.8 < time.monotonic() - started < 2 + SCAN_SECONDS + 0.5
+    assert 0.8 < time.monotonic() - started < 1 + SCAN_SECONDS + 1
     idle.send(CLOSE, heard.payload[:2])
     idle.at_end()
+    idle.close()
     eventually(lambda: proxy.metrics()("websocket_connections_closed_total", reason="idle_timeout") == 1)
     assert busy.ask(type="ping")["type"] == "pong"
 

@@ -68,6 +68,12 @@ impl Hub {
         self.local.queues.has_dirty()
     }
 
+    /// How many connections [`Hub::poll_dirty`] has in line, some of which may have ended meanwhile.
+    #[must_use]
+    pub fn dirty_len(&self) -> usize {
+        self.local.queues.dirty_len()
+    }
+
     /// What a connection has to write, frame by frame. Of the first one only what is not written yet.
     pub fn frames(&self, conn: u32) -> impl Iterator<Item = &[u8]> {
         self.local.frames(conn)

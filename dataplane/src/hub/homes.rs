@@ -31,7 +31,7 @@ pub(super) struct Homes {
     topics: Slab<Topic>,
     /// Workers with subscribers of a pattern, by its prefix.
     patterns: HashMap<Box<str>, Vec<u32>>,
-    limits: HomeLimits,
+    pub limits: HomeLimits,
     /// What the next epoch is made of.
     seed: u64,
     /// Topics with history by when they were last published to.

@@ -223,6 +223,10 @@ impl Queues {
         self.dirty.pop_front()
     }
 
+    pub fn dirty_len(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub fn has_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }

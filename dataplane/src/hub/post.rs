@@ -93,7 +93,7 @@ pub struct BacklogLimits {
 pub(super) struct Backlogs {
     pub own: usize,
     backlogs: Vec<Backlog>,
-    limits: BacklogLimits,
+    pub limits: BacklogLimits,
     /// Posts for other workers.
     waiting: usize,
     /// Where [`Backlogs::poll`] goes on.

@@ -85,6 +85,8 @@ struct State {
     /// Where the next scan of deadlines begins.
     scan_from: usize,
     drain: Option<clock::Drain>,
+    /// Sessions of other workers that have lost their place and could not be told yet.
+    unreplaced: Vec<Session>,
 }
 
 impl Gateway {
@@ -107,6 +109,7 @@ impl Gateway {
             serving: None,
             scan_from: 0,
             drain: None,
+            unreplaced: Vec::new(),
         };
         Ok(Gateway { many: Many::new()?, state: RefCell::new(state), paced: Cell::new(false) })
     }
@@ -116,6 +119,9 @@ impl Gateway {
         let state = &mut *self.state.borrow_mut();
         state.namespaces = settings::namespaces(&service.config.websocket);
         state.hub.reconfigure(state.namespaces.clone());
+        // Its compressors are of the old level.
+        state.encoder = effects::Encoder::default();
+        state.hub.set_limits(settings::limits(&service.config.websocket));
     }
 
     /// Whether nobody is connected.
@@ -204,7 +210,11 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
         core.cells.tasks_panicked.add(1);
         let mut state = core.gateway.state.borrow_mut();
         match state.serving.take() {
-            Some(conn) => state.abort(core, conn, Closing::Internal),
+            Some(conn) => {
+                state.abort(core, conn, Closing::Internal);
+                // It may have been in use.
+                state.inflater.get_or_insert_with(|| Inflater::new(false));
+            }
             // The hub itself: what it holds cannot be trusted any more. The worker ends, and with it the process.
             None => core.break_down(panic),
         }
@@ -264,11 +274,10 @@ impl State {
             self.serving = Some(conn);
             sends += self.flush(core, conn);
             self.serving = None;
+            self.ahead.one_was_offered();
         }
         self.pace(core);
-        if !self.hub.has_dirty() {
-            self.ahead = effects::Ahead::default();
-        }
+        self.ahead.begin_anew(self.hub.dirty_len());
         self.hub.has_dirty() || self.hub.has_deliveries()
     }
 

@@ -267,6 +267,28 @@ pub struct Gate {
     pub online: Arc<Online>,
 }
 
+/// What the operator should know of how open the gateway is.
+#[must_use]
+pub fn notices(websocket: &config::WebSocket) -> Vec<String> {
+    let listen = websocket.listen.iter().chain(&websocket.tls.listen);
+    let exposed = listen.filter(|address| !address.ip().to_canonical().is_loopback());
+    let exposed = exposed.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut notices = Vec::new();
+    match &websocket.admission.auth {
+        GatewayAuth::None if !exposed.is_empty() => notices.push(format!(
+            "websocket.listen {exposed} is not loopback and asks nobody who they are: set websocket.auth, unless anybody may subscribe"
+        )),
+        GatewayAuth::Jwt(jwt) if jwt.jwks_url.as_deref().is_some_and(|url| url.starts_with("http://")) => {
+            notices.push(
+                "websocket.jwt.jwks_url is fetched by http: whoever is on the way to it can put keys of their own in place, so use https"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
+    notices
+}
+
 /// What [`Clients::admit`] is to go by.
 #[must_use]
 pub fn client_limits(limits: &WebSocketLimits) -> Limits {
@@ -450,6 +472,23 @@ mod tests {
         let token = "x".repeat(TOKEN_BYTES_MAX);
         assert!(with_token(&token).identify(&token, 0).is_ok());
         assert_eq!(with_token(&token).identify(&(token + "x"), 0), Err(Refusal::TokenTooLong));
+    }
+
+    #[test]
+    fn an_open_gateway_and_keys_by_http_are_told() {
+        let defaults = config::load(&config::Sources {
+            file: None,
+            env: Vec::new(),
+            sets: Vec::new(),
+            host: config::HostFacts::default(),
+            read_file: &|_| Ok(String::new()),
+        });
+        let mut websocket = defaults.unwrap().config.websocket;
+        assert_eq!(notices(&websocket), [""; 0]);
+        websocket.tls.listen = vec!["192.0.2.1:443".parse().unwrap()];
+        assert!(notices(&websocket)[0].contains("192.0.2.1:443 is not loopback"));
+        websocket.admission.auth = GatewayAuth::Tokens(Arc::default());
+        assert_eq!(notices(&websocket), [""; 0]);
     }
 
     fn rate(per_second: u32, burst: u32, ramp_up: Option<RampUp>) -> ConnectionRate {

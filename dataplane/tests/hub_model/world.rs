@@ -73,8 +73,8 @@ struct Conn {
     /// Names acknowledged.
     held: BTreeSet<&'static str>,
     asked: BTreeMap<u64, &'static str>,
-    /// From where in a topic's accepted publications all must arrive.
-    due: HashMap<&'static str, usize>,
+    /// Of each name held and topic it covers, from where in that topic's accepted publications all must arrive.
+    due: HashMap<(&'static str, &'static str), usize>,
     /// Places in its accepted publications of what has arrived.
     arrived: HashMap<String, Vec<usize>>,
     /// Where topics stood when they were first subscribed to, by name, until the first publication after that.
@@ -138,8 +138,7 @@ impl World {
         let ticket = self.tickets;
         let Worker { hub, conns } = &mut self.workers[at];
         let Some(model) = conns.get_mut(&conn) else {
-            assert_eq!(hub.subscribe(conn, name, Ticket(ticket)), Err(Refusal::NotConnected));
-            return;
+            return assert!(hub.subscribe(conn, name, Ticket(ticket)).is_err());
         };
         if hub.wants_identity(conn, name) {
             let client = Client { id: model.id.as_str().into(), user: "user".into(), info: None };
@@ -166,8 +165,7 @@ impl World {
         model.asked.retain(|_, asked| *asked != name);
         model.held.remove(name);
         model.stood.remove(name);
-        let Conn { held, due, .. } = model;
-        due.retain(|topic, _| held.iter().any(|name| covers(name, topic)));
+        model.due.retain(|(held, _), _| *held != name);
     }
 
     pub fn publish(&mut self, at: usize, topic: &'static str, bytes: usize, by: Option<u32>) {
@@ -235,7 +233,7 @@ impl World {
                     assert_eq!(asked, &*name);
                     model.held.insert(asked);
                     for topic in TOPICS.iter().filter(|topic| covers(asked, topic)) {
-                        model.due.entry(topic).or_insert(self.accepted[topic].len());
+                        model.due.insert((asked, *topic), self.accepted[topic].len());
                         // What was queued under an earlier subscription may still come.
                         match model.ever.insert(topic) && asked == *topic {
                             true => drop(model.stood.insert(topic, position)),
@@ -365,7 +363,7 @@ impl World {
         assert_eq!((accepted, self.published), (self.serials(), self.serials()));
         for conn in self.workers.iter().flat_map(|worker| worker.conns.values()) {
             assert!(conn.asked.is_empty() && conn.partial.is_empty());
-            for (topic, from) in &conn.due {
+            for ((_, topic), from) in &conn.due {
                 let arrived = conn.arrived.get(*topic).map_or(&[][..], |arrived| arrived);
                 let expected: Vec<usize> = (*from..self.accepted[topic].len()).collect();
                 let since: Vec<usize> = arrived.iter().copied().filter(|place| place >= from).collect();

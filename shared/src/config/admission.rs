@@ -129,11 +129,18 @@ pub struct Jwt {
     pub algorithms: Algorithms,
 }
 
-/// A file of public keys and what stood in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file of keys and what stood in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyFile {
     pub path: PathBuf,
+    /// Of a JWK Set it may hold secrets too: `Debug` does not show it.
     pub text: Arc<str>,
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {} bytes", self.path, self.text.len())
+    }
 }
 
 /// Bytes that nothing shows.

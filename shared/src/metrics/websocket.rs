@@ -47,7 +47,7 @@ pub const FAMILIES: &[Family] = &[
         "websocket_traffic_bytes",
         Counter,
         Source::Rows(|| each(["received", "sent"]), |c, row| [&c.websocket.received_bytes, &c.websocket.sent_bytes][row].get()),
-        "Payload bytes of messages, inflated, by direction.",
+        "Bytes by direction: received, payload of messages, inflated; sent, frames as they go out.",
     )
     .unit("bytes")
     .labels(&["direction"]),

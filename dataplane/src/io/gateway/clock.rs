@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::io::sessions::TICK;
 use crate::proto::websocket;
 use ringway_shared::closing::Closing;
+use ringway_shared::config::WebSocketTimeouts;
 use ringway_shared::gateway::Frame;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,7 +56,10 @@ impl State {
     pub(super) fn tick(&mut self, core: &Rc<Core>) {
         self.hub.tick(core.now_ms());
         self.hub.retry_posts();
+        self.replace_again(core);
         self.count(core);
+        let service = core.service();
+        let timeouts = &service.config.websocket.timeouts;
         let capacity = self.slots.capacity();
         let share = capacity.div_ceil(SCAN_TICKS).max(SCAN_MIN).min(capacity);
         let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -65,7 +69,7 @@ impl State {
             }
             let conn = self.scan_from as u32;
             self.scan_from += 1;
-            if let Some(due) = self.due(core, conn, unix_s) {
+            if let Some(due) = self.due(core, timeouts, conn, unix_s) {
                 self.serving = Some(conn);
                 self.act_on_due(core, conn, due);
                 self.serving = None;
@@ -73,7 +77,7 @@ impl State {
         }
     }
 
-    fn due(&self, core: &Core, conn: u32, unix_s: u64) -> Option<Due> {
+    fn due(&self, core: &Core, timeouts: &WebSocketTimeouts, conn: u32, unix_s: u64) -> Option<Due> {
         let slot = self.slots.get(conn as usize)?;
         let now = core.now_tick();
         let is_due = slot.due_tick != 0 && now >= slot.due_tick;
@@ -87,7 +91,6 @@ impl State {
                 if slot.about.expires_at.is_some_and(|expires| unix_s >= expires) {
                     return Some(Due::Close(Closing::TokenExpired));
                 }
-                let timeouts = &slot.about.service.config.websocket.timeouts;
                 let passed =
                     |since: u32, wait: Duration| !wait.is_zero() && now.saturating_sub(since) >= ticks(wait);
                 if slot.pinged_tick != 0 && !slot.paused && passed(slot.pinged_tick, timeouts.pong) {

@@ -18,11 +18,27 @@ const RECIPIENTS_PER_ROUND: u64 = 4096;
 /// Of a queue's limits so large a part is filled before it is offered to the socket: a quarter.
 const AHEAD_SHARE: u32 = 4;
 
-/// What has been queued since everybody who could be written to was.
+/// What has been queued since a pass over those who can be written to began.
 #[derive(Default)]
 pub(super) struct Ahead {
     messages: u32,
     bytes: usize,
+    /// Those in line at its begin that have not had their turn.
+    in_line: usize,
+}
+
+impl Ahead {
+    /// One connection was offered what it has.
+    pub(super) fn one_was_offered(&mut self) {
+        self.in_line = self.in_line.saturating_sub(1);
+    }
+
+    /// Begins to count anew if the pass is over; so many are in line.
+    pub(super) fn begin_anew(&mut self, in_line: usize) {
+        if self.in_line == 0 || in_line == 0 {
+            *self = Ahead { in_line, ..Ahead::default() };
+        }
+    }
 }
 
 /// Answers to one connection, gathered into one frame of its queue.

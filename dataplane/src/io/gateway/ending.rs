@@ -63,7 +63,7 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         let _ = slot.handshake.send();
         slot.stage = Stage::Closing;
-        slot.due_tick = clock::after(core.now_tick(), slot.about.service.config.websocket.timeouts.close);
+        slot.due_tick = clock::after(core.now_tick(), core.service().config.websocket.timeouts.close);
         // What it has queued may be more than it will ever read; its answer is to be heard all the same.
         slot.watch_for(&core.gateway.many, conn);
     }

@@ -5,6 +5,7 @@ use super::effects::Asker;
 use super::slot::Stage;
 use crate::core::Core;
 use crate::hub::{self, HistoryQuestion, Publish, Publisher, Question};
+use crate::io::inbox::Mail;
 use crate::policy::online;
 use ringway_shared::closing::Closing;
 use ringway_shared::push::{Answer, Ask, Info, Kept, Place, Present, Refusal, Reply, Who};
@@ -143,15 +144,23 @@ impl State {
 
     /// A newer session takes the place of this one: it is closed, on whichever worker it is.
     pub(super) fn replace(&mut self, core: &Rc<Core>, session: online::Session) {
-        match self.here(core, &session) {
-            Some(conn) => self.close(core, conn, Closing::Replaced, Closing::Replaced.text()),
-            None => {
-                let mail = crate::io::inbox::Mail::Replaced(session);
-                if let Some(outbox) = core.wiring.outboxes.get(session.worker as usize) {
-                    // A full inbox leaves the old session for a while: it has lost its place already.
-                    let _ = outbox.post(mail);
-                }
-            }
+        if let Some(conn) = self.here(core, &session) {
+            return self.close(core, conn, Closing::Replaced, Closing::Replaced.text());
+        }
+        // One of this worker's that is not there has ended already.
+        let worker = session.worker as usize;
+        if worker != core.wiring.index
+            && let Some(outbox) = core.wiring.outboxes.get(worker)
+            && outbox.post(Mail::Replaced(session)).is_err()
+        {
+            self.unreplaced.push(session);
+        }
+    }
+
+    /// Tries again those whose worker's inbox was full: as many as users have come anew in the meantime, no more.
+    pub(super) fn replace_again(&mut self, core: &Rc<Core>) {
+        for session in std::mem::take(&mut self.unreplaced) {
+            self.replace(core, session);
         }
     }
 }

@@ -95,7 +95,8 @@ impl State {
             // RFC 6455 section 1.4: what comes after our close frame is not acted on any more.
             return true;
         }
-        if !slot.may_send(size, core) {
+        // A close frame is heard in any case: it ends what the limit would.
+        if !matches!(event, Event::Close { .. }) && !slot.may_send(size, core) {
             self.close(core, conn, Closing::TooManyRequests, Closing::TooManyRequests.text());
             return true;
         }
@@ -132,8 +133,10 @@ impl State {
     }
 
     fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
-        let Some(slot) = self.slots.get(conn as usize) else { return };
-        let compression = &slot.about.service.config.websocket.compression;
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
+        slot.about.sent_messages += 1;
+        let service = core.service();
+        let compression = &service.config.websocket.compression;
         let bits = slot.about.deflate.filter(|_| payload.len() >= compression.threshold_bytes);
         self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
         let cells = &core.cells.websocket;
@@ -162,7 +165,8 @@ pub(super) fn data_frame(data: Data) -> Frame {
 impl Slot {
     /// Whether a client may send one more message or control frame of so many bytes.
     fn may_send(&mut self, bytes: usize, core: &Core) -> bool {
-        let limits = &self.about.service.config.websocket.limits;
+        let service = core.service();
+        let limits = &service.config.websocket.limits;
         if limits.messages_per_second.is_none() && limits.bytes_per_second.is_none() {
             return true;
         }

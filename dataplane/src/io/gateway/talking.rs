@@ -173,6 +173,9 @@ impl State {
         write(&mut text);
         websocket::frame(Data::Text, false, &text, &mut self.answers);
         self.said = text;
+        if let Some(slot) = self.serving.and_then(|conn| self.slots.get_mut(conn as usize)) {
+            slot.about.sent_messages += 1;
+        }
         core.cells.websocket.sent[Frame::Text as usize].add(1);
     }
 
@@ -188,6 +191,9 @@ impl State {
         write(&mut text);
         websocket::frame(Data::Text, false, &text, &mut self.letter.frames);
         self.said = text;
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.sent_messages += 1;
+        }
         core.cells.websocket.sent[Frame::Text as usize].add(1);
         if self.letter.frames.len() >= LETTER_BYTES {
             self.post_letter();

@@ -131,7 +131,7 @@ impl Slot {
     pub(super) fn linger(&mut self, core: &Core) {
         self.end_output();
         self.stage = Stage::Lingering;
-        self.due_tick = clock::after(core.now_tick(), self.about.service.config.websocket.timeouts.close);
+        self.due_tick = clock::after(core.now_tick(), core.service().config.websocket.timeouts.close);
     }
 }
 

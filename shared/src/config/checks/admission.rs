@@ -3,6 +3,8 @@
 use super::{Check, Complaint, about};
 use crate::config::admission::written::AuthWord;
 use crate::config::draft::Draft;
+use crate::config::place::Span;
+use crate::config::yaml::Wrong;
 use crate::config::{Algorithm, Algorithms, AllowedOrigin, HostFacts};
 use crate::origin::Origin;
 
@@ -73,15 +75,17 @@ fn url_can_be_fetched(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
         let rest = &url[at + 3..];
         at + 3 + rest.find(['/', '?']).unwrap_or(rest.len())
     });
-    let complaint = match Origin::parse(&url[..end]) {
-        // Not repeated: it may be a password.
-        _ if url[..end].contains('@') => "holds a name or password, which are not sent: remove them",
-        Some(origin) if matches!(&*origin.scheme, "https" | "http") && !url.contains('#') => {
-            return Vec::new();
-        }
-        _ => "is no URL to fetch: write https://issuer.example/jwks.json",
-    };
-    vec![about(URL, complaint)]
+    if url[..end].contains('@') {
+        let message = "holds a name or password, which are not sent: remove them";
+        // Without a line, so that none is shown: it holds the password.
+        return vec![(URL, Wrong::at(Span { width: 1, ..Span::default() }, message))];
+    }
+    let origin = Origin::parse(&url[..end]);
+    let can_be = origin.is_some_and(|origin| matches!(&*origin.scheme, "https" | "http"));
+    if can_be && !url.contains('#') {
+        return Vec::new();
+    }
+    vec![about(URL, "is no URL to fetch: write https://issuer.example/jwks.json")]
 }
 
 fn anything_stands_alone(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {

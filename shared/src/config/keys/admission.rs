@@ -145,7 +145,7 @@ pub const KEYS: &[Key] = &[
             allowed: URL,
             put: |d, url| d.admission.jwt.jwks_url = url,
         },
-        "Where a JWK Set of public keys is fetched, by https or http. While it cannot be, the keys fetched before stay.",
+        "Where a JWK Set of public keys is fetched, by https or http. While it cannot be, the keys fetched before stay. The URL is shown and logged: put no secret in it.",
     ),
     key(
         "websocket.jwt.jwks_refresh",
