@@ -70,6 +70,7 @@ impl State {
 
     fn say_goodbye(&mut self, core: &Rc<Core>, conn: u32, frame: &[u8]) {
         self.queue_answers(conn);
+        self.post_letter();
         self.hub.push_last(conn, frame.into());
         core.cells.websocket.sent[Frame::Close as usize].add(1);
     }

@@ -182,19 +182,29 @@ impl State {
     /// Queues one text message for a connection that is not being read: together with what else is said to it now, or a client
     /// that asks for much at once would be called slow for the number of answers.
     fn say_to(&mut self, core: &Core, conn: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.letter.conn != conn {
-            self.post_letter();
-            self.letter.conn = conn;
-        }
         let mut text = std::mem::take(&mut self.said);
         text.clear();
         write(&mut text);
-        websocket::frame(Data::Text, false, &text, &mut self.letter.frames);
+        websocket::frame(Data::Text, false, &text, self.letter_to(conn));
         self.said = text;
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.about.sent_messages += 1;
         }
         core.cells.websocket.sent[Frame::Text as usize].add(1);
+        self.post_long_letter();
+    }
+
+    /// The letter to a connection; the one before is posted.
+    pub(super) fn letter_to(&mut self, conn: u32) -> &mut Vec<u8> {
+        if self.letter.conn != conn {
+            self.post_letter();
+            self.letter.conn = conn;
+        }
+        &mut self.letter.frames
+    }
+
+    /// Queues them if they are many already.
+    pub(super) fn post_long_letter(&mut self) {
         if self.letter.frames.len() >= LETTER_BYTES {
             self.post_letter();
         }

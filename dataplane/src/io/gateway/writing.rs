@@ -22,6 +22,13 @@ impl State {
             return;
         }
         let Some(slot) = self.slots.get_mut(conn as usize) else { return self.answers.clear() };
+        if self.letter.conn == conn && !self.letter.frames.is_empty() {
+            if slot.awaits_room {
+                slot.paused = true;
+                slot.watch_for(&core.gateway.many, conn);
+            }
+            return self.queue_answers(conn);
+        }
         let nothing_before = self.hub.queued(conn).0 == 0 && !slot.holds_encrypted();
         let sent = if nothing_before { slot.send(core, &self.answers) } else { Ok(0) };
         match sent {
@@ -51,11 +58,13 @@ impl State {
         }
     }
 
-    /// Queues the answers written so far, for something is about to be queued that must come after them.
+    /// Puts the answers written so far into the connection's letter, for something is about to be said that must come after them.
     pub(super) fn queue_answers(&mut self, conn: u32) {
         if !self.answers.is_empty() {
-            self.hub.push_own(conn, self.answers[..].into());
-            self.answers.clear();
+            let mut answers = std::mem::take(&mut self.answers);
+            self.letter_to(conn).append(&mut answers);
+            self.answers = answers;
+            self.post_long_letter();
         }
     }
 
