@@ -11,7 +11,7 @@ use ringway_dataplane::policy::admission::{self, Admission};
 use ringway_shared::config::print;
 use std::io::Write;
 
-/// A SOCKS5 proxy on io_uring, one thread per core. Without a command it runs.
+/// A SOCKS5 proxy and WebSocket gateway on io_uring, one thread per core. Without a command it runs.
 #[derive(Parser)]
 #[command(name = "ringway", version)]
 pub struct Arguments {

@@ -1,5 +1,5 @@
 //! Several hubs under random use, against a model that knows everything: nothing lost, doubled or out of order after an
-//! acknowledgement, every drop accounted for, nothing left when all have gone.
+//! acknowledgement, every drop accounted for, nothing left when all have gone. `PROPTEST_CASES` asks for more than 256 cases.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -145,14 +145,14 @@ fn play(workers: usize, variety: usize, rough: Rough, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Queues are long enough: whatever was accepted after an acknowledgement arrives, each in its topic's order, once.
     #[test]
     fn nothing_is_lost_while_there_is_room(
         workers in 1..=4usize,
         variety in 1..=NAMES.len(),
-        steps in prop::collection::vec(step(), 1..250),
+        steps in prop::collection::vec(step(), 1..150),
     ) {
         play(workers, variety, Rough { full_inboxes: false, short_queues: false }, &steps);
     }
@@ -162,7 +162,7 @@ proptest! {
     fn nothing_accepted_is_lost_when_workers_do_not_keep_up(
         workers in 2..=4usize,
         variety in 1..=NAMES.len(),
-        steps in prop::collection::vec(step(), 1..250),
+        steps in prop::collection::vec(step(), 1..150),
     ) {
         play(workers, variety, Rough { full_inboxes: true, short_queues: false }, &steps);
     }
@@ -173,7 +173,7 @@ proptest! {
         workers in 1..=4usize,
         variety in 1..=NAMES.len(),
         full_inboxes in any::<bool>(),
-        steps in prop::collection::vec(step(), 1..250),
+        steps in prop::collection::vec(step(), 1..150),
     ) {
         play(workers, variety, Rough { full_inboxes, short_queues: true }, &steps);
     }

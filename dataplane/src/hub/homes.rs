@@ -192,7 +192,8 @@ impl Homes {
     ) -> Result<Position, Refusal> {
         let index = match self.names.get(&publication.topic) {
             Some(index) => *index,
-            None if keep.is_any() => self.topic_or_new(&publication.topic)?,
+            // Only what is kept makes a topic known: nothing else would make it forgotten.
+            None if keep.is_any() && !publication.skip_history => self.topic_or_new(&publication.topic)?,
             None => return Ok(Position::default()),
         };
         let topic = &mut self.topics[index as usize];

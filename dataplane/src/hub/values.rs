@@ -112,7 +112,8 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuestion {
     pub topic: Arc<str>,
-    /// Those after it (before it when reversed). Of another epoch: [`Refusal::OtherEpoch`].
+    /// Those after it (before it when reversed). Of another epoch, or beyond what there is: [`Refusal::OtherEpoch`]. The blank
+    /// epoch fits any.
     pub since: Option<Position>,
     /// 0 asks for the position alone.
     pub limit: usize,

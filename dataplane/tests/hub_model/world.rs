@@ -1,24 +1,21 @@
 //! Hubs, the inboxes between them, their connections' sockets, and what must be true of all that.
 
+#[path = "checks.rs"]
+mod checks;
+#[path = "topics.rs"]
+mod topics;
+
 use ringway_dataplane::hub::{
-    Client, Effect, Format, HistoryQuestion, Hub, Limits, Namespaces, Position, Post, Publication, Publish,
-    Publisher, Question, Refusal, Reply, Settings, Ticket, names,
+    Client, Effect, Format, Hub, Limits, Position, Post, Publication, Publish, Publisher, Question, Refusal,
+    Reply, Settings, Ticket, names,
 };
-use ringway_shared::config::{Namespace, Overflow, Publishers};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-pub const TOPICS: [&str; 8] = ["a.b", "a.b.c", "kept.a", "old.a", "new.a", "latest.a", "a.x", "kept.b"];
-/// The first few make for the most crossing of ways.
-pub const NAMES: [&str; 14] = [
-    "a.b", "a.*", "a.b.c", "*", "kept.a", "kept.*", "old.a", "old.*", "new.a", "a.b.*", "latest.a",
-    "latest.*", "a.x", "kept.b",
-];
+use topics::{HISTORY_SIZE, HISTORY_TTL_MS, covers, namespaces};
+pub use topics::{NAMES, TOPICS};
 
-const HISTORY_SIZE: usize = 4;
-const HISTORY_TTL_MS: u64 = 1_000;
 const INBOX: usize = 3;
 /// Of each worker.
 pub const CONNS: u32 = 4;
@@ -343,75 +340,6 @@ impl World {
         panic!("it never comes to rest");
     }
 
-    pub fn check_accounts(&self) {
-        for worker in &self.workers {
-            let counts = worker.hub.counts();
-            let accounted = counts.sent + counts.dropped_in_all() + counts.queued;
-            assert_eq!(counts.recipients, accounted, "{counts:?}");
-            assert_eq!(counts.connections, worker.conns.len() as u64);
-            // Four publications and what follows from subscriptions and questions asked.
-            assert!(worker.hub.posts_waiting() < 500);
-            let subscriptions = worker.conns.values().map(|conn| conn.held.len() + conn.asked.len());
-            assert!(counts.subscriptions >= subscriptions.sum::<usize>() as u64);
-        }
-    }
-
-    /// At rest: everything accepted since its acknowledgement has arrived.
-    pub fn check_all_delivered(&self) {
-        assert!(self.asked.is_empty(), "every question is answered");
-        let accepted: u64 = self.workers.iter().map(|worker| worker.hub.counts().accepted).sum();
-        assert_eq!((accepted, self.published), (self.serials(), self.serials()));
-        for conn in self.workers.iter().flat_map(|worker| worker.conns.values()) {
-            assert!(conn.asked.is_empty() && conn.partial.is_empty());
-            for ((_, topic), from) in &conn.due {
-                let arrived = conn.arrived.get(*topic).map_or(&[][..], |arrived| arrived);
-                let expected: Vec<usize> = (*from..self.accepted[topic].len()).collect();
-                let since: Vec<usize> = arrived.iter().copied().filter(|place| place >= from).collect();
-                let lossy = self.rough.short_queues;
-                assert!(since == expected || lossy, "{topic}: {since:?} of {expected:?}");
-            }
-        }
-    }
-
-    /// At rest: presence, channels and history are what the model says.
-    pub fn check_topics(&mut self) {
-        for topic in TOPICS {
-            let subscribed = |conn: &&Conn| conn.held.contains(topic);
-            let there = self.workers.iter().flat_map(|worker| worker.conns.values()).filter(subscribed);
-            let mut there: Vec<String> = there.map(|conn| conn.id.clone()).collect();
-            there.sort();
-            let name: Arc<str> = topic.into();
-            match self.question(Question::Channels { pattern: Some(topic.into()) }) {
-                Reply::Channels(channels) => {
-                    let count = channels.first().map_or(0, |(_, count)| *count as usize);
-                    assert_eq!((channels.len(), count), (usize::from(!there.is_empty()), there.len()));
-                }
-                reply => panic!("{reply:?}"),
-            }
-            match self.question(Question::Presence { topic: name.clone() }) {
-                Reply::Presence(present) => {
-                    let mut present: Vec<String> =
-                        present.iter().map(|client| client.id.to_string()).collect();
-                    present.sort();
-                    assert_eq!(present, there, "{topic}");
-                }
-                reply => assert!(!topic.starts_with("a."), "{topic} {reply:?}"),
-            }
-            let (limit, reverse, since) = (usize::MAX, false, None);
-            let question = HistoryQuestion { topic: name, since, limit, reverse };
-            if let Reply::History { publications, .. } = self.question(Question::History(question)) {
-                let accepted = &self.accepted[topic];
-                let last = &accepted[accepted.len().saturating_sub(HISTORY_SIZE)..];
-                let young = last.iter().filter(|(_, at_ms)| at_ms + HISTORY_TTL_MS > self.now_ms);
-                let expected: Vec<u64> = young.map(|(serial, _)| *serial).collect();
-                let kept: Vec<u64> = publications.iter().map(|publication| publication.at_ns).collect();
-                assert_eq!(kept, expected, "{topic}");
-            } else {
-                assert!(!topic.starts_with("kept."));
-            }
-        }
-    }
-
     pub fn all_leave(&mut self) {
         for at in 0..self.workers.len() {
             (0..CONNS).for_each(|conn| self.leave(at, conn));
@@ -419,29 +347,6 @@ impl World {
         self.settle();
         self.wait(10 * HISTORY_TTL_MS);
         self.settle();
-    }
-
-    pub fn check_empty(&self) {
-        for worker in &self.workers {
-            assert!(worker.hub.is_empty(), "{:?} {:?}", worker.hub.info(), worker.hub.counts());
-        }
-        self.check_accounts();
-    }
-
-    /// Asks the first hub and waits for the answer.
-    fn question(&mut self, question: Question) -> Reply {
-        self.workers[0].hub.ask(question, Ticket(0), self.now_ms).unwrap();
-        let workers = self.workers.len();
-        for _ in 0..100 {
-            if let Some(Effect::Answer { ticket: Ticket(0), reply }) = self.workers[0].hub.poll_effect() {
-                return reply;
-            }
-            for at in 0..workers {
-                self.post(at);
-                (0..workers).for_each(|from| self.carry(from, at, 1));
-            }
-        }
-        panic!("no answer");
     }
 
     /// Publications that a home has accepted or refused.
@@ -461,35 +366,6 @@ impl World {
             self.accepted.get_mut(topic).unwrap().push((serial, self.now_ms));
         }
     }
-
-    fn serials(&self) -> u64 {
-        self.accepted.values().map(|accepted| accepted.len() as u64).sum()
-    }
-}
-
-fn namespaces(rough: Rough) -> Namespaces {
-    let policy = |overflow| if rough.short_queues { overflow } else { Overflow::Disconnect };
-    let base = Namespace { publish: Publishers::Anyone, ..Namespace::default() };
-    let with = |prefix: &str, overflow| Namespace {
-        prefix: prefix.into(),
-        overflow: policy(overflow),
-        ..base.clone()
-    };
-    let kept = Namespace {
-        history_size: HISTORY_SIZE as u32,
-        history_ttl: Duration::from_millis(HISTORY_TTL_MS),
-        presence: true,
-        ..with("kept.", Overflow::DropOldest)
-    };
-    let all = [
-        base.clone(),
-        Namespace { presence: true, ..with("a.", Overflow::Disconnect) },
-        kept,
-        with("old.", Overflow::DropOldest),
-        with("new.", Overflow::DropNewest),
-        with("latest.", Overflow::ConflateLatest),
-    ];
-    Namespaces::new(&all, Vec::new(), 20)
 }
 
 /// "topic=serial and padding;". Notes the offset, which names one place in one order.
@@ -502,11 +378,4 @@ fn encode(publication: &Publication, format: Format, offsets: &mut Offsets) -> R
     offsets.positions.insert(*serial, *position);
     let deflate = if format.deflate.is_some() { "/" } else { "" };
     format!("{topic}={data}{deflate};").into_bytes().into()
-}
-
-fn covers(name: &str, topic: &str) -> bool {
-    match names::parse(name).unwrap() {
-        names::Name::Topic(name) => name == topic,
-        names::Name::Pattern(prefix) => names::matches(prefix, topic, false),
-    }
 }

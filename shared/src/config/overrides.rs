@@ -7,6 +7,7 @@ use super::keys::{self, PLAIN_NAMES};
 use super::place::{Source, Span};
 use super::suggest;
 use super::yaml::{self, Data, Node, Wrong};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PREFIX: &str = "RINGWAY_";
 /// Switches of ringway's own tests, not settings.
@@ -29,15 +30,32 @@ pub fn environment(form: &mut Form, env: &[(String, String)]) {
 
 /// `WEBSOCKET_HOST` and `WEBSOCKET_PORT` name the gateway's one listener; the half that is missing has its default.
 fn gateway_address(form: &mut Form, env: &[(String, String)]) {
-    let value_of =
-        |name: &str| env.iter().rev().find(|(held, _)| held == name).map(|(_, value)| value.trim());
-    let (host, port) = (value_of("WEBSOCKET_HOST"), value_of("WEBSOCKET_PORT"));
-    let name = if host.is_some() { "WEBSOCKET_HOST" } else { "WEBSOCKET_PORT" };
-    let address = match (host, port) {
-        (None, None) => return,
-        (host, port) => format!("{}:{}", host.unwrap_or("127.0.0.1"), port.unwrap_or("8765")),
+    const HOST: &str = "WEBSOCKET_HOST";
+    const PORT: &str = "WEBSOCKET_PORT";
+    const KEY: &str = "websocket.listen";
+    let value_of = |name: &str| env.iter().rev().find(|(held, _)| held == name).map(|(_, value)| value.trim());
+    let (host, port) = (value_of(HOST), value_of(PORT));
+    if host.is_none() && port.is_none() {
+        return;
+    }
+    let ip = match host.unwrap_or("localhost") {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        other => other.trim_start_matches('[').trim_end_matches(']').parse(),
     };
-    fill(form, &Source::Environment(name.into()), "websocket.listen", &address);
+    let number = port.unwrap_or("8765").parse::<u16>();
+    if let (Ok(ip), Ok(number)) = (&ip, &number) {
+        let source = Source::Environment(if host.is_some() { HOST } else { PORT }.into());
+        return fill(form, &source, KEY, &SocketAddr::new(*ip, *number).to_string());
+    }
+    let mut complain = |name: &str, message: &str| {
+        form.fault(&Source::Environment(name.into()), KEY, Wrong::at(Span::default(), message));
+    };
+    if ip.is_err() {
+        complain(HOST, "is no address: write one such as 127.0.0.1, 0.0.0.0 or ::1");
+    }
+    if number.is_err() {
+        complain(PORT, "is no port: write 0 to 65535");
+    }
 }
 
 /// Fills in `--set KEY=VALUE`s, in their order.

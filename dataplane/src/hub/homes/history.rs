@@ -1,7 +1,7 @@
 //! What homes keep of publications, so many and so long as the namespace says, within the worker's bytes.
 
 use super::super::namespaces::Namespaces;
-use super::super::values::{HistoryQuestion, Position, Publication, Refusal, Reply};
+use super::super::values::{Epoch, HistoryQuestion, Position, Publication, Refusal, Reply};
 use super::Homes;
 use ringway_shared::config::Namespace;
 use std::ops::Bound;
@@ -60,7 +60,11 @@ impl Homes {
         let topic = self.topic(&question.topic);
         let position = topic.map_or(Position::default(), |topic| topic.position());
         let since = question.since;
-        if since.is_some_and(|since| since.epoch != position.epoch) {
+        let is_elsewhere = |since: Position| {
+            let beyond = !question.reverse && since.offset > position.offset;
+            (since.epoch != Epoch::default() && since.epoch != position.epoch) || beyond
+        };
+        if since.is_some_and(is_elsewhere) {
             return Err(Refusal::OtherEpoch);
         }
         let kept = topic.into_iter().flat_map(|topic| &topic.history).map(|kept| &kept.publication);

@@ -33,11 +33,10 @@ impl State {
             Ask::Presence { topic } => self.question(core, Question::Presence { topic }, reply),
             Ask::PresenceStats { topic } => self.question(core, Question::PresenceStats { topic }, reply),
             Ask::History { topic, since, limit, reverse } => {
-                let since = since.map(|place| hub::Position {
-                    // An epoch that is no number is of no life of the topic.
-                    epoch: place.epoch.parse().unwrap_or_default(),
-                    offset: place.offset,
-                });
+                let since = match since.map(position).transpose() {
+                    Ok(since) => since,
+                    Err(refusal) => return reply(Answer::Refused(refusal)),
+                };
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 self.question(
                     core,
@@ -71,7 +70,7 @@ impl State {
             }
             Ask::Unsubscribe { who, topic } => {
                 let connections = self
-                    .each_of(core, &who, |state, conn| state.unsubscribe_from(core, conn, topic.as_deref()));
+                    .each_of(core, &who, |state, conn| state.send_away(core, conn, topic.as_deref()));
                 reply(Answer::Done { connections });
             }
             Ask::Disconnect { who, spared, code, reason } => {
@@ -199,6 +198,15 @@ pub(super) fn answer(reply: hub::Reply) -> Answer {
         hub::Reply::Info(_) => Answer::Info(Info::default()),
         hub::Reply::Refused(refusal) => Answer::Refused(refused(refusal)),
     }
+}
+
+/// A place as the hub knows it. An empty epoch is the blank one, which fits any.
+fn position(place: Place) -> Result<hub::Position, Refusal> {
+    let epoch = match &*place.epoch {
+        "" => Ok(hub::Epoch::default()),
+        text => text.parse().map_err(|_| Refusal::OtherEpoch),
+    };
+    epoch.map(|epoch| hub::Position { epoch, offset: place.offset })
 }
 
 fn place(position: hub::Position) -> Place {

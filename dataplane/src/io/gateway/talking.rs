@@ -124,6 +124,19 @@ impl State {
         }
     }
 
+    /// Ends one subscription of a connection, or all, without its asking: it is told of each.
+    pub(super) fn send_away(&mut self, core: &Rc<Core>, conn: u32, topic: Option<&str>) {
+        let ended: Vec<Arc<str>> = match topic {
+            Some(topic) if self.hub.is_subscribed(conn, topic) => vec![topic.into()],
+            Some(_) => Vec::new(),
+            None => self.hub.subscriptions(conn).cloned().collect(),
+        };
+        self.unsubscribe_from(core, conn, topic);
+        for topic in ended {
+            self.say_to(core, conn, |out| pubsub_json::unsubscribed(&topic, None, out));
+        }
+    }
+
     /// What was asked for and is not recorded yet is not wanted any more: whoever waits for the answer is told.
     fn forget_asked(&mut self, core: &Core, conn: u32, topic: Option<&str>) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
