@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import ssl
 import subprocess
 
@@ -12,7 +13,8 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.sync.client import connect
 
 from ringway import HERE, REPOSITORY, environment
-from websocket_client import WebSocket
+from waiting import eventually
+from websocket_client import TEXT, WebSocket, frame
 
 ANYONE = {"websocket.namespaces": '[{prefix: "", publish: anyone}]', "websocket.echo": "true", "workers.count": 2}
 # scripts/test.sh puts npm's packages there.
@@ -243,7 +245,7 @@ def test_a_page_of_another_origin_is_refused_in_chromium(gateway, page, chromium
     assert chromium(gateway(), page()) == {"refused": 1006}
 
 
-# TLS
+# A client of bytes
 
 
 def test_a_client_of_bytes_speaks_in_both_ways(gateway):
@@ -253,3 +255,42 @@ def test_a_client_of_bytes_speaks_in_both_ways(gateway):
     client.tell(type="publish", topic="t", data="x" * 500_000)
     assert {client.heard()["type"], client.heard()["type"]} == {"published", "message"}
     client.close()
+
+
+def test_thousands_of_frames_in_one_write_come_back_in_order(gateway):
+    server = gateway()
+    client = WebSocket(server.address, "/echo", tls=server.tls)
+    client.raw(b"".join(frame(TEXT, b"%d" % number) for number in range(5_000)))
+    assert [client.text() for _ in range(5_000)] == [str(number) for number in range(5_000)]
+    for byte in frame(TEXT, b"byte by byte"):
+        client.raw(bytes([byte]))
+    assert client.text() == "byte by byte"
+    client.close()
+
+
+def test_a_slow_reader_loses_the_oldest_and_delays_nobody(gateway):
+    server = gateway({"websocket.namespaces": '[{prefix: "", publish: anyone, overflow: drop_oldest}]', "websocket.max_queued_messages": 50})
+    slow, reader, publisher = (WebSocket(server.address, tls=server.tls) for _ in range(3))
+    slow.subscribe("t")
+    reader.subscribe("t")
+    for number in range(3_000):
+        publisher.tell(type="publish", topic="t", data=[number, "x" * 4_000])
+        assert publisher.heard()["type"] == "published"
+        assert reader.heard()["data"][0] == number
+    heard = []
+    while not heard or heard[-1] != 2_999:
+        heard.append(slow.heard()["data"][0])
+    assert heard == sorted(set(heard)) and len(heard) < 3_000
+    eventually(lambda: server.proxy.metrics()("websocket_dropped_total", reason="drop_oldest") == 3_000 - len(heard))
+    for client in (slow, reader, publisher):
+        client.close()
+
+
+def test_a_drain_reaches_everybody(gateway):
+    server = gateway({"websocket.drain_window": "500ms"})
+    clients = [WebSocket(server.address, tls=server.tls) for _ in range(20)]
+    server.proxy.signal(signal.SIGTERM)
+    for client in clients:
+        client.ended(1012)
+        client.close()
+    assert server.proxy.exit_code() == 0
