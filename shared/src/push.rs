@@ -142,3 +142,27 @@ pub enum Refusal {
 
 /// Where an answer goes; called once, on the worker's thread: it must not block.
 pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// How deep data may be nested: with the message around it a parser that stops at 128 still takes it.
+pub const DATA_NESTING_MAX: usize = 120;
+
+/// Whether a JSON text is nested deeper than `most`. The parser passes over what it does not take apart without counting, and without recursion.
+#[must_use]
+pub fn is_nested_deeper(json: &str, most: usize) -> bool {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest > most
+}

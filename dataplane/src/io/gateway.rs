@@ -343,6 +343,9 @@ pub fn after_mail(core: &Rc<Core>) {
 
 /// Each tick: deadlines.
 pub fn tick(core: &Rc<Core>) {
-    core.gateway.state.borrow_mut().tick(core);
+    guarded(core, |core| {
+        core.gateway.state.borrow_mut().tick(core);
+        false
+    });
     settle(core);
 }

@@ -9,6 +9,8 @@ mod envelope;
 pub use answer::{BARE_PONG, ErrorCode, error, message, pong, published, subscribed, unsubscribed};
 
 use envelope::Envelope;
+pub use ringway_shared::push::DATA_NESTING_MAX;
+use ringway_shared::push::is_nested_deeper;
 use ringway_shared::topic::Topic;
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -17,8 +19,6 @@ use std::borrow::Cow;
 
 /// Bytes of a request's `id` as it stands in the JSON.
 pub const ID_BYTES_MAX: usize = 256;
-/// How deep `data` may be nested: with the message around it a parser that stops at 128 still takes it.
-pub const DATA_NESTING_MAX: usize = 120;
 /// What is answered [`BARE_PONG`], besides the request of type `ping`.
 const BARE_PING: &str = "ping";
 
@@ -120,7 +120,7 @@ fn publish<'a>(request: &Envelope<'a>) -> Result<Ask<'a>, Wrong> {
         return Err(wrong("publish to a topic: a pattern is for subscribing"));
     }
     let data = request.data.ok_or(wrong("`data` is missing"))?;
-    if nested_deeper(data.get(), DATA_NESTING_MAX) {
+    if is_nested_deeper(data.get(), DATA_NESTING_MAX) {
         return Err(wrong(format!("`data` is nested deeper than {DATA_NESTING_MAX}")));
     }
     Ok(Ask::Publish { topic: name, data })
@@ -154,24 +154,4 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text>(raw.get()).ok().map(|text| text.0)
-}
-
-/// Of text that is JSON. The parser passes over what it does not take apart without counting, and without recursion.
-fn nested_deeper(json: &str, most: usize) -> bool {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest > most
 }

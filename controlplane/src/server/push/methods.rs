@@ -8,6 +8,7 @@ use super::fields::{self, Fields};
 use crate::server::state::State;
 use ringway_shared::closing::Closing;
 use ringway_shared::push::{Answer, Ask, Info, Kept, Place, Present};
+use ringway_shared::push::{DATA_NESTING_MAX, is_nested_deeper};
 use ringway_shared::topic::Topic;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
@@ -116,6 +117,9 @@ impl Letter {
         if data.len() > DATA_BYTES_MAX {
             let message = format!("limit exceeded: data has {} bytes, {DATA_BYTES_MAX} at most", data.len());
             return Err(Fault::too_much(message, "publish where the data is to be found instead"));
+        }
+        if is_nested_deeper(data, DATA_NESTING_MAX) {
+            return Err(Fault::bad(format!("bad request: data is nested deeper than {DATA_NESTING_MAX}")));
         }
         Ok(Letter {
             data: data.into(),

@@ -173,11 +173,11 @@ impl State {
                     }
                 }
                 Effect::SubscribeRefused { conn, ticket, refusal, .. } => {
-                    if let Some(slot) = self.slots.get_mut(conn as usize) {
-                        slot.about.subscriptions = slot.about.subscriptions.saturating_sub(1);
-                    }
                     self.no_longer_asked(conn, ticket);
                     if let Some(Asker::Client { id, .. }) = self.withdraw(ticket) {
+                        if let Some(slot) = self.slots.get_mut(conn as usize) {
+                            slot.about.subscriptions = slot.about.subscriptions.saturating_sub(1);
+                        }
                         talking::refused(self, core, conn, refusal, id.as_deref());
                     }
                 }

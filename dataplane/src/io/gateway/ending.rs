@@ -62,6 +62,8 @@ impl State {
     fn begin_to_close(&mut self, core: &Rc<Core>, conn: u32) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         let _ = slot.handshake.send();
+        // Whoever is on the way out takes nobody's place.
+        slot.about.seat = None;
         slot.stage = Stage::Closing;
         slot.due_tick = clock::after(core.now_tick(), core.service().config.websocket.timeouts.close);
         // What it has queued may be more than it will ever read; its answer is to be heard all the same.
@@ -80,7 +82,8 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         slot.about.end.closing.get_or_insert(closing);
         slot.about.end.code.get_or_insert(NO_FRAME);
-        if !matches!(closing, Closing::ClientGone | Closing::GoneBeforeUpgrade) {
+        let told = slot.stage == Stage::Lingering;
+        if !told && !matches!(closing, Closing::ClientGone | Closing::GoneBeforeUpgrade) {
             slot.reset();
         }
         self.remove(core, conn);
@@ -88,7 +91,7 @@ impl State {
 
     /// Takes a connection out of the table, counts it and tells of it.
     pub(super) fn remove(&mut self, core: &Rc<Core>, conn: u32) {
-        let Some(slot) = self.slots.try_remove(conn as usize) else { return };
+        let Some(mut slot) = self.slots.try_remove(conn as usize) else { return };
         for ticket in &slot.about.asked {
             self.tickets.remove(ticket);
         }
@@ -103,6 +106,10 @@ impl State {
         let closing = slot.about.end.closing.unwrap_or(Closing::ClientGone);
         cells.closed[closing as usize].add(1);
         slot.count_tls_failure(core, closing);
+        if closing == Closing::TlsFailed {
+            slot.about.end.hint =
+                slot.tls.as_ref().and_then(|tls| tls.fault()).map(|fault| fault.label().into());
+        }
         if let Some(upgraded) = slot.about.upgraded {
             cells.upgraded_closed.add(1);
             cells.duration.record(upgraded.elapsed().as_micros() as u64);

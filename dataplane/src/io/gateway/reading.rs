@@ -44,6 +44,7 @@ impl State {
             Heard::Nothing => {}
             Heard::Over(closing) => self.over(core, conn, closing),
         }
+        self.await_encrypted(core, conn);
         self.slots.get(conn as usize).is_some_and(Slot::has_news)
     }
 
@@ -91,6 +92,10 @@ impl State {
         }
         if let Err(violation) = outcome {
             self.close(core, conn, violation.closing(), violation.text());
+            if self.hub.queued(conn).0 == 0 {
+                // Our close frame had gone out before: there is nothing more to say.
+                self.has_said_all(core, conn);
+            }
         }
         self.send_answers(core, conn);
     }
@@ -176,6 +181,7 @@ impl State {
     fn over(&mut self, core: &Rc<Core>, conn: u32, closing: Closing) {
         let Some(slot) = self.slots.get(conn as usize) else { return };
         match slot.stage {
+            Stage::Opening if closing == Closing::TlsFailed => self.abort(core, conn, closing),
             Stage::Opening => self.abort(core, conn, Closing::GoneBeforeUpgrade),
             Stage::Lingering => self.remove(core, conn),
             Stage::Open | Stage::Closing => self.abort(core, conn, closing),
@@ -215,7 +221,8 @@ impl Slot {
         let cells = &core.cells.websocket;
         cells.received_bytes.add(bytes as u64);
         cells.message_size.record(bytes as u64);
-        self.active_tick = core.now_tick();
+        // Both have just been heard.
+        self.active_tick = self.heard_tick;
         self.about.received_messages += 1;
         self.about.received_bytes += bytes as u64;
     }

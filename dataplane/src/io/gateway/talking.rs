@@ -149,10 +149,10 @@ impl State {
                 if let Some(slot) = self.slots.get_mut(conn as usize) {
                     slot.about.asked.push(number);
                 }
-            } else if let Some(Asker::Client { id: Some(id), .. }) = self.tickets.remove(&number) {
+            } else if let Some(Asker::Client { id, .. }) = self.tickets.remove(&number) {
                 let message = "unsubscribed before it was recorded";
                 self.say_to(core, conn, |out| {
-                    pubsub_json::error(ErrorCode::NotAvailable, message, Some(&id), out)
+                    pubsub_json::error(ErrorCode::NotAvailable, message, id.as_deref(), out)
                 });
             }
         }

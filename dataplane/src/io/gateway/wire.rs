@@ -30,6 +30,10 @@ impl Slot {
             core.cells.tls_handshakes.of(TlsService::WebSocket, TlsResult::Succeeded).add(1);
         }
         match received {
+            // Who is told that this is no TLS goes away before we have seen to it.
+            Ok(0) if self.tls.as_ref().is_some_and(|tls| tls.fault().is_some() && !self.secured) => {
+                Heard::Over(Closing::TlsFailed)
+            }
             Ok(0) => Heard::Over(Closing::ClientGone),
             Ok(count) => Heard::Bytes(count),
             Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,

@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Encrypted bytes that the socket had no room for leave when it has.
-    fn await_encrypted(&mut self, core: &Rc<Core>, conn: u32) {
+    pub(super) fn await_encrypted(&mut self, core: &Rc<Core>, conn: u32) {
         if let Some(slot) = self.slots.get_mut(conn as usize)
             && slot.holds_encrypted()
         {

@@ -98,7 +98,7 @@ impl Violation {
                 invalid_utf8("a text message is not valid UTF-8 (RFC 6455 section 8.1)")
             }
             Violation::BadDeflate => {
-                protocol("the compressed message cannot be inflated (RFC 7692 section 7.2.2)")
+                (Closing::InflateFailed, "the compressed message cannot be inflated (RFC 7692 section 7.2.2)")
             }
             Violation::InflatedTooBig => too_big("the message inflates to more than this server allows"),
             Violation::ClosePayload => protocol(
