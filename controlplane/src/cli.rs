@@ -94,7 +94,7 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         .as_ref()
         .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
     // Whether the keys of tokens can be used.
-    Admission::new(&config.websocket.admission, None)?;
+    Admission::new(&config.websocket.admission, false, None)?;
     let notices = certificates::notices(&config).into_iter().chain(admission::notices(&config.websocket));
     let notices: String = notices.map(|notice| format!("notice: {notice}\n")).collect();
     let listeners = [

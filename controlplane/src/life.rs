@@ -277,7 +277,7 @@ impl Life {
     }
 
     fn drain(&self, exit: Exit) -> Ending {
-        let patience = self.config.socks5.timeouts.drain;
+        let patience = patience(&self.config);
         let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
         self.state.draining.set(true);
@@ -366,6 +366,12 @@ impl Life {
         access.flush();
         records.len()
     }
+}
+
+/// How long a drain may take: what both services ask for.
+fn patience(config: &Config) -> Duration {
+    let timeouts = &config.websocket.timeouts;
+    config.socks5.timeouts.drain.max(timeouts.drain + timeouts.close + Duration::from_secs(1))
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

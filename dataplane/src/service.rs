@@ -107,7 +107,9 @@ impl Stock {
             Some(users) => Some(self.login(users)?),
         };
         let websocket = &config.websocket;
-        let admission = Arc::new(Admission::new(&websocket.admission, self.admission.as_deref())?);
+        let mut listen = websocket.listen.iter().chain(&websocket.tls.listen);
+        let loopback = listen.all(|address| address.ip().to_canonical().is_loopback());
+        let admission = Arc::new(Admission::new(&websocket.admission, loopback, self.admission.as_deref())?);
         self.admission = Some(admission.clone());
         let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
         self.upstreams = Some(upstreams.clone());

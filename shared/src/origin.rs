@@ -1,6 +1,6 @@
 //! Web origins (RFC 6454): what a browser writes in `Origin`, and what the configuration lists.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Bytes of a host name (RFC 1035 section 2.3.4).
 const HOST_BYTES_MAX: usize = 255;
@@ -78,6 +78,18 @@ fn is_name(host: &str) -> bool {
 fn number(port: &str) -> Option<u16> {
     let digits = port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| port.parse().ok())?
+}
+
+/// Whether a `Host` is an address or `localhost`: what nobody can point elsewhere. A name can be, by whoever owns it, and so make a
+/// browser take two hosts for one (DNS rebinding).
+#[must_use]
+pub fn is_fixed_host(host: &str) -> bool {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.parse::<Ipv4Addr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ pub struct WebSocketEnd {
     pub subprotocol: Option<Arc<str>>,
     /// permessage-deflate was agreed on (RFC 7692).
     pub compressed: bool,
-    /// Publications delivered to it.
+    /// Publications and answers handed to the kernel for it.
     pub sent_messages: u64,
     /// Its messages; control frames are not among them.
     pub received_messages: u64,

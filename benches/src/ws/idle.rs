@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Failures};
 use crate::poller::{EventFlags, Poller, Ready};
 use crate::report::Report;
-use crate::server::holdings;
+use crate::server::{Holdings, holdings};
 use crate::ws::connection::Scratch;
 use crate::ws::crowd::{self, Wish};
 use crate::ws::{Setting, frame};
@@ -14,6 +14,11 @@ use std::time::{Duration, Instant};
 const WARM_UP: usize = 64;
 /// Until the server has come to rest.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(300);
+const LOOKS_MAX: u32 = 30;
+/// A smaller change between two looks is none.
+const UNREST_KIB: u64 = 16;
 /// For the pongs of those still alive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,11 +35,9 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     let topic = options.topic.as_deref();
     let wish = |connections| Wish { connections, topic, ..Wish::default() };
     drop(crowd::open(setting, wish(WARM_UP), &mut failures)?);
-    thread::sleep(SETTLE);
-    let before = setting.server_pid.map(holdings).transpose()?;
+    let before = setting.server_pid.map(|pid| at_rest(pid, SETTLE)).transpose()?;
     let mut held = crowd::open(setting, wish(options.connections), &mut failures)?;
-    thread::sleep(SETTLE.max(options.hold));
-    let after = setting.server_pid.map(holdings).transpose()?;
+    let after = setting.server_pid.map(|pid| at_rest(pid, SETTLE.max(options.hold))).transpose()?;
 
     let mut report = setting.report("idle");
     report.count("connections", held.len() as u64);
@@ -45,6 +48,21 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     report.count("alive_at_the_end", alive(&mut held)?);
     report.failures(&failures);
     Ok(report)
+}
+
+/// What the server holds when that has stopped changing, `settle` from now at the earliest.
+fn at_rest(pid: u32, settle: Duration) -> Result<Holdings, Failure> {
+    thread::sleep(settle);
+    let mut last = holdings(pid)?;
+    for _ in 0..LOOKS_MAX {
+        thread::sleep(LOOK);
+        let now = holdings(pid)?;
+        if now.pss_kib.abs_diff(last.pss_kib) <= UNREST_KIB {
+            return Ok(now);
+        }
+        last = now;
+    }
+    Ok(last)
 }
 
 /// How many answer a ping.
@@ -64,9 +82,6 @@ fn alive(held: &mut [crate::ws::connection::Connection]) -> Result<u64, Failure>
         poller.wait(Duration::from_millis(100), &mut ready)?;
         for (index, _) in &ready {
             answered[*index] |= held[*index].receive(&mut scratch, |_| ()).is_ok();
-        }
-        if ready.is_empty() && answered.contains(&true) {
-            break;
         }
     }
     Ok(answered.iter().filter(|answered| **answered).count() as u64)

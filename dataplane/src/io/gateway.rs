@@ -33,7 +33,7 @@ use ringway_shared::push::{Ask, Reply};
 use slab::Slab;
 use slot::{About, End, Path, Slot, Stage};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -45,6 +45,9 @@ use std::time::{Duration, Instant};
 /// Connections written to in one turn; then the ring, and with it every other task of the core, has its own.
 const SENDS_PER_TURN: usize = 64;
 
+/// So long a turn goes on to the next socket: what is not served then is served in the next one. Several milliseconds would be felt by the
+/// relays of the same core.
+const TURN_NS: u64 = 1_000_000;
 /// Sockets read in one turn, but for those that the last look finds.
 const READS_PER_TURN: usize = 128;
 
@@ -73,6 +76,8 @@ struct State {
     namespaces: Arc<Namespaces>,
     /// What is gathered for one write.
     outgoing: Vec<u8>,
+    /// Connections of whose last read something is left, by slot and generation.
+    held: VecDeque<(u32, u32)>,
     /// How far the hub is ahead of the sockets.
     ahead: effects::Ahead,
     /// Answers under way to one connection.
@@ -102,6 +107,7 @@ impl Gateway {
             said: Vec::new(),
             namespaces: settings::namespaces(websocket),
             outgoing: Vec::with_capacity(writing::GATHER_BYTES),
+            held: VecDeque::new(),
             ahead: effects::Ahead::default(),
             letter: effects::Letter::default(),
             tickets: HashMap::new(),
@@ -159,6 +165,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
         rate: Default::default(),
         incoming: crate::proto::websocket::Incoming::new(None),
         inflater: None,
+        held: None,
         opening: Some(Box::default()),
         about: Box::new(About {
             peer,
@@ -225,14 +232,19 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
 /// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
 fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
     let state = &mut *core.gateway.state.borrow_mut();
+    let over_ns = core.now_ns() + TURN_NS;
     let mut heard = 0;
     loop {
         let before = heard;
-        for news in core.gateway.many.look(look) {
+        core.gateway.many.look(look);
+        while core.now_ns() < over_ns
+            && let Some(news) = look.next()
+        {
             state.hear(core, news);
             heard += 1;
         }
-        let more = state.settle(core);
+        while core.now_ns() < over_ns && state.go_on_reading(core) {}
+        let more = state.settle(core) || !state.held.is_empty() || core.now_ns() >= over_ns;
         if more || heard == before || heard >= READS_PER_TURN {
             return more;
         }

@@ -28,6 +28,9 @@ const IMBALANCE_MIN: u64 = 16;
 /// Nothing is handed to a worker whose heartbeat is so far behind: it stalls, and its load stays low for that.
 const SILENCE_MAX_MS: u64 = 500;
 
+/// Bytes the kernel holds unsent for one WebSocket client.
+const NOTSENT_BYTES: u32 = 128 * 1024;
+
 /// What a listener leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -41,6 +44,11 @@ impl Door {
     /// Whether it stays open while the worker drains.
     #[must_use]
     pub fn stays_for_drain(self) -> bool {
+        self.is_gateway()
+    }
+
+    #[must_use]
+    fn is_gateway(self) -> bool {
         matches!(self, Door::WebSocket | Door::WebSocketTls)
     }
 
@@ -83,6 +91,10 @@ pub fn bind_for_all(
         sockets.push(bind(resolved, true).map_err(explain)?);
     }
     for socket in &sockets {
+        if door.is_gateway() {
+            // Accepted sockets inherit it: what a slow reader does not take waits in its queue, where it is counted, not in the kernel.
+            socket.set_tcp_notsent_lowat(NOTSENT_BYTES).map_err(explain)?;
+        }
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(explain)?;
     }
     Ok(sockets.into_iter().map(OwnedFd::from).collect())

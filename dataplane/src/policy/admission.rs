@@ -12,6 +12,7 @@ use super::rate;
 use super::tokens::Tokens;
 use ringway_shared::config::{self, ConnectionRate, GatewayAuth, Limits, WebSocketLimits};
 use ringway_shared::gateway::Refused;
+use ringway_shared::origin::is_fixed_host;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -163,6 +164,8 @@ pub struct Facts<'a> {
 pub struct Admission {
     origins: Origins,
     auth: Auth,
+    /// A page's host must be an address or `localhost`.
+    fixed_hosts: bool,
 }
 
 enum Auth {
@@ -173,7 +176,14 @@ enum Auth {
 
 impl Admission {
     /// Makes a configuration ready; what was fetched for the one before is kept. Errors are for the operator.
-    pub fn new(config: &config::Admission, before: Option<&Admission>) -> Result<Admission, String> {
+    ///
+    /// `loopback`: the gateway listens there alone. A page whose owner points its own name at this host would pass for one of it
+    /// (DNS rebinding), so without a token a page's host must be an address or `localhost`, unless origins are listed.
+    pub fn new(
+        config: &config::Admission,
+        loopback: bool,
+        before: Option<&Admission>,
+    ) -> Result<Admission, String> {
         let auth = match &config.auth {
             GatewayAuth::None => Auth::None,
             GatewayAuth::Tokens(tokens) => Auth::Tokens(Tokens::new(tokens)),
@@ -182,7 +192,8 @@ impl Admission {
                 Auth::Jwt { rules: jwt::Rules::new(config), keys: Arc::new(keys) }
             }
         };
-        Ok(Admission { origins: Origins::new(&config.allowed_origins), auth })
+        let fixed_hosts = loopback && matches!(auth, Auth::None) && config.allowed_origins.is_empty();
+        Ok(Admission { origins: Origins::new(&config.allowed_origins), auth, fixed_hosts })
     }
 
     /// The keys of JSON Web Tokens, where those are asked for. The control plane brings new ones into them.
@@ -197,6 +208,9 @@ impl Admission {
     /// Whether the request may come in, and as whom.
     pub fn judge(&self, facts: &Facts<'_>, now_unix_s: u64) -> Result<Identity, Refusal> {
         if !self.origins.allow(facts.origin, facts.host, facts.tls) {
+            return Err(Refusal::Origin);
+        }
+        if self.fixed_hosts && facts.origin.is_some() && !is_fixed_host(facts.host) {
             return Err(Refusal::Origin);
         }
         if matches!(self.auth, Auth::None) {
@@ -406,7 +420,7 @@ mod tests {
             one_session: OneSession::Off,
             connection_rate: None,
         };
-        Admission::new(&config, None).unwrap()
+        Admission::new(&config, false, None).unwrap()
     }
 
     fn with_token(token: &str) -> Admission {

@@ -47,12 +47,16 @@ pub struct News {
     pub over: bool,
 }
 
-/// Room for what a look at the set finds.
-pub struct Look([Event; NEWS_MAX]);
+/// What a look at the set found, to be taken one by one.
+pub struct Look {
+    events: [Event; NEWS_MAX],
+    found: usize,
+    taken: usize,
+}
 
 impl Default for Look {
     fn default() -> Self {
-        Look([NOTHING; NEWS_MAX])
+        Look { events: [NOTHING; NEWS_MAX], found: 0, taken: 0 }
     }
 }
 
@@ -99,22 +103,35 @@ impl Many {
         let _ = self.always.writable().await;
     }
 
-    /// The sockets that have news now, at most 128 of them; none is told of twice in one look.
-    pub fn look<'a>(&self, room: &'a mut Look) -> impl Iterator<Item = News> + use<'a> {
+    /// Looks which sockets have news now, at most 128 of them and none twice, unless some of the last look have not been taken yet.
+    pub fn look(&self, look: &mut Look) {
+        if look.taken < look.found {
+            return;
+        }
         // EINTR: the next look finds them.
-        let found = epoll::wait(&self.set, &mut room.0[..], Some(&NOW)).unwrap_or(0);
-        let rung = room.0[..found].iter().any(|event| { event.data }.u64() == BELL);
-        if rung {
+        look.found = epoll::wait(&self.set, &mut look.events[..], Some(&NOW)).unwrap_or(0);
+        look.taken = 0;
+        if look.events[..look.found].iter().any(|event| { event.data }.u64() == BELL) {
             let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
         }
-        room.0[..found].iter().filter(|event| { event.data }.u64() != BELL).map(|event| {
+    }
+}
+
+impl Iterator for Look {
+    type Item = News;
+
+    fn next(&mut self) -> Option<News> {
+        while let Some(event) = self.events[..self.found].get(self.taken) {
+            self.taken += 1;
             let Event { flags, data } = *event;
-            News {
-                key: data.u64(),
-                readable: flags.contains(EventFlags::IN),
-                writable: flags.contains(EventFlags::OUT),
-                over: flags.intersects(EventFlags::ERR | EventFlags::HUP),
+            let key = data.u64();
+            if key != BELL {
+                let readable = flags.contains(EventFlags::IN);
+                let writable = flags.contains(EventFlags::OUT);
+                let over = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+                return Some(News { key, readable, writable, over });
             }
-        })
+        }
+        None
     }
 }

@@ -59,7 +59,7 @@ pub fn try_admission(jwt: Jwt, before: Option<&Admission>) -> Result<Admission, 
         one_session: OneSession::Off,
         connection_rate: None,
     };
-    Admission::new(&config, before)
+    Admission::new(&config, false, before)
 }
 
 pub fn admission(jwt: Jwt) -> Admission {

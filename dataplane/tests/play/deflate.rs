@@ -3,11 +3,18 @@
 use super::{Script, in_any_chunking};
 use flate2::{Decompress, FlushDecompress, Status};
 use ringway_dataplane::proto::deflate::{Deflater, InflateFault, Inflater};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Small, so that arbitrary bytes reach it.
 const BYTES_MAX: usize = 20_000;
 /// What the sender has cut off, and a final block with nothing in it.
 const TAIL: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
+
+thread_local! {
+    /// As a worker has them: one for all, and nothing of one message in the next.
+    static DEFLATERS: RefCell<BTreeMap<(u8, u32), Deflater>> = const { RefCell::new(BTreeMap::new()) };
+}
 
 type Inflated = Result<Vec<u8>, InflateFault>;
 
@@ -65,7 +72,10 @@ fn plainly(message: &[u8]) -> Inflated {
 
 fn assert_round_trip(window_bits: u8, level: u32, plain: &[u8]) {
     let mut compressed = Vec::new();
-    Deflater::new(window_bits, level).deflate(plain, &mut compressed);
+    DEFLATERS.with_borrow_mut(|made| {
+        let deflater = made.entry((window_bits, level)).or_insert_with(|| Deflater::new(window_bits, level));
+        deflater.deflate(plain, &mut compressed);
+    });
     assert!(compressed.len() <= plain.len() + plain.len() / 8 + 64);
     let mut out = Vec::new();
     Inflater::new(false).inflate(&compressed, true, &mut out, plain.len()).unwrap();

@@ -33,7 +33,8 @@ fn gateway_address(form: &mut Form, env: &[(String, String)]) {
     const HOST: &str = "WEBSOCKET_HOST";
     const PORT: &str = "WEBSOCKET_PORT";
     const KEY: &str = "websocket.listen";
-    let value_of = |name: &str| env.iter().rev().find(|(held, _)| held == name).map(|(_, value)| value.trim());
+    let value_of =
+        |name: &str| env.iter().rev().find(|(held, _)| held == name).map(|(_, value)| value.trim());
     let (host, port) = (value_of(HOST), value_of(PORT));
     if host.is_none() && port.is_none() {
         return;

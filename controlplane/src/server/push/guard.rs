@@ -9,7 +9,7 @@ use super::keys::Keys;
 use crate::server::answer::Answer;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use ringway_shared::origin::is_fixed_host;
 
 const KEY: &str = "x-api-key";
 const SCHEME: &str = "apikey ";
@@ -58,7 +58,7 @@ fn of_authorization(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 fn is_a_program_of_this_host(headers: &HeaderMap) -> Result<(), Answer> {
-    if let Some(host) = headers.get_all(HOST).iter().map(text).find(|host| !is_fixed(host)) {
+    if let Some(host) = headers.get_all(HOST).iter().map(text).find(|host| !is_fixed_host(host)) {
         let message = format!("the request is meant for {host:?}, which any name server could point here");
         let hint = "call the control port by its address or as localhost, or configure control.api_keys";
         return Err(Answer::error(403, &message, hint));
@@ -71,16 +71,6 @@ fn is_a_program_of_this_host(headers: &HeaderMap) -> Result<(), Answer> {
             Err(Answer::error(415, "the request's content type is not JSON", hint))
         }
     }
-}
-
-/// Whether a host means the same to everybody: an address, or `localhost` and what is below it (RFC 6761 section 6.3).
-fn is_fixed(host: &str) -> bool {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split_once(']').is_some_and(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name.parse::<Ipv4Addr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn is_json(kind: &str) -> bool {

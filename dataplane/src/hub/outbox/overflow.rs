@@ -21,12 +21,13 @@ impl Queues {
         outbox.frames == 0 || (outbox.frames < limits.messages_max && bytes <= limits.bytes_max as usize)
     }
 
-    fn fits_worker(&self, length: usize) -> bool {
-        self.counts.queued_bytes + length as u64 <= self.limits.worker_bytes_max
+    /// Who has nothing queued reads: others' full queues do not make it slow.
+    fn fits_worker(&self, outbox: &Outbox, length: usize) -> bool {
+        outbox.frames == 0 || self.counts.queued_bytes + length as u64 <= self.limits.worker_bytes_max
     }
 
     pub(super) fn fits(&self, outbox: &Outbox, length: usize) -> bool {
-        self.fits_queue(outbox, length) && self.fits_worker(length)
+        self.fits_queue(outbox, length) && self.fits_worker(outbox, length)
     }
 
     #[cold]

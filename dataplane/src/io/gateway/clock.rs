@@ -55,7 +55,6 @@ impl State {
     /// Each tick: a part of the table is scanned, the whole in a second.
     pub(super) fn tick(&mut self, core: &Rc<Core>) {
         self.hub.tick(core.now_ms());
-        self.hub.retry_posts();
         self.replace_again(core);
         self.count(core);
         let service = core.service();

@@ -125,6 +125,9 @@ impl State {
         self.effects(core);
         self.fan_out(core);
         self.effects(core);
+        if self.hub.posts_waiting() > 0 {
+            self.hub.retry_posts();
+        }
         while let Some((worker, post)) = self.hub.poll_post() {
             match core.wiring.outboxes[worker].post(Mail::Hub(post)) {
                 Ok(()) => {}

@@ -146,7 +146,7 @@ impl State {
             code_sent: about.end.code_sent,
             code_received: about.end.code_received,
             refused: about.end.refused,
-            hint: about.end.hint.map(Into::into),
+            hint: about.end.hint.clone(),
             duration,
         };
         if !core.wiring.recorder.put(Ended::WebSocket(Box::new(end))) {

@@ -50,7 +50,12 @@ impl From<Refusal> for No {
             _ => Refused::Unauthorized,
         };
         let challenge = refusal.challenge().map(|challenge| ("WWW-Authenticate", challenge.to_owned()));
-        No { headers: challenge.into_iter().collect(), ..No::new(refused, refusal.status(), refusal.text()) }
+        // A session that has just ended may not have been seen to: a second later it has.
+        let retry = (refusal.status() == 429).then(|| ("Retry-After", "1".to_owned()));
+        No {
+            headers: challenge.into_iter().chain(retry).collect(),
+            ..No::new(refused, refusal.status(), refusal.text())
+        }
     }
 }
 
@@ -96,6 +101,8 @@ impl State {
         };
         let service = slot.about.service.clone();
         let websocket = &service.config.websocket;
+        slot.about.end.origin =
+            request.origin.as_deref().map(|origin| origin.chars().take(PATH_CHARS_MAX).collect());
         slot.about.end.path = Some(request.path.chars().take(PATH_CHARS_MAX).collect());
         let path = match &*request.path {
             "/ws" => Path::Json,
@@ -148,12 +155,12 @@ impl State {
             one_session: admission.one_session,
         };
         let client = client_id();
+        slot.about.user = identity.user.clone();
         let session =
             online::Session { worker: core.wiring.index as u32, connection: slot.key(conn), client };
         let entered = core.wiring.gate.online.enter(identity.user.clone(), session, limits)?;
         slot.about.seat = Some(entered.presence);
         slot.about.client = client;
-        slot.about.user = identity.user.clone();
         for other in entered.replaced {
             self.replace(core, other);
         }
@@ -200,7 +207,11 @@ impl State {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.about.end.closing = Some(Closing::UpgradeRefused);
             slot.about.end.refused = Some((refused, status));
-            slot.about.end.hint = Some(hint);
+            let origin = slot.about.end.origin.take().filter(|_| refused == Refused::Origin);
+            slot.about.end.hint = Some(match origin {
+                Some(origin) => format!("{hint} (it was {origin:?})").into(),
+                None => hint.into(),
+            });
             // A few hundred bytes into an empty socket: they fit.
             let _ = slot.send(core, &self.answers);
             self.answers.clear();

@@ -69,8 +69,8 @@ impl State {
                 });
             }
             Ask::Unsubscribe { who, topic } => {
-                let connections = self
-                    .each_of(core, &who, |state, conn| state.send_away(core, conn, topic.as_deref()));
+                let connections =
+                    self.each_of(core, &who, |state, conn| state.send_away(core, conn, topic.as_deref()));
                 reply(Answer::Done { connections });
             }
             Ask::Disconnect { who, spared, code, reason } => {

@@ -12,6 +12,9 @@ use std::time::Instant;
 
 /// Answers gathered before they are sent, while more frames of the same read wait.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// What one read may bring about in one go, in units of a control frame: well below a millisecond. The rest waits for a later go.
+const WORK_PER_READ: usize = 4096;
+const BYTES_PER_UNIT: usize = 64;
 
 impl State {
     /// Reads what a ready socket has: once, as the others want their turn too. `over`: it has failed or is closed both ways.
@@ -24,6 +27,9 @@ impl State {
     /// True: there is more that the socket will not tell of.
     fn read_once(&mut self, core: &Rc<Core>, conn: u32, over: bool, scratch: &mut [u8]) -> bool {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
+        if slot.held.is_some() && !over {
+            return false;
+        }
         match slot.receive(core, scratch) {
             Heard::Bytes(count) => {
                 slot.heard_tick = core.now_tick();
@@ -50,12 +56,19 @@ impl State {
         let message_bytes_max = slot.about.service.config.websocket.limits.message_bytes;
         let rules = Rules { frame_bytes_max: message_bytes_max, message_bytes_max };
         let inflater = own.as_deref_mut().or(shared.as_mut());
+        let mut rest: Option<Box<[u8]>> = None;
         let outcome = match inflater {
             Some(inflater) => {
                 let mut reading = incoming.receive(bytes, &rules, inflater);
+                let mut work = 0;
                 loop {
+                    if work >= WORK_PER_READ {
+                        rest = Some(reading.unread()).filter(|rest| !rest.is_empty()).map(Box::from);
+                        break Ok(());
+                    }
                     match reading.poll() {
                         Ok(Some(event)) => {
+                            work += work_of(&event);
                             if !self.act(core, conn, event) {
                                 break Ok(());
                             }
@@ -71,11 +84,27 @@ impl State {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.incoming = incoming;
             slot.inflater = own;
+            if rest.is_some() {
+                self.held.push_back((conn, slot.generation));
+                slot.held = rest;
+            }
         }
         if let Err(violation) = outcome {
             self.close(core, conn, violation.closing(), violation.text());
         }
         self.send_answers(core, conn);
+    }
+
+    /// Goes on with a connection that has brought much at once. False: there is none.
+    pub(super) fn go_on_reading(&mut self, core: &Rc<Core>) -> bool {
+        let Some((conn, generation)) = self.held.pop_front() else { return false };
+        let slot = self.slots.get_mut(conn as usize).filter(|slot| slot.generation == generation);
+        if let Some(mut bytes) = slot.and_then(|slot| slot.held.take()) {
+            self.serving = Some(conn);
+            self.frames(core, conn, &mut bytes);
+            self.serving = None;
+        }
+        true
     }
 
     /// Acts on one event. False: nothing after it counts.
@@ -151,6 +180,15 @@ impl State {
             Stage::Lingering => self.remove(core, conn),
             Stage::Open | Stage::Closing => self.abort(core, conn, closing),
         }
+    }
+}
+
+/// What an event costs, in units of a control frame: a request goes to the hub, and bytes may have been inflated.
+fn work_of(event: &Event<'_>) -> usize {
+    match event {
+        Event::Text(text) => 8 + text.len() / BYTES_PER_UNIT,
+        Event::Binary(bytes) => 8 + bytes.len() / BYTES_PER_UNIT,
+        Event::Ping(_) | Event::Pong(_) | Event::Close { .. } => 1,
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Slot {
     pub incoming: Incoming,
     /// Its own window, where the client may keep one (RFC 7692 section 7.1.1.2).
     pub inflater: Option<Box<Inflater>>,
+    /// What is left of the last read: more work than one turn does.
+    pub held: Option<Box<[u8]>>,
     pub opening: Option<Box<Opening>>,
     pub tls: Option<Tls>,
     /// Its TLS handshake is done, and counted.
@@ -112,8 +114,10 @@ pub struct End {
     pub code_received: Option<u16>,
     pub refused: Option<(Refused, u16)>,
     /// What the operator or the client can do about it.
-    pub hint: Option<&'static str>,
+    pub hint: Option<Box<str>>,
     pub path: Option<Box<str>>,
+    /// The page it says it is of.
+    pub origin: Option<Box<str>>,
 }
 
 impl Slot {

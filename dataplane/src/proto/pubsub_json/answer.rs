@@ -9,9 +9,9 @@ pub const BARE_PONG: &str = "pong";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum ErrorCode {
-    /// A fault of ours, or more work than can be done now: trying again is right.
+    /// A fault of ours.
     Internal = 100,
-    /// No such topic: a namespace that is not configured, or one that is not for clients.
+    /// No such topic.
     UnknownChannel = 102,
     PermissionDenied = 103,
     /// No such `type`.
@@ -23,6 +23,7 @@ pub enum ErrorCode {
     BadRequest = 107,
     /// The topic's namespace does not keep what is asked for.
     NotAvailable = 108,
+    /// More than can be done now: trying again in a while is right.
     TooManyRequests = 111,
 }
 

@@ -55,6 +55,12 @@ impl<'a> Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// What has not been looked at: to stop between two events, give it to the next [`Incoming::receive`](super::Incoming::receive).
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
     /// The next event. `None`: all bytes are used; what is incomplete is kept for the next read.
     ///
     /// # Errors
@@ -86,6 +92,9 @@ impl Reading<'_> {
     fn next(&mut self) -> Result<Option<Kind>, Violation> {
         if !matches!(self.payload, Payload::Here(_)) {
             self.payload = Payload::NONE;
+        }
+        if self.at == self.bytes.len() {
+            return Ok(None);
         }
         // Nearly all frames are whole messages that came in one read: nothing of them is kept.
         if self.incoming.pending.is_none()
@@ -133,10 +142,6 @@ impl Reading<'_> {
 
     /// The frame whose payload comes next. `None`: its header is not whole.
     fn frame(&mut self) -> Result<Option<Frame>, Violation> {
-        let rest = &self.bytes[self.at..];
-        if rest.is_empty() && self.incoming.pending.is_none() {
-            return Ok(None);
-        }
         let Incoming { pending, deflate, .. } = &mut *self.incoming;
         let pending = pending.get_or_insert_default();
         if let Some(frame) = pending.frame.take() {
@@ -144,7 +149,7 @@ impl Reading<'_> {
         }
         // What a header may have is copied, to be joined with what came of it before.
         let known = pending.head.bytes().len();
-        pending.head.extend(rest);
+        pending.head.extend(&self.bytes[self.at..]);
         let message_bytes = pending.message_bytes();
         let setting = Setting { rules: self.rules, deflate: *deflate, message_bytes };
         let frame = header::read(pending.head.bytes(), &setting)?;
