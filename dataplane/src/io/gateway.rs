@@ -82,6 +82,8 @@ struct State {
     ahead: effects::Ahead,
     /// Answers under way to one connection.
     letter: effects::Letter,
+    /// Whether what clients send is limited at all.
+    limits_rates: bool,
     /// Who waits for the hub's answers.
     tickets: HashMap<u64, effects::Asker>,
     next_ticket: u64,
@@ -110,6 +112,7 @@ impl Gateway {
             held: VecDeque::new(),
             ahead: effects::Ahead::default(),
             letter: effects::Letter::default(),
+            limits_rates: limits_rates(websocket),
             tickets: HashMap::new(),
             next_ticket: 0,
             serving: None,
@@ -124,6 +127,7 @@ impl Gateway {
     pub fn serve_under(&self, service: &Service) {
         let state = &mut *self.state.borrow_mut();
         state.namespaces = settings::namespaces(&service.config.websocket);
+        state.limits_rates = limits_rates(&service.config.websocket);
         state.hub.reconfigure(state.namespaces.clone());
         // Its compressors are of the old level.
         state.encoder = effects::Encoder::default();
@@ -135,6 +139,10 @@ impl Gateway {
     pub fn is_empty(&self) -> bool {
         self.state.borrow().slots.is_empty()
     }
+}
+
+fn limits_rates(websocket: &WebSocket) -> bool {
+    websocket.limits.messages_per_second.is_some() || websocket.limits.bytes_per_second.is_some()
 }
 
 /// Takes in an accepted connection.

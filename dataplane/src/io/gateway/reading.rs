@@ -130,7 +130,7 @@ impl State {
             return true;
         }
         // A close frame is heard in any case: it ends what the limit would.
-        if !matches!(event, Event::Close { .. }) && !slot.may_send(size, core) {
+        if self.limits_rates && !matches!(event, Event::Close { .. }) && !slot.may_send(size, core) {
             self.close(core, conn, Closing::TooManyRequests, Closing::TooManyRequests.text());
             return true;
         }
@@ -169,10 +169,15 @@ impl State {
     fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         slot.about.sent_messages += 1;
-        let service = core.service();
-        let compression = &service.config.websocket.compression;
-        let bits = slot.about.deflate.filter(|_| payload.len() >= compression.threshold_bytes);
-        self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
+        match slot.about.deflate {
+            None => websocket::frame(data, false, payload, &mut self.answers),
+            Some(bits) => {
+                let service = core.service();
+                let compression = &service.config.websocket.compression;
+                let bits = Some(bits).filter(|_| payload.len() >= compression.threshold_bytes);
+                self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
+            }
+        }
         let cells = &core.cells.websocket;
         cells.sent[data_frame(data) as usize].add(1);
     }
@@ -210,11 +215,7 @@ impl Slot {
     /// Whether a client may send one more message or control frame of so many bytes.
     fn may_send(&mut self, bytes: usize, core: &Core) -> bool {
         let service = core.service();
-        let limits = &service.config.websocket.limits;
-        if limits.messages_per_second.is_none() && limits.bytes_per_second.is_none() {
-            return true;
-        }
-        self.rate.take(limits, bytes, core.now_ms()).is_ok()
+        self.rate.take(&service.config.websocket.limits, bytes, core.now_ms()).is_ok()
     }
 
     fn took_message(&mut self, core: &Core, bytes: usize) {
