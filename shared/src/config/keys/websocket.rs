@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
         Kind::IntegerOr("auto", 1..=CONNECTIONS_MAX, |d, n| {
             d.config.websocket.limits.connections = n.map(|n| n as usize)
         }),
-        "Connections at once. `auto`: as many as the limit of file descriptors carries. Beyond it upgrades are answered 503.",
+        "Connections at once. `auto`: as many as the limit of file descriptors carries. Beyond it upgrades are answered 503; of those that come at the very same time on several workers one for each may pass.",
     ),
     key(
         "websocket.max_connections_per_client",
