@@ -15,7 +15,7 @@ announce() {
     until ready=$(grep -m1 -o 'ready socks5=.*' "$LOG"); do
         if ! kill -0 "$ringway" 2>/dev/null; then
             printf '\nringway did not start: the lines above say why. If a port is taken, choose others:\n'
-            printf "  scripts/run.sh --set 'socks5.listen=[\"127.0.0.1:0\"]' --set 'control.listen=[\"127.0.0.1:0\"]'\n"
+            printf "  scripts/run.sh --set 'socks5.listen=[\"127.0.0.1:0\"]' --set 'websocket.listen=[\"127.0.0.1:0\"]' --set 'control.listen=[\"127.0.0.1:0\"]'\n"
             return
         fi
         if [ "$SECONDS" -ge "$end" ]; then
@@ -24,12 +24,15 @@ announce() {
         fi
         sleep 0.05
     done
-    local socks5 control
+    local socks5 control websocket
     socks5=$(sed -n 's/.*socks5=\([^ ,]*\).*/\1/p' <<<"$ready")
     control=$(sed -n 's/.*control=\([^ ,]*\).*/\1/p' <<<"$ready")
-    printf '\nSOCKS5 proxy   %s\nControl port   http://%s/\n' "$socks5" "$control"
+    websocket=$(sed -n 's/.* websocket=\([^ ,]*\).*/\1/p' <<<"$ready")
+    printf '\nSOCKS5 proxy   %s\nWebSocket      ws://%s/ws\nControl port   http://%s/\n' "$socks5" "$websocket" "$control"
     printf 'Trial only: targets on this host and ringway itself are allowed (socks5.allow_targets=[loopback, own]).\n'
     printf 'Try it:\n  curl --socks5-hostname %s http://%s/health\n' "$socks5" "$control"
+    printf '  npx wscat -c ws://%s/ws -x %s -w 60\n' "$websocket" "'{\"type\":\"subscribe\",\"topic\":\"news\"}'"
+    printf "  curl -H 'Content-Type: application/json' -d '{\"channel\":\"news\",\"data\":1}' http://%s/api/publish\n" "$control"
     printf 'Ctrl-C stops it.\n\n'
 }
 

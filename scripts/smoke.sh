@@ -7,7 +7,7 @@ readonly DEADLINE_S=${SMOKE_DEADLINE_S:-900} # a cold build is in it
 
 mkdir -p target/run
 output=$(mktemp -p target/run smoke.XXXXXX)
-scripts/run.sh --set 'socks5.listen=["127.0.0.1:0"]' --set 'control.listen=["127.0.0.1:0"]' >"$output" 2>&1 &
+scripts/run.sh --set 'socks5.listen=["127.0.0.1:0"]' --set 'websocket.listen=["127.0.0.1:0"]' --set 'control.listen=["127.0.0.1:0"]' >"$output" 2>&1 &
 ringway=$!
 trap 'kill -TERM "$ringway" 2>/dev/null || true; rm -f "$output"' EXIT
 
