@@ -277,8 +277,9 @@ impl Life {
     }
 
     fn drain(&self, exit: Exit) -> Ending {
-        let patience = patience(&self.config);
-        let active: u64 = self.cells.iter().map(|cells| cells.active()).sum();
+        let websockets: u64 = self.cells.iter().map(|cells| cells.websocket.active()).sum();
+        let patience = patience(&self.config, websockets > 0);
+        let active: u64 = self.cells.iter().map(|cells| cells.active()).sum::<u64>() + websockets;
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
         self.state.draining.set(true);
         self.end(exit, Command::Drain, patience)
@@ -368,10 +369,11 @@ impl Life {
     }
 }
 
-/// How long a drain may take: what both services ask for.
-fn patience(config: &Config) -> Duration {
+/// How long a drain may take: as SOCKS5 says, and no less than WebSocket clients, if there are any, need to be told.
+fn patience(config: &Config, websockets: bool) -> Duration {
     let timeouts = &config.websocket.timeouts;
-    config.socks5.timeouts.drain.max(timeouts.drain + timeouts.close + Duration::from_secs(1))
+    let told = timeouts.drain + timeouts.close + Duration::from_secs(1);
+    config.socks5.timeouts.drain.max(if websockets { told } else { Duration::ZERO })
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

@@ -293,6 +293,6 @@ pub const KEYS: &[Key] = &[
         "30s",
         Live,
         Kind::Duration(Duration::ZERO..=HOUR, |d, t| d.config.socks5.timeouts.drain = t),
-        "From SIGTERM until connections still open are cut; or `websocket.drain_window` and `websocket.close_timeout` together, if that is longer.",
+        "From SIGTERM until connections still open are cut; or `websocket.drain_window` and `websocket.close_timeout` together, if that is longer and WebSocket clients are connected.",
     ),
 ];
