@@ -7,6 +7,7 @@ use crate::io::listener::{self, Door};
 use crate::io::own::Own;
 use crate::io::records::{self, Records};
 use crate::io::resolve;
+use crate::needs::sockets_carried;
 use crate::policy::admission::{self, Gate};
 use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
@@ -29,9 +30,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
-const DESCRIPTORS_RESERVED: u64 = 128;
+pub const DESCRIPTORS_RESERVED: u64 = 128;
 /// At most one in so many descriptors is an end of a pipe.
-const PIPES_SHARE: u64 = 16;
+pub const PIPES_SHARE: u64 = 16;
 
 /// Why the data plane could not start. The text says what to do.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(config.workers.count)?;
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
-    let for_sockets = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
+    let for_sockets = sockets_carried(plan.descriptors_max);
     let mut stock = Stock::new(config.workers.count, for_sockets);
     let service = stock.prepare(config)?;
     let pipes_carried = for_pipes / 2 / config.workers.count as u64;
