@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::export::ReloadFacts;
 use crate::jwks;
 use crate::logins;
 use crate::logs::{self, Sink};
@@ -96,6 +97,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificate_facts.clone(),
+        reloads: Rc::new(Cell::new(ReloadFacts::at_start())),
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));

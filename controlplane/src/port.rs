@@ -1,7 +1,7 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
 use crate::certificates::CertificateFacts;
-use crate::export::{self, BuildFacts, Exporter, Format};
+use crate::export::{self, BuildFacts, Exporter, Format, ReloadFacts};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
@@ -23,6 +23,7 @@ pub struct Tallies {
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
+    pub reloads: Rc<Cell<ReloadFacts>>,
 }
 
 /// The control port's state for this process.
@@ -80,6 +81,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             certificates: tallies.certificates.get(),
             quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
+            reloads: tallies.reloads.get(),
         };
         exporter.borrow_mut().render(&facts, format)
     };
