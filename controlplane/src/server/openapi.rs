@@ -161,7 +161,6 @@ pub fn document(routes: impl Iterator<Item = &'static Route>, version: &str) -> 
             "description": DESCRIPTION,
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/", "description": "This process."}],
         "tags": tags,
         "paths": paths,
@@ -187,7 +186,7 @@ fn operation(route: &Route) -> Json {
         operation["parameters"] = Json::Array(parameters);
     }
     if let Some(body) = route.body {
-        operation["requestBody"] = json!({"required": needs_body(body), "content": media(body)});
+        operation["requestBody"] = json!({"required": true, "content": media(body)});
     }
     operation["responses"] = responses(route);
     operation
@@ -226,13 +225,6 @@ fn conditions(route: &Route) -> impl Iterator<Item = Json> {
     let unchanged = answers(304).then(|| header("If-None-Match", "An ETag that is known already."));
     let only_if = answers(412).then(|| header("If-Match", "The ETag that must be the one in force."));
     unchanged.into_iter().chain(only_if)
-}
-
-/// Whether nothing at all would be a fault.
-fn needs_body(body: Content) -> bool {
-    let schemas = schemas::all();
-    let schema = body.schema.and_then(|name| schemas.get(name));
-    schema.is_none_or(|schema| schema.get("required").or(schema.get("anyOf")).is_some())
 }
 
 fn media(content: Content) -> Json {
