@@ -3,10 +3,13 @@
 use crate::io::dial::egress;
 use crate::io::udp::KERNEL_BUFFER_BYTES;
 use crate::service::{DESCRIPTORS_PER_ASSOCIATION, DESCRIPTORS_PER_CONNECTION};
-use crate::workers::{DESCRIPTORS_RESERVED, PIPES_SHARE};
 use ringway_shared::config::Config;
 use ringway_shared::session::Command;
 
+/// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
+const DESCRIPTORS_RESERVED: u64 = 128;
+/// At most one in so many descriptors is an end of a pipe.
+pub(crate) const PIPES_SHARE: u64 = 16;
 /// Locked memory that a worker's ring takes where the kernel counts it (before 5.12): 4,096 entries.
 const RING_BYTES: u64 = 400 << 10;
 

@@ -15,6 +15,8 @@ fn config(sets: &[&str]) -> Config {
         file: None,
         env: Vec::new(),
         sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &|_| Err(ErrorKind::NotFound.into()),
     };
