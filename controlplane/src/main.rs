@@ -2,7 +2,7 @@
 //!
 //! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
 //! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
-//! `doctor` looks at the host before any of this.
+//! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
 mod acl_test;
@@ -21,6 +21,7 @@ mod life;
 mod log_file;
 mod logins;
 mod logs;
+mod manual;
 mod observe;
 mod passwd;
 mod port;
