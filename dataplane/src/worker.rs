@@ -129,7 +129,8 @@ impl Worker {
             if let Some(panic) = self.core.broken() {
                 std::panic::resume_unwind(panic);
             }
-            if self.core.draining.get() && self.core.cells.websocket.active() == 0 {
+            let retiring = self.core.retiring.get();
+            if self.core.draining.get() && !retiring && self.core.cells.websocket.active() == 0 {
                 self.close_listeners();
                 gateway::cut_all(&self.core);
             }
@@ -159,6 +160,7 @@ impl Worker {
             Mail::Command(Command::Retire) => {
                 // Before the drain would empty their queues: who waits there is the successor's.
                 self.listeners.drain(..).for_each(|listener| listener.leave());
+                self.core.retiring.set(true);
                 self.drain();
             }
             Mail::Command(Command::Cut) => {
@@ -173,7 +175,9 @@ impl Worker {
     fn drain(&mut self) {
         self.core.draining.set(true);
         // Before the backlog is emptied: what comes out of it has only just arrived.
-        self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+        if !self.core.retiring.get() {
+            self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+        }
         gateway::drain(&self.core);
         // The gateway's stay until it is empty: whoever comes is told to go elsewhere, which a closed port cannot. Unless
         // somebody else has them too and lets them in.
