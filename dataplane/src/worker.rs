@@ -8,6 +8,7 @@ use crate::io::listener::{self, Door};
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
+use ringway_shared::flight::What;
 use ringway_shared::reason::Reason;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -15,6 +16,11 @@ use std::time::{Duration, Instant};
 
 /// Messages read for one wake; then the ring gets its turn.
 const INBOX_BUDGET: usize = 256;
+
+/// As many at one wake are noted for the flight recorder.
+const BURST: u32 = 64;
+/// A tick as late as this is noted too.
+const LATE: Duration = Duration::from_millis(20);
 
 /// What a worker's thread is started with.
 pub struct Post {
@@ -62,6 +68,7 @@ pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
                 return 0;
             }
         };
+        worker.core.note(What::Began);
         serving(Ok(notice));
         worker.obey().await
     })
@@ -103,10 +110,15 @@ impl Worker {
     async fn obey(mut self) -> u64 {
         loop {
             self.inbox.silence();
+            let before = self.core.cells.inbox_messages.get();
             for _ in 0..INBOX_BUDGET {
                 let Some(mail) = self.inbox.take() else { break };
                 self.core.cells.inbox_messages.add(1);
                 self.act_on(mail);
+            }
+            let messages = (self.core.cells.inbox_messages.get() - before) as u32;
+            if messages >= BURST {
+                self.core.note(What::MailBurst { messages });
             }
             gateway::after_mail(&self.core);
             if let Some(panic) = self.core.broken() {
@@ -132,7 +144,10 @@ impl Worker {
 
     fn act_on(&mut self, mail: Mail) {
         match mail {
-            Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
+            Mail::Adopt { door, socket, peer } => {
+                self.core.note(What::Adopted);
+                listener::adopt(&self.core, door, socket, peer);
+            }
             Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
@@ -140,6 +155,7 @@ impl Worker {
             Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),
             Mail::Command(Command::Cut) => {
+                self.core.note(What::Cutting);
                 self.drain();
                 self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
                 self.cut += gateway::cut_all(&self.core);
@@ -149,7 +165,9 @@ impl Worker {
     }
 
     fn drain(&mut self) {
-        self.core.draining.set(true);
+        if !self.core.draining.replace(true) {
+            self.core.note(What::Draining);
+        }
         // Before the backlog is emptied: what comes out of it has only just arrived.
         self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
         gateway::drain(&self.core);
@@ -164,6 +182,7 @@ impl Worker {
     }
 
     fn drill(&self, drill: Drill) {
+        self.core.note(What::Drilled);
         match drill {
             Drill::Panic { tasks } => {
                 for number in 0..tasks {
@@ -190,7 +209,7 @@ impl Drop for Worker {
 /// Spawns a task whose panic is counted and ends only it.
 fn spawn(core: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
     let counting = core.clone();
-    rt::spawn(move || counting.cells.tasks_panicked.add(1), task);
+    rt::spawn(move || counting.count_panic(), task);
 }
 
 /// Each tick: say that this core lives, measure how late the tick came, cut what is overdue.
@@ -200,6 +219,9 @@ async fn keep_time(core: Rc<Core>) {
         rt::sleep(TICK).await;
         let late = Instant::now().saturating_duration_since(due);
         core.cells.loop_lag.record(late.as_micros() as u64);
+        if late >= LATE {
+            core.note(What::LoopLag { ms: u32::try_from(late.as_millis()).unwrap_or(u32::MAX) });
+        }
         beat(&core);
         core.sessions.tick(&core.questions);
         gateway::tick(&core);

@@ -70,7 +70,7 @@ impl Slot {
         let (value_us, at_ms) = (self.value_us.load(Relaxed), self.at_ms.load(Relaxed));
         let connection = self.connection.load(Relaxed);
         fence(Acquire);
-        let whole = version != 0 && version % 2 == 0 && self.version.load(Relaxed) == version;
+        let whole = version != 0 && version.is_multiple_of(2) && self.version.load(Relaxed) == version;
         let connection = Connection::unpack(connection).filter(|_| whole)?;
         Some(Exemplar { value_us, at_ms, connection })
     }
