@@ -34,7 +34,7 @@ fn events_are_whole_and_in_order_while_more_are_noted() {
     let flight = Flight::default();
     // All parts of an event say the same number: a torn one would say two.
     let write = |number: u64| {
-        let what = if number % 7 == 0 {
+        let what = if number.is_multiple_of(7) {
             What::Generation(number as u32)
         } else {
             What::HandedOver { to: number as u16 }
