@@ -28,6 +28,7 @@ use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Target};
 use rustix::io::Errno;
+pub use socket::KERNEL_BUFFER_BYTES;
 use socket::Socket;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
