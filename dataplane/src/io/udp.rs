@@ -169,7 +169,7 @@ impl Relay {
     fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let relay = self.clone();
         let panicked = move || {
-            relay.core.cells.tasks_panicked.add(1);
+            relay.core.count_panic();
             relay.session.client.socket().abort();
         };
         rt::spawn(panicked, task);
