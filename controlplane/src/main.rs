@@ -6,6 +6,7 @@
 
 mod access;
 mod acl_test;
+mod allocator;
 mod calendar;
 mod catalogue_docs;
 mod certificates;
@@ -34,9 +35,6 @@ mod signals;
 mod system;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::arguments();

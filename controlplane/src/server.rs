@@ -11,6 +11,7 @@ mod answer;
 mod asked;
 mod drill;
 mod health;
+mod memory;
 mod openapi;
 mod pages;
 mod push;

@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/config.json"),
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
+    include_str!("schemas/memory.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
 ];

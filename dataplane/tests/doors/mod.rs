@@ -62,7 +62,8 @@ pub const DOORS: &[Door] = &[
     },
     Door { package: "clap_complete", files: &["controlplane/src/manual.rs"] },
     Door { package: "clap_mangen", files: &["controlplane/src/manual.rs"] },
-    Door { package: "mimalloc", files: &["controlplane/src/main.rs"] },
+    Door { package: "mimalloc", files: &["controlplane/src/allocator.rs"] },
+    Door { package: "libmimalloc_sys", files: &["controlplane/src/allocator.rs"] },
     Door { package: "argon2", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
     Door { package: "bcrypt", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
 ];
