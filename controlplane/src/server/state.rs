@@ -66,6 +66,8 @@ pub struct State {
     pub(super) push: Desk,
     pub draining: Cell<bool>,
     pub(super) seats: Rc<Seats>,
+    /// Those of the Unix socket.
+    pub(super) unix_seats: Rc<Seats>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -82,6 +84,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            unix_seats: Rc::default(),
             facts,
             running,
             staff,
