@@ -68,6 +68,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Those of the Unix socket.
     pub(super) unix_seats: Rc<Seats>,
+    /// The OpenAPI document of one generation of the configuration.
+    pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -85,6 +87,7 @@ impl State {
         State {
             seats: Rc::default(),
             unix_seats: Rc::default(),
+            openapi: RefCell::default(),
             facts,
             running,
             staff,

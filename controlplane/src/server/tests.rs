@@ -191,7 +191,15 @@ fn config(sets: &[&str]) -> Arc<Config> {
     let nobody = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let sets = sets.iter().map(|set| (*set).to_owned()).collect();
     let host = HostFacts { cpus_allowed: vec![0, 1] };
-    let sources = Sources { file: None, env: Vec::new(), sets, host, read_file: &nobody };
+    let sources = Sources {
+        file: None,
+        env: Vec::new(),
+        sets,
+        overrides: Vec::new(),
+        held: Vec::new(),
+        host,
+        read_file: &nobody,
+    };
     Arc::new(load(&sources).unwrap().config)
 }
 
@@ -205,6 +213,8 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             format!("control.test_endpoints={}", fake.test_endpoints),
             format!("control.connections_max={}", fake.connections_max),
         ],
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
