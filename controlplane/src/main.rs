@@ -11,6 +11,7 @@ mod certificates;
 mod cli;
 mod exit;
 mod export;
+mod handover;
 mod http_facts;
 mod jwks;
 mod life;
@@ -25,6 +26,7 @@ mod server;
 mod settings;
 mod signals;
 mod system;
+mod systemd;
 
 use std::process::ExitCode;
 
