@@ -10,6 +10,7 @@ use crate::logs::{self, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
+use crate::running::Running;
 use crate::server;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
@@ -65,9 +66,9 @@ pub fn run(arguments: &SettingsArguments) -> Exit {
 }
 
 async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result<Exit, String> {
-    let config = Arc::new(loaded.config);
-    let mut signals =
-        Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))?;
+    let running = Rc::new(Running::new(loaded));
+    let config = running.config();
+    let mut signals = caught_signals()?;
     let quotas = RefCell::new(Quotas::open(&config)?);
     let access = RefCell::new(Access::open(&config.log, sink.queue())?);
     let listeners = server::bind(&config.control.listen)?;
@@ -98,12 +99,12 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         certificates: certificate_facts.clone(),
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
-    let state = Rc::new(port::state(&config, loaded.effective.to_json(), &workers, observer, tallies));
+    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
     let (stop_serving, stop) = watch::channel(false);
     let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
     let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
     let life = Life {
-        config,
+        running,
         cells,
         epoch,
         workers,
@@ -135,6 +136,10 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     Ok(exit)
 }
 
+fn caught_signals() -> Result<Signals, String> {
+    Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))
+}
+
 /// Where the keys of JSON Web Tokens in use now are found.
 fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
     let workers = workers.clone();
@@ -151,7 +156,7 @@ fn raise_descriptor_limit() -> u64 {
 
 /// A running process, as its main thread sees it.
 struct Life {
-    config: Arc<Config>,
+    running: Rc<Running>,
     cells: Vec<Arc<Cells>>,
     epoch: Instant,
     workers: Rc<Workers>,
@@ -197,7 +202,7 @@ impl Life {
             listed(self.workers.socks5_addresses()),
             listed(self.workers.websocket_addresses()),
             listed(control),
-            self.config.workers.count,
+            self.cells.len(),
             driver.label(),
             self.workers.connections_max(),
             secured.concat(),
@@ -258,7 +263,7 @@ impl Life {
 
     /// How long a running worker has been silent, if that is longer than `workers.wedged_after`.
     fn wedged_for(&self, worker: usize) -> Option<Duration> {
-        let limit = self.config.workers.wedged_after;
+        let limit = self.running.config().workers.wedged_after;
         let age = heartbeat_age(&self.cells[worker], self.epoch, Instant::now());
         let running = self.workers.state(worker) == WorkerState::Running;
         (running && !limit.is_zero() && age > limit).then_some(age)
@@ -278,7 +283,7 @@ impl Life {
 
     fn drain(&self, exit: Exit) -> Ending {
         let websockets: u64 = self.cells.iter().map(|cells| cells.websocket.active()).sum();
-        let patience = patience(&self.config, websockets > 0);
+        let patience = patience(&self.running.config(), websockets > 0);
         let active: u64 = self.cells.iter().map(|cells| cells.active()).sum::<u64>() + websockets;
         tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
         self.state.draining.set(true);
@@ -355,12 +360,13 @@ impl Life {
 
     /// Logs a round of ended connections; how many they were.
     fn write_records(&self) -> usize {
+        let config = self.running.config();
         let mut records = Vec::new();
         let mut access = self.access.borrow_mut();
         self.workers.take_session_ends(&mut records, RECORDS_PER_ROUND.min(access.room()));
         for ended in &records {
             if let Ended::Socks5(end) = ended {
-                logins::tell(end, &self.config.socks5.logins);
+                logins::tell(end, &config.socks5.logins);
             }
             access.write(ended);
         }

@@ -5,9 +5,9 @@ use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
+use crate::running::Running;
 use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
-use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,21 +26,9 @@ pub struct Tallies {
 }
 
 /// The control port's state for this process.
-pub fn state(
-    config: &Config,
-    effective: serde_json::Value,
-    workers: &Rc<Workers>,
-    observer: Observer,
-    tallies: Tallies,
-) -> State {
-    let facts = Facts {
-        version: BUILD.version,
-        notices: workers.notices().to_vec(),
-        stalled_after: config.workers.stalled_after,
-        test_endpoints: config.control.test_endpoints,
-        connections_max: config.control.connections_max,
-        effective,
-    };
+pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, tallies: Tallies) -> State {
+    let config = running.config();
+    let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing) = (workers.clone(), workers.clone());
     let clients = tallies.clients.clone();
@@ -53,7 +41,7 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
-    State::new(facts, staff, meter(tallies, workers.clone()), desk, observer)
+    State::new(facts, running, staff, meter(tallies, workers.clone()), desk, observer)
 }
 
 /// `host_port`, as Centrifugo names its nodes.

@@ -1,17 +1,20 @@
 //! The control port: HTTP/1.1 over hyper, on the control thread alone.
 //!
 //! This page holds the sockets: binding, accepting, and the life of one connection with its limits. In reading
-//! order below it: `routes` (the one table, and what happens to a request), `answer` (what goes back), `state`
+//! order below it: `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
 //! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
 mod answer;
+#[allow(dead_code, reason = "being built")]
 mod asked;
 mod drill;
 mod health;
 mod pages;
 mod push;
+#[allow(dead_code, reason = "being built")]
+mod route;
 mod routes;
 mod state;
 mod stats;
@@ -21,6 +24,7 @@ mod tests;
 pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 
+use crate::guard::Peer;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -98,10 +102,10 @@ pub async fn serve(listener: TcpListener, state: Rc<State>, stop: watch::Receive
             First::Left(()) => break,
             First::Right(accepted) => accepted,
         };
-        match (accepted, state.seats.take()) {
+        match (accepted, state.seats.take(state.running.config().control.connections_max)) {
             (Err(_), _) => sleep(ACCEPT_BACKOFF).await,
-            (Ok((stream, _)), Some(seat)) => {
-                let connection = attend(stream, state.clone(), stop.clone());
+            (Ok((stream, peer)), Some(seat)) => {
+                let connection = attend(stream, Peer::Tcp(peer), state.clone(), stop.clone());
                 spawn_local(async move {
                     connection.await;
                     drop(seat);
@@ -122,11 +126,11 @@ pub async fn serve(listener: TcpListener, state: Rc<State>, stop: watch::Receive
 }
 
 /// The life of one connection: request after request, until the client goes, breaks a limit, or `stop`.
-async fn attend(stream: TcpStream, state: Rc<State>, stop: watch::Receiver<bool>) {
+async fn attend(stream: TcpStream, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>) {
     // Neither can fail on a socket just accepted, and without them it is only slower.
     let _ = stream.set_nodelay(true);
     let _ = sockopt::set_tcp_user_timeout(&stream, UNREAD_ANSWER_MAX.as_millis() as u32);
-    let service = service_fn(move |request| routes::answer(state.clone(), request));
+    let service = service_fn(move |request| routes::answer(state.clone(), peer.clone(), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));

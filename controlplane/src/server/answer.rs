@@ -1,11 +1,13 @@
 //! What goes back to the client: one plain value, turned into hyper's at the very end.
 
 use http_body_util::Full;
-use hyper::Response;
 use hyper::body::Bytes;
+use hyper::{Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 pub const JSON: &str = "application/json";
+/// RFC 9457.
+pub const PROBLEM: &str = "application/problem+json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer before hyper sees it.
@@ -30,10 +32,22 @@ impl Answer {
         Self::text(status, JSON, format!("{body}\n"))
     }
 
-    /// `{"error":{"code":…,"message":…,"hint":…}}`
+    /// A fault, as RFC 9457 has it, with what to do about it:
+    /// `{"type":"about:blank","title":"Not Found","status":404,"detail":…,"hint":…}`
     #[must_use]
-    pub fn error(status: u16, message: &str, hint: &str) -> Self {
-        Self::json(status, &json!({"error": {"code": status, "message": message, "hint": hint}}))
+    pub fn error(status: u16, detail: &str, hint: &str) -> Self {
+        Self::problem(status, &json!({"detail": detail, "hint": hint}))
+    }
+
+    /// A fault with members of its own, which stand beside those that all faults have.
+    #[must_use]
+    pub fn problem(status: u16, members: &Json) -> Self {
+        let title = StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+        let mut problem = json!({"type": "about:blank", "title": title.unwrap_or("Error"), "status": status});
+        if let (Some(problem), Some(members)) = (problem.as_object_mut(), members.as_object()) {
+            problem.extend(members.clone());
+        }
+        Self::text(status, PROBLEM, format!("{problem}\n"))
     }
 
     #[must_use]

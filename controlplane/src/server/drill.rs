@@ -2,13 +2,15 @@
 
 use super::answer::Answer;
 use super::asked::Asked;
+use super::route::{Parameter, Route, ServedBy, json, said};
 use super::state::State;
+use crate::guard::Scope;
 use ringway_shared::command::{Command, Drill};
 use serde_json::json;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-pub const SUMMARY: &str = "Injects a fault: ?worker=0 & kind=panic&tasks=N | kind=stall&ms=N | kind=die.";
+const SUMMARY: &str = "Injects a fault: ?worker=0 & kind=panic&tasks=N | kind=stall&ms=N | kind=die.";
 const TASKS: RangeInclusive<u64> = 1..=1_000_000;
 const STALL_MS: RangeInclusive<u64> = 1..=60_000;
 
@@ -29,11 +31,42 @@ const FAULTS: &[Fault] = &[
     Fault { kind: "die", amount: None, drill: |_| Drill::Die },
 ];
 
+pub const ROUTES: &[Route] = &[Route::post(
+    "/api/v1/drill",
+    Scope::Admin,
+    ServedBy::Page(drill),
+    SUMMARY,
+    &[said(202, "The worker has been told.", json("Told"))],
+)
+.with(&[
+    Parameter {
+        name: "kind",
+        schema: r#"{"type":"string","enum":["panic","stall","die"]}"#,
+        summary: "The fault.",
+    },
+    Parameter {
+        name: "worker",
+        schema: r#"{"type":"integer","minimum":0,"maximum":1023}"#,
+        summary: "The worker that has it.",
+    },
+    Parameter {
+        name: "tasks",
+        schema: r#"{"type":"integer","minimum":1,"maximum":1000000}"#,
+        summary: "kind=panic: how many tasks panic.",
+    },
+    Parameter {
+        name: "ms",
+        schema: r#"{"type":"integer","minimum":1,"maximum":60000}"#,
+        summary: "kind=stall: for how long.",
+    },
+])
+.for_tests()];
+
 /// `POST /api/v1/drill`
 pub fn drill(state: &State, asked: &Asked) -> Answer {
-    let (worker, drill) = match read(&asked.query, state.staff.count) {
+    let (worker, drill) = match read(asked, state.staff.count) {
         Ok(order) => order,
-        Err(fault) => return Answer::error(400, &fault, SUMMARY),
+        Err(refusal) => return refusal,
     };
     if (state.staff.tell)(worker, Command::Drill(drill)) {
         return Answer::json(202, &json!({"told": true}));
@@ -43,34 +76,24 @@ pub fn drill(state: &State, asked: &Asked) -> Answer {
 }
 
 /// The worker to tell and what, or what is wrong with the parameters.
-fn read(query: &str, workers: usize) -> Result<(usize, Drill), String> {
-    let pairs: Vec<_> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-    let kind = value(&pairs, "kind")?;
+fn read(asked: &Asked, workers: usize) -> Result<(usize, Drill), Answer> {
+    let refused = |message: &str| Answer::error(400, message, SUMMARY);
+    let kind = asked.value("kind").ok_or_else(|| refused("kind is missing"))?;
     let fault = FAULTS.iter().find(|fault| fault.kind == kind).ok_or_else(|| {
         let kinds: Vec<_> = FAULTS.iter().map(|fault| fault.kind).collect();
-        format!("kind: no such fault; one of {}", kinds.join(", "))
+        refused(&format!("kind: no such fault; one of {}", kinds.join(", ")))
     })?;
-    let known = |name: &str| {
-        ["kind", "worker"].contains(&name) || fault.amount.as_ref().is_some_and(|(own, _)| *own == name)
+    let own = fault.amount.as_ref().map(|(name, _)| *name);
+    if let Some(name) =
+        ["tasks", "ms"].into_iter().find(|name| Some(*name) != own && asked.value(name).is_some())
+    {
+        return Err(refused(&format!("{name}: kind={kind} has no such parameter")));
+    }
+    let needed = |name: &str, range: &RangeInclusive<u64>| {
+        let number = asked.number(name, range.clone())?;
+        number.ok_or_else(|| refused(&format!("{name} is missing")))
     };
-    if let Some((name, _)) = pairs.iter().find(|(name, _)| !known(name)) {
-        return Err(format!("{name}: kind={kind} has no such parameter"));
-    }
-    let worker = number(&pairs, "worker", &(0..=workers.saturating_sub(1) as u64))?;
-    let amount = fault.amount.as_ref().map_or(Ok(0), |(name, range)| number(&pairs, name, range))?;
+    let worker = needed("worker", &(0..=workers.saturating_sub(1) as u64))?;
+    let amount = fault.amount.as_ref().map_or(Ok(0), |(name, range)| needed(name, range))?;
     Ok((worker as usize, (fault.drill)(amount)))
-}
-
-fn value<'a>(pairs: &[(&str, &'a str)], name: &str) -> Result<&'a str, String> {
-    let mut values = pairs.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value);
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value),
-        (None, _) => Err(format!("{name} is missing")),
-        (Some(_), Some(_)) => Err(format!("{name} is given twice")),
-    }
-}
-
-fn number(pairs: &[(&str, &str)], name: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
-    let number = value(pairs, name)?.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("{name} must be a number from {} to {}", range.start(), range.end()))
 }

@@ -2,11 +2,37 @@
 
 use super::answer::Answer;
 use super::asked::Asked;
+use super::route::{Route, json, ok, said};
 use super::state::State;
+use crate::guard::Scope;
 use crate::observe::WorkerRow;
 use ringway_dataplane::WorkerState;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
+
+pub const ROUTES: &[Route] = &[
+    Route::get(
+        "/livez",
+        Scope::Open,
+        livez,
+        "Whether every worker lives; 503 names those that do not.",
+        &[ok("They do.", json("Liveness")), said(503, "Some worker does not.", json("Liveness"))],
+    ),
+    Route::get(
+        "/readyz",
+        Scope::Open,
+        readyz,
+        "Whether new connections are welcome; 503 while draining.",
+        &[ok("They are.", json("Readiness")), said(503, "They are not.", json("Readiness"))],
+    ),
+    Route::get(
+        "/health",
+        Scope::Read,
+        health,
+        "Both of these, with version, uptime and configuration generation.",
+        &[ok("It is well.", json("Health")), said(503, "It is not.", json("Health"))],
+    ),
+];
 
 /// `GET /livez`
 pub fn livez(state: &State, _: &Asked) -> Answer {
@@ -34,7 +60,7 @@ pub fn health(state: &State, _: &Asked) -> Answer {
         "status": lives.unwrap_or(well),
         "version": state.facts.version,
         "uptime_seconds": state.snapshot().uptime.as_secs(),
-        "generation": state.generation.get(),
+        "generation": state.running.generation(),
         "workers": state.staff.count,
         "sick_workers": sick,
         "notices": state.facts.notices,
@@ -57,7 +83,7 @@ fn sick_workers(state: &State) -> Vec<Json> {
     let snapshot = state.snapshot();
     let rows = snapshot.workers.iter().enumerate();
     rows.filter_map(|(index, row)| {
-        let condition = condition(row, state.facts.stalled_after);
+        let condition = condition(row, state.running.config().workers.stalled_after);
         let age = row.heartbeat_age.as_millis() as u64;
         let mut entry = json!({"worker": index, "state": condition, "heartbeat_age_ms": age});
         if let WorkerState::Died { cause } = &row.state {

@@ -1,10 +1,33 @@
 //! The pages that only show: the metrics, the configuration.
 
+use super::answer::TEXT;
 use super::answer::{Answer, JSON};
 use super::asked::Asked;
+use super::route::{Route, json, ok, said, text};
 use super::state::State;
 use crate::export::Format;
+use crate::guard::Scope;
 use hyper::HeaderMap;
+
+pub const ROUTES: &[Route] = &[
+    Route::get(
+        "/metrics",
+        Scope::Read,
+        metrics,
+        "All metrics, for Prometheus; OpenMetrics if Accept prefers it.",
+        &[ok("The metrics.", text(TEXT))],
+    ),
+    Route::get(
+        "/config",
+        Scope::Read,
+        config,
+        "The configuration in force, secrets redacted, with who set each key.",
+        &[
+            ok("Each key's value, who set it, and what a change of it needs.", json("Config")),
+            said(304, "It is the one that If-None-Match names.", json("Config")),
+        ],
+    ),
+];
 
 /// `GET /metrics`
 pub fn metrics(state: &State, asked: &Asked) -> Answer {
@@ -12,19 +35,19 @@ pub fn metrics(state: &State, asked: &Asked) -> Answer {
     let format = Format::accepted(&accept);
     let snapshot = state.snapshot();
     let text =
-        state.with_cells(|cells| (state.meter.render)(&snapshot, cells, state.generation.get(), format));
+        state.with_cells(|cells| (state.meter.render)(&snapshot, cells, state.running.generation(), format));
     Answer::text(200, format.content_type(), text).with("vary", "accept")
 }
 
 /// `GET /config`
 pub fn config(state: &State, asked: &Asked) -> Answer {
-    let config = &state.config;
+    let config = state.running.current();
     let known = joined(&asked.headers, "if-none-match");
     let same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == config.tag;
     let (status, text) = if known.split(',').any(|tag| same(tag.trim())) {
         (304, String::new())
     } else {
-        (200, config.text.clone())
+        (200, config.shown.clone())
     };
     Answer::text(status, JSON, text).with("etag", config.tag.clone())
 }

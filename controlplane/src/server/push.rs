@@ -15,8 +15,10 @@ pub use keys::Keys;
 pub use methods::Method;
 
 use super::answer::{Answer, JSON};
+use super::route::{Route, Said, ServedBy, json, ok};
 use super::routes;
 use super::state::State;
+use crate::guard::Scope;
 use asking::Asking;
 use fault::Fault;
 use fields::Fields;
@@ -50,6 +52,33 @@ pub enum Form {
     Batch,
     /// `{"method":"publish","params":{…}}`, one or several -> as [`Form::One`], each on a line of its own.
     Commands,
+}
+
+/// They all want a key, or else scope `operate`.
+pub const ROUTES: &[Route] = &[
+    form("/api/publish", Form::One(Method::Publish), "Publishes to a channel."),
+    form("/api/broadcast", Form::One(Method::Broadcast), "Publishes the same to many channels."),
+    form("/api/subscribe", Form::One(Method::Subscribe), "Subscribes a user's connections to a channel."),
+    form("/api/unsubscribe", Form::One(Method::Unsubscribe), "Takes them off it."),
+    form("/api/disconnect", Form::One(Method::Disconnect), "Closes a user's connections."),
+    form("/api/presence", Form::One(Method::Presence), "Who is subscribed to a channel."),
+    form("/api/presence_stats", Form::One(Method::PresenceStats), "How many they are."),
+    form(
+        "/api/history",
+        Form::One(Method::History),
+        "What was published to a channel, as far as it is kept.",
+    ),
+    form("/api/history_remove", Form::One(Method::HistoryRemove), "Forgets that."),
+    form("/api/channels", Form::One(Method::Channels), "The channels with subscribers."),
+    form("/api/info", Form::One(Method::Info), "This process and how much it holds."),
+    form("/api/batch", Form::Batch, "Several of these in one request."),
+    form("/api", Form::Commands, "The same in Centrifugo's older form."),
+];
+
+const ANSWERS: &[Said] = &[ok("Done, or `error` says why not.", json("PushReply"))];
+
+const fn form(path: &'static str, form: Form, summary: &'static str) -> Route {
+    Route::post(path, Scope::Operate, ServedBy::Push(form), summary, ANSWERS).taking(json("PushRequest"))
 }
 
 /// What the publish API keeps from request to request.

@@ -2,83 +2,36 @@
 
 use super::answer::{Answer, TEXT};
 use super::asked::Asked;
-use super::push::{self, Form, Method};
+use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, pages, stats};
+use super::{drill, health, pages, push, stats};
+use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// Bytes of a page request's body, which no page looks at; a longer one is answered 413.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 /// From a request's header to its answer, its body included.
 pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
-/// One thing the control port does.
-pub struct Route {
-    pub method: &'static str,
-    pub path: &'static str,
-    pub summary: &'static str,
-    /// Served with `control.test_endpoints` only.
-    pub test_only: bool,
-    served_by: ServedBy,
-}
+/// The pages that have routes, in the order of the index.
+const PAGES: &[&[Route]] =
+    &[ROUTES, pages::ROUTES, health::ROUTES, stats::ROUTES, push::ROUTES, drill::ROUTES];
 
-enum ServedBy {
-    /// Never waits: all it may do is look at what is there, or put a command into an inbox.
-    Page(fn(&State, &Asked) -> Answer),
-    /// Waits for workers, within limits of its own.
-    Push(Form),
-}
-
-const fn get(path: &'static str, page: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
-    Route { method: "GET", path, summary, test_only: false, served_by: ServedBy::Page(page) }
-}
-
-const fn post_test(path: &'static str, page: fn(&State, &Asked) -> Answer, summary: &'static str) -> Route {
-    Route { method: "POST", path, summary, test_only: true, served_by: ServedBy::Page(page) }
-}
-
-const fn push(path: &'static str, form: Form, summary: &'static str) -> Route {
-    Route { method: "POST", path, summary, test_only: false, served_by: ServedBy::Push(form) }
-}
+const ROUTES: &[Route] =
+    &[Route::get("/", Scope::Read, index, "This list.", &[ok("One route a line.", text(TEXT))])];
 
 /// Every route. HEAD is served wherever GET is.
-pub const ROUTES: &[Route] = &[
-    get("/", index, "This list."),
-    get("/metrics", pages::metrics, "All metrics, for Prometheus; OpenMetrics if Accept prefers it."),
-    get("/livez", health::livez, "Whether every worker lives; 503 names those that do not."),
-    get("/readyz", health::readyz, "Whether new connections are welcome; 503 while draining."),
-    get("/health", health::health, "Both of these, with version, uptime and configuration generation."),
-    get("/stats", stats::stats, "Connections, traffic, quantiles and workers, as JSON."),
-    get("/config", pages::config, "The configuration in force, secrets redacted, with who set each key."),
-    push("/api/publish", Form::One(Method::Publish), "Publishes to a channel."),
-    push("/api/broadcast", Form::One(Method::Broadcast), "Publishes the same to many channels."),
-    push("/api/subscribe", Form::One(Method::Subscribe), "Subscribes a user's connections to a channel."),
-    push("/api/unsubscribe", Form::One(Method::Unsubscribe), "Takes them off it."),
-    push("/api/disconnect", Form::One(Method::Disconnect), "Closes a user's connections."),
-    push("/api/presence", Form::One(Method::Presence), "Who is subscribed to a channel."),
-    push("/api/presence_stats", Form::One(Method::PresenceStats), "How many they are."),
-    push(
-        "/api/history",
-        Form::One(Method::History),
-        "What was published to a channel, as far as it is kept.",
-    ),
-    push("/api/history_remove", Form::One(Method::HistoryRemove), "Forgets that."),
-    push("/api/channels", Form::One(Method::Channels), "The channels with subscribers."),
-    push("/api/info", Form::One(Method::Info), "This process and how much it holds."),
-    push("/api/batch", Form::Batch, "Several of these in one request."),
-    push("/api", Form::Commands, "The same in Centrifugo's older form."),
-    post_test("/api/v1/drill", drill::drill, drill::SUMMARY),
-];
+pub fn all() -> impl Iterator<Item = &'static Route> {
+    PAGES.iter().copied().flatten()
+}
 
 /// `GET /`
 fn index(state: &State, _: &Asked) -> Answer {
-    let line = |route: &Route| format!("{:<5} {:<20} {}\n", route.method, route.path, route.summary);
+    let line = |route: &Route| format!("{:<6} {:<28} {}\n", route.method, route.path, route.summary);
     let lines: String = served(state).map(line).collect();
     Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
 }
@@ -92,49 +45,69 @@ const CLIENT_GONE: u16 = 499;
 /// Answers one request, and counts it.
 pub async fn answer(
     state: Rc<State>,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut count = Count::begin(&state, request.method().as_str(), request.uri().path());
-    let slow = |_| Answer::error(408, "the request's body did not come in time", "send it within 10 s");
-    let answer = timeout(REQUEST_MAX, respond(&state, request)).await.unwrap_or_else(slow);
+    let slow = |_| Answer::error(408, "the request took too long", "send its body within 10 s, or try again");
+    let answer = timeout(REQUEST_MAX, respond(&state, peer, request)).await.unwrap_or_else(slow);
     count.status = answer.status;
     Ok(answer.into())
 }
 
-async fn respond(state: &State, request: Request<Incoming>) -> Answer {
-    let route = match find(state, request.method().as_str(), request.uri().path()) {
-        Ok(route) => route,
+async fn respond(state: &Rc<State>, peer: Peer, request: Request<Incoming>) -> Answer {
+    let (route, places) = match find(state, request.method().as_str(), request.uri().path()) {
+        Ok(found) => found,
         Err(refusal) => return refusal,
     };
     let (head, body) = request.into_parts();
-    let page = match route.served_by {
-        ServedBy::Push(form) => return push::answer(state, form, &head.headers, body).await,
-        ServedBy::Page(page) => page,
+    if let ServedBy::Push(form) = route.served_by {
+        return push::answer(state, form, &head.headers, body).await;
+    }
+    let asked = guard(route, peer, &head.headers).and_then(|by| {
+        let query = head.uri.query().unwrap_or_default();
+        Asked::new(route, places, query, head.headers, by)
+    });
+    let mut asked = match asked {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
     };
-    if route.method != "GET" && head.headers.contains_key("origin") {
+    match read(body, BODY_BYTES_MAX).await {
+        Ok(body) => asked.body = body,
+        Err(refusal) => return refusal,
+    }
+    match route.served_by {
+        ServedBy::Page(page) => page(state, &asked),
+        ServedBy::Task(task) => task(state.clone(), asked).await,
+        ServedBy::Push(_) => Answer::error(500, "a route of the publish API came here", "report this"),
+    }
+}
+
+/// Who asks, or why they may not.
+fn guard(route: &Route, peer: Peer, headers: &HeaderMap) -> Result<Principal, Answer> {
+    if route.method != "GET" && headers.contains_key("origin") {
         let hint = "web pages may not steer ringway; use curl or a program";
-        return Answer::error(403, "the request comes from a web page (it has an Origin header)", hint);
+        return Err(Answer::error(403, "the request comes from a web page (it has an Origin header)", hint));
     }
-    if let Err(refusal) = read(body, BODY_BYTES_MAX).await {
-        return refusal;
-    }
-    let query = head.uri.query().unwrap_or_default().to_owned();
-    page(state, &Asked { query, headers: head.headers })
+    Ok(Principal::anybody(peer))
 }
 
 /// The routes served under this configuration.
-pub fn served(state: &State) -> impl Iterator<Item = &'static Route> {
-    let test_endpoints = state.facts.test_endpoints;
-    ROUTES.iter().filter(move |route| test_endpoints || !route.test_only)
+pub fn served(state: &State) -> impl Iterator<Item = &'static Route> + use<> {
+    let test_endpoints = state.running.config().control.test_endpoints;
+    all().filter(move |route| test_endpoints || !route.test_only)
 }
 
-fn find(state: &State, method: &str, path: &str) -> Result<&'static Route, Answer> {
-    let here = || served(state).filter(|route| route.path == path);
+/// What the segments of a route's path stand for.
+type Places = Vec<(&'static str, String)>;
+
+fn find(state: &State, method: &str, path: &str) -> Result<(&'static Route, Places), Answer> {
+    let here = || served(state).filter_map(|route| route.places_in(path).map(|places| (route, places)));
     let wanted = if method == "HEAD" { "GET" } else { method };
-    if let Some(route) = here().find(|route| route.method == wanted) {
-        return Ok(route);
+    if let Some(found) = here().find(|(route, _)| route.method == wanted) {
+        return Ok(found);
     }
-    let allowed: Vec<_> = here().flat_map(|route| methods_of(route)).copied().collect();
+    let allowed: Vec<_> = here().flat_map(|(route, _)| methods_of(route)).copied().collect();
     if allowed.is_empty() {
         return Err(Answer::error(404, &format!("no such path: {path}"), "GET / lists the paths"));
     }
@@ -177,7 +150,8 @@ impl<'a> Count<'a> {
     fn begin(state: &'a State, method: &str, path: &str) -> Self {
         (state.meter.begin)();
         let method = METHODS.iter().find(|known| **known == method).copied().unwrap_or(OTHER);
-        let path = served(state).find(|route| route.path == path).map_or(OTHER, |route| route.path);
+        let path =
+            served(state).find(|route| route.places_in(path).is_some()).map_or(OTHER, |route| route.path);
         Count { state, method, path, status: CLIENT_GONE, began: Instant::now() }
     }
 }

@@ -3,13 +3,12 @@
 use super::push::Desk;
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
+use crate::running::Running;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
-use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,49 +55,39 @@ pub struct Facts {
     pub version: &'static str,
     /// What the operator should know about the start ([`ringway_dataplane::Workers::notices`]).
     pub notices: Vec<String>,
-    /// `workers.stalled_after`.
-    pub stalled_after: Duration,
-    /// `control.test_endpoints`.
-    pub test_endpoints: bool,
-    /// `control.connections_max`.
-    pub connections_max: usize,
-    /// The configuration as `GET /config` shows it, secrets redacted.
-    pub effective: Json,
 }
 
 /// What all requests share.
 pub struct State {
     pub facts: Facts,
+    pub running: Rc<Running>,
     pub staff: Staff,
     pub meter: Meter,
     pub(super) push: Desk,
     pub draining: Cell<bool>,
-    /// How often a configuration has been applied.
-    pub generation: Cell<u64>,
-    pub(super) config: Tagged,
     pub(super) seats: Rc<Seats>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
 
-/// A text and the ETag that changes with it.
-pub(super) struct Tagged {
-    pub text: String,
-    pub tag: String,
-}
-
 impl State {
     #[must_use]
-    pub fn new(facts: Facts, staff: Staff, meter: Meter, push: Desk, observer: Observer) -> Self {
+    pub fn new(
+        facts: Facts,
+        running: Rc<Running>,
+        staff: Staff,
+        meter: Meter,
+        push: Desk,
+        observer: Observer,
+    ) -> Self {
         State {
-            config: Tagged::new(format!("{:#}\n", facts.effective)),
-            seats: Rc::new(Seats::new(facts.connections_max)),
+            seats: Rc::default(),
             facts,
+            running,
             staff,
             meter,
             push,
             draining: Cell::new(false),
-            generation: Cell::new(1),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
         }
@@ -123,17 +112,9 @@ impl State {
     }
 }
 
-impl Tagged {
-    fn new(text: String) -> Self {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Tagged { tag: format!("\"{:016x}\"", hasher.finish()), text }
-    }
-}
-
 /// The connections that may be open at once, over all listeners.
+#[derive(Default)]
 pub(super) struct Seats {
-    max: usize,
     taken: Cell<usize>,
     freed: Notify,
 }
@@ -142,13 +123,10 @@ pub(super) struct Seats {
 pub(super) struct Seat(Rc<Seats>);
 
 impl Seats {
-    fn new(max: usize) -> Self {
-        Seats { max, taken: Cell::new(0), freed: Notify::new() }
-    }
-
-    pub fn take(self: &Rc<Self>) -> Option<Seat> {
+    /// A place, unless `max` are taken.
+    pub fn take(self: &Rc<Self>, max: usize) -> Option<Seat> {
         let taken = self.taken.get();
-        (taken < self.max).then(|| {
+        (taken < max).then(|| {
             self.taken.set(taken + 1);
             Seat(self.clone())
         })

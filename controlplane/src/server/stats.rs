@@ -3,7 +3,9 @@
 use super::answer::Answer;
 use super::asked::Asked;
 use super::health::condition;
+use super::route::{Route, json, ok};
 use super::state::State;
+use crate::guard::Scope;
 use crate::observe::{Merged, Snapshot};
 use ringway_shared::closing::Closing;
 use ringway_shared::gateway::{Dropped, Frame};
@@ -21,6 +23,14 @@ const QUANTILES: &[(&str, Of)] = &[
     ("loop_lag", |snapshot| &snapshot.loop_lag),
     ("websocket_push", |snapshot| &snapshot.websocket_push),
 ];
+
+pub const ROUTES: &[Route] = &[Route::get(
+    "/stats",
+    Scope::Read,
+    stats,
+    "Connections, traffic, quantiles and workers, as JSON.",
+    &[ok("The numbers.", json("Stats"))],
+)];
 
 /// `GET /stats`
 pub fn stats(state: &State, _: &Asked) -> Answer {
@@ -123,7 +133,7 @@ fn workers(state: &State, now: &Snapshot) -> Vec<Json> {
             "heartbeat_age_ms": row.heartbeat_age.as_millis() as u64,
             "driver": row.driver.label(),
             "busy_seconds": row.busy.as_secs_f64(),
-            "state": condition(row, state.facts.stalled_after),
+            "state": condition(row, state.running.config().workers.stalled_after),
         })
     });
     rows.collect()

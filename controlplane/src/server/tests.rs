@@ -7,8 +7,9 @@ mod push;
 use super::{Desk, Facts, Keys, Meter, Staff, State, bind, serve};
 use crate::export::Format;
 use crate::observe::{Observer, Subject};
+use crate::running::Running;
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::{ApiKey, HostFacts, Loaded, Sources, load};
+use ringway_shared::config::{ApiKey, HostFacts, Sources, load};
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -187,19 +188,15 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
     let sources = Sources {
         file: None,
         env: Vec::new(),
-        sets: Vec::new(),
+        sets: vec![
+            format!("control.test_endpoints={}", fake.test_endpoints),
+            format!("control.connections_max={}", fake.connections_max),
+        ],
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
-    let Loaded { config, effective } = load(&sources).unwrap();
-    let facts = Facts {
-        version: "1.2.3",
-        notices: vec!["epoll, because io_uring is refused".to_owned()],
-        stalled_after: config.workers.stalled_after,
-        test_endpoints: fake.test_endpoints,
-        connections_max: fake.connections_max,
-        effective: effective.to_json(),
-    };
+    let running = Rc::new(Running::new(load(&sources).unwrap()));
+    let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
         epoch: Instant::now() - Duration::from_secs(10),
@@ -225,7 +222,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         online_users: Box::new(|| 3),
     };
     let desk = Desk::new(Keys::new(&fake.api_keys), "host_8765".to_owned());
-    let state = State::new(facts, staff, meter(begun, ended), desk, Observer::new(subject));
+    let state = State::new(facts, running, staff, meter(begun, ended), desk, Observer::new(subject));
     state.draining.set(fake.draining);
     state
 }

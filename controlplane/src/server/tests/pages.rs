@@ -1,6 +1,6 @@
 //! What each route answers.
 
-use super::super::routes::ROUTES;
+use super::super::routes;
 use super::*;
 
 fn drills() -> Port {
@@ -10,7 +10,7 @@ fn drills() -> Port {
 #[test]
 fn every_page_answers_and_head_answers_like_it_without_a_body() {
     let port = Port::open(Fake::default());
-    for route in ROUTES.iter().filter(|route| route.method == "GET") {
+    for route in routes::all().filter(|route| route.method == "GET") {
         let (got, head) = (port.get(route.path), port.ask("HEAD", route.path, ""));
         assert_eq!((got.status, head.status), (200, 200), "{}", route.path);
         assert_eq!(head.body, "", "{}", route.path);
@@ -28,7 +28,7 @@ fn every_page_answers_and_head_answers_like_it_without_a_body() {
 fn the_index_lists_what_is_served() {
     let (plain, testing) = (Port::open(Fake::default()), drills());
     let (short, long) = (plain.get("/").body, testing.get("/").body);
-    assert!(ROUTES.iter().all(|route| long.contains(route.path) && long.contains(route.summary)), "{long}");
+    assert!(routes::all().all(|route| long.contains(route.path) && long.contains(route.summary)), "{long}");
     assert!(!short.contains("/api/v1/drill"), "{short}");
 }
 
@@ -146,10 +146,10 @@ fn the_configuration_has_a_tag_by_which_it_is_not_sent_twice() {
 fn wrong_paths_and_methods_are_told_what_is_right() {
     let port = drills();
     let lost = port.get("/x\"y");
-    assert_eq!((lost.status, lost.header("content-type")), (404, Some("application/json")));
-    assert_eq!(lost.json()["error"]["code"], 404);
-    assert_eq!(lost.json()["error"]["message"], "no such path: /x\"y");
-    assert_eq!(lost.json()["error"]["hint"], "GET / lists the paths");
+    assert_eq!((lost.status, lost.header("content-type")), (404, Some("application/problem+json")));
+    assert_eq!(lost.json()["status"], 404);
+    assert_eq!(lost.json()["detail"], "no such path: /x\"y");
+    assert_eq!(lost.json()["hint"], "GET / lists the paths");
     for (method, path, allow) in [
         ("POST", "/livez", "GET, HEAD"),
         ("OPTIONS", "/", "GET, HEAD"),
@@ -158,7 +158,7 @@ fn wrong_paths_and_methods_are_told_what_is_right() {
     ] {
         let reply = port.ask(method, path, "");
         assert_eq!((reply.status, reply.header("allow")), (405, Some(&*allow.to_lowercase())), "{path}");
-        assert_eq!(reply.json()["error"]["code"], 405);
+        assert_eq!(reply.json()["status"], 405);
     }
 }
 
@@ -193,7 +193,7 @@ fn drills_with_wrong_parameters_tell_nobody() {
         ("kind=stall&worker=0&ms=60001", "ms must be a number from 1 to 60000"),
     ] {
         let reply = port.ask("POST", &format!("/api/v1/drill?{query}"), "");
-        let message = reply.json()["error"]["message"].to_string();
+        let message = reply.json()["detail"].to_string();
         assert!(reply.status == 400 && message.contains(says), "{query}: {} {message}", reply.status);
     }
     assert!(port.told.try_recv().is_err());

@@ -1,0 +1,91 @@
+//! The configuration in force, and those that were before it.
+
+use ringway_shared::config::{Config, Effective, Loaded};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Generations kept to roll back to, besides the one in force.
+pub const EARLIER_MAX: usize = 10;
+
+/// One configuration that is, or was, in force.
+pub struct Generation {
+    /// 1 for the one ringway started with.
+    pub number: u64,
+    pub config: Arc<Config>,
+    pub effective: Effective,
+    pub since: SystemTime,
+    /// Who applied it: `start`, `SIGHUP`, the name of a token.
+    pub by: String,
+    /// What `GET /config` shows, secrets redacted.
+    pub shown: String,
+    /// The ETag that changes with it.
+    pub tag: String,
+}
+
+impl Generation {
+    #[must_use]
+    pub fn new(number: u64, loaded: Loaded, by: &str, since: SystemTime) -> Generation {
+        let shown = format!("{:#}\n", loaded.effective.to_json());
+        let mut hasher = DefaultHasher::new();
+        (number, &shown).hash(&mut hasher);
+        Generation {
+            number,
+            config: Arc::new(loaded.config),
+            effective: loaded.effective,
+            since,
+            by: by.to_owned(),
+            tag: format!("\"{number}-{:016x}\"", hasher.finish()),
+            shown,
+        }
+    }
+}
+
+/// The generations there are.
+pub struct Running {
+    current: RefCell<Rc<Generation>>,
+    /// The newest first.
+    earlier: RefCell<VecDeque<Rc<Generation>>>,
+}
+
+impl Running {
+    /// The configuration of the start.
+    #[must_use]
+    pub fn new(loaded: Loaded) -> Running {
+        let first = Generation::new(1, loaded, "start", SystemTime::now());
+        Running { current: RefCell::new(Rc::new(first)), earlier: RefCell::default() }
+    }
+
+    #[must_use]
+    pub fn current(&self) -> Rc<Generation> {
+        self.current.borrow().clone()
+    }
+
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.current.borrow().config.clone()
+    }
+
+    /// How often a configuration has been applied.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.current.borrow().number
+    }
+
+    /// Puts `next` in force.
+    pub fn replace(&self, next: Generation) {
+        let before = self.current.replace(Rc::new(next));
+        let mut earlier = self.earlier.borrow_mut();
+        earlier.push_front(before);
+        earlier.truncate(EARLIER_MAX);
+    }
+
+    /// Those before the one in force, the newest first.
+    #[must_use]
+    pub fn earlier(&self) -> Vec<Rc<Generation>> {
+        self.earlier.borrow().iter().cloned().collect()
+    }
+}
