@@ -14,12 +14,13 @@
 //! ```
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
-//! `Retire`. Nothing here decides: `upgrade` and `supervise` do. In reading order: `link` (messages over a socket),
-//! `child` (starting the heir), `inheritance` (what the heir was given).
+//! `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
+//! was given), `upgrade` (handing over).
 
 pub mod child;
 pub mod inheritance;
 pub mod link;
+pub mod upgrade;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,9 +11,9 @@ mod certificates;
 mod cli;
 mod exit;
 mod export;
-mod handover;
 #[allow(dead_code, reason = "being built")]
 mod guard;
+mod handover;
 mod http_facts;
 mod jwks;
 mod life;

@@ -25,6 +25,7 @@ pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;
+use crate::handover::inheritance;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,6 +34,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -59,11 +61,12 @@ const REFUSALS_MAX: usize = 16;
 /// How long a refused client may take to read why.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
-/// Binds the control port's addresses. Must be called within the tokio runtime that will serve them.
+/// Binds the control port's addresses, but for those among the `inherited` sockets. Must be called within the tokio
+/// runtime that will serve them.
 ///
 /// # Errors
 /// For the operator: names the key, the address and the remedy.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
+pub fn bind(addresses: &[SocketAddr], inherited: &mut Vec<OwnedFd>) -> Result<Vec<TcpListener>, String> {
     let explain = |address: &SocketAddr, error: io::Error| {
         let remedy = match Errno::from_io_error(&error) {
             Some(Errno::ADDRINUSE) => {
@@ -76,7 +79,11 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
         };
         format!("control.listen {address}: {error}: {remedy}")
     };
-    addresses.iter().map(|address| bind_one(*address).map_err(|error| explain(address, error))).collect()
+    let open = |address: &SocketAddr| match inheritance::take(inherited, *address) {
+        Some(socket) => TcpListener::from_std(socket.into()).map_err(|error| explain(address, error)),
+        None => bind_one(*address).map_err(|error| explain(address, error)),
+    };
+    addresses.iter().map(open).collect()
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {

@@ -81,6 +81,11 @@ impl Manager {
         }
     }
 
+    /// Says nothing more: another process is the service.
+    pub fn leave(&mut self) {
+        self.address = None;
+    }
+
     /// Whether there is one: then it may keep our listeners, and shares them.
     #[must_use]
     pub fn is_there(&self) -> bool {
@@ -144,7 +149,7 @@ pub fn listeners() -> Result<Vec<OwnedFd>, String> {
         let socket = taken.map_err(|error| {
             format!("a descriptor of socket activation (LISTEN_FDS) is no listener of a stream: {error}")
         })?;
-        for socket in socket {
+        if let Some(socket) = socket {
             rustix::io::ioctl_fionbio(&socket, true)
                 .map_err(|error| format!("a listener of socket activation cannot be used: {error}"))?;
             listeners.push(socket);

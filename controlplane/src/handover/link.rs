@@ -9,9 +9,9 @@ use rustix::net::{
 use serde::Serialize;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixDatagram;
 
 /// Bytes of one message; the kernel's buffer takes three of them.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -27,14 +27,14 @@ const CONTROL_BYTES: usize = rustix::cmsg_space!(ScmRights(DESCRIPTORS_PER_MESSA
 pub type Received = (Message, Vec<OwnedFd>);
 
 /// One end. It never blocks the thread; dropping a future of its loses no message.
-pub struct Link(AsyncFd<OwnedFd>);
+pub struct Link(UnixDatagram);
 
 impl Link {
     /// A new pair: our end, and the other process's.
     pub fn pair() -> io::Result<(Link, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        Ok((Link(AsyncFd::new(ours)?), theirs))
+        Ok((Link(registered(ours)?), theirs))
     }
 
     /// The end that this process was given. An error: it is no such socket.
@@ -45,7 +45,7 @@ impl Link {
             return Err(io::Error::new(ErrorKind::InvalidInput, "it is another kind of socket"));
         }
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Link(AsyncFd::new(socket)?))
+        Ok(Link(registered(socket)?))
     }
 
     /// Says something. It waits while the other end does not read: bound it in time.
@@ -85,39 +85,50 @@ impl Link {
         Ok(())
     }
 
+    /// Says something if the other end has room for it; what is repeated anyway can be lost.
+    pub fn mention(&self, message: &Message) -> io::Result<()> {
+        send_now(&self.0, &encoded(message)?, &[])
+    }
+
     async fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let text = serde_json::to_vec(message)?;
-        if text.len() > MESSAGE_BYTES_MAX {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a message is too long"));
-        }
-        let send_now = |socket: &OwnedFd| {
-            let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if !descriptors.is_empty() {
-                control.push(SendAncillaryMessage::ScmRights(descriptors));
-            }
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            sendmsg(socket, &[IoSlice::new(&text)], &mut control, flags).map_err(io::Error::from)
-        };
-        self.0.async_io(Interest::WRITABLE, send_now).await.map(|_| ())
+        let text = encoded(message)?;
+        self.0.async_io(Interest::WRITABLE, || send_now(&self.0, &text, descriptors)).await
     }
 
     /// What the other end says next. `None`: it has gone.
     pub async fn hear(&self) -> io::Result<Option<Received>> {
-        match self.0.async_io(Interest::READABLE, receive_now).await {
+        match self.0.async_io(Interest::READABLE, || receive_now(&self.0)).await {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::CONNRESET) => Ok(None),
             heard => heard,
         }
     }
 }
 
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
-    }
+/// Known to the runtime. It is no datagram socket; but all that is asked of it here is to say when it is ready.
+fn registered(socket: OwnedFd) -> io::Result<UnixDatagram> {
+    UnixDatagram::from_std(socket.into())
 }
 
-fn receive_now(socket: &OwnedFd) -> io::Result<Option<Received>> {
+fn encoded(message: &Message) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_vec(message)?;
+    if text.len() > MESSAGE_BYTES_MAX {
+        return Err(io::Error::new(ErrorKind::InvalidData, "a message is too long"));
+    }
+    Ok(text)
+}
+
+fn send_now(socket: &UnixDatagram, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(socket, &[IoSlice::new(text)], &mut control, flags)?;
+    Ok(())
+}
+
+fn receive_now(socket: &UnixDatagram) -> io::Result<Option<Received>> {
     let mut text = vec![0; MESSAGE_BYTES_MAX];
     let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -163,6 +174,7 @@ mod tests {
     use super::*;
     use crate::handover::Count;
     use std::net::TcpListener;
+    use std::os::fd::AsFd;
 
     /// Runs a test of both ends of a link.
     fn between<F: Future<Output = ()>>(test: impl FnOnce(Link, Link) -> F) {
@@ -248,12 +260,12 @@ mod tests {
     fn what_is_not_in_the_protocol_is_refused() {
         for text in [&b"{\"say\":\"obey\"}"[..], b"{\"say\":\"listeners\",\"left\":0,\"now\":1}", b"retire"] {
             between(|holder, heir| async move {
-                rustix::net::send(holder.as_fd(), text, SendFlags::empty()).unwrap();
+                rustix::net::send(&holder.0, text, SendFlags::empty()).unwrap();
                 assert!(heir.hear().await.is_err());
             });
         }
         between(|holder, heir| async move {
-            rustix::net::send(holder.as_fd(), &vec![b' '; MESSAGE_BYTES_MAX + 1], SendFlags::empty())
+            rustix::net::send(&holder.0, &vec![b' '; MESSAGE_BYTES_MAX + 1], SendFlags::empty())
                 .unwrap();
             assert!(heir.hear().await.unwrap_err().to_string().contains("too long"));
         });

@@ -106,6 +106,13 @@ impl State {
         latest.insert(taken).clone()
     }
 
+    /// All metrics as a scrape would see them now.
+    #[must_use]
+    pub fn metrics(&self, format: Format) -> String {
+        let snapshot = self.snapshot();
+        self.with_cells(|cells| (self.meter.render)(&snapshot, cells, self.running.generation(), format))
+    }
+
     /// Runs `read` over the workers' cells.
     pub(super) fn with_cells<T>(&self, read: impl FnOnce(&[Arc<Cells>]) -> T) -> T {
         read(self.observer.borrow().cells())

@@ -95,7 +95,7 @@ impl Port {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
-                let listener = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap().remove(0);
+                let listener = bind(&["127.0.0.1:0".parse().unwrap()], &mut Vec::new()).unwrap().remove(0);
                 tell_address.send(listener.local_addr().unwrap()).unwrap();
                 let state = state(fake, tell_begun, tell_ended, tell_told);
                 serve(listener, Rc::new(state), stopped).await;
