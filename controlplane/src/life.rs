@@ -95,13 +95,7 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
         listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = Plan {
-        config: config.clone(),
-        cells: cells.clone(),
-        epoch,
-        control_addresses: control_addresses.clone(),
-        descriptors_max: raise_descriptor_limit(),
-    };
+    let plan = plan(&config, &cells, epoch, &control_addresses, inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
@@ -159,6 +153,25 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
 fn copies(listeners: &[TcpListener]) -> Result<Vec<OwnedFd>, String> {
     let copies: std::io::Result<_> = listeners.iter().map(|one| one.as_fd().try_clone_to_owned()).collect();
     copies.map_err(|error| format!("cannot copy a control listener: {error}; raise `ulimit -n`"))
+}
+
+fn plan(
+    config: &Arc<Config>,
+    cells: &[Arc<Cells>],
+    epoch: Instant,
+    control: &[SocketAddr],
+    inherited: Vec<OwnedFd>,
+) -> Plan {
+    Plan {
+        config: config.clone(),
+        cells: cells.to_vec(),
+        epoch,
+        control_addresses: control.to_vec(),
+        descriptors_max: raise_descriptor_limit(),
+        // Until it is this one's turn, no end of it may end them.
+        listeners_are_shared: !inherited.is_empty(),
+        inherited,
+    }
 }
 
 fn caught_signals() -> Result<Signals, String> {
@@ -230,14 +243,14 @@ impl Life {
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
         ]
-        .map(|(name, addresses)| match addresses {
+        .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
-            _ => format!(" {name}={}", listed(addresses)),
+            _ => format!(" {name}={}", listed(&addresses)),
         });
         tracing::info!(
             "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
-            listed(self.workers.socks5_addresses()),
-            listed(self.workers.websocket_addresses()),
+            listed(&self.workers.socks5_addresses()),
+            listed(&self.workers.websocket_addresses()),
             listed(control),
             self.cells.len(),
             driver.label(),

@@ -265,8 +265,7 @@ mod tests {
             });
         }
         between(|holder, heir| async move {
-            rustix::net::send(&holder.0, &vec![b' '; MESSAGE_BYTES_MAX + 1], SendFlags::empty())
-                .unwrap();
+            rustix::net::send(&holder.0, &vec![b' '; MESSAGE_BYTES_MAX + 1], SendFlags::empty()).unwrap();
             assert!(heir.hear().await.unwrap_err().to_string().contains("too long"));
         });
     }

@@ -10,6 +10,7 @@ use crate::handover::child::{Heir, Recipe};
 use crate::handover::inheritance::Inheritance;
 use crate::handover::link::Link;
 use crate::handover::upgrade::{self, News, Successor};
+use ringway_shared::command::Command;
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io;
@@ -252,7 +253,8 @@ impl Life {
 
     /// Copies of all listening sockets.
     pub fn listeners(&self) -> Result<Vec<OwnedFd>, String> {
-        let mut listeners = shim::listeners(&self.workers)?;
+        let listeners = self.workers.listeners()?;
+        let mut listeners: Vec<_> = listeners.into_iter().map(|(_, _, socket)| socket).collect();
         for socket in self.control_sockets.borrow().iter() {
             let copy = socket.try_clone();
             listeners.push(
@@ -264,7 +266,7 @@ impl Life {
 
     /// From now on an end of this process ends its listeners, unless somebody keeps them.
     pub fn unshare_listeners(&self, kept: bool) {
-        shim::share_listeners(&self.workers, kept || self.manager.borrow().is_there());
+        self.workers.share_listeners(kept || self.manager.borrow().is_there());
     }
 
     /// The new process could serve: hands over to it, and drains.
@@ -274,7 +276,7 @@ impl Life {
             self.manager.borrow().handed_to(heir.pid());
         }
         self.manager.borrow_mut().leave();
-        let ending = self.drain_by(shim::RETIRE, Exit::Done);
+        let ending = self.drain_by(Command::Retire, Exit::Done);
         // The file is the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
@@ -320,18 +322,4 @@ impl Life {
             }
         }
     }
-}
-
-mod shim {
-    use ringway_dataplane::Workers;
-    use ringway_shared::command::Command;
-    use std::os::fd::OwnedFd;
-
-    pub const RETIRE: Command = Command::Drain;
-
-    pub fn listeners(_: &Workers) -> Result<Vec<OwnedFd>, String> {
-        Ok(Vec::new())
-    }
-
-    pub fn share_listeners(_: &Workers, _: bool) {}
 }
