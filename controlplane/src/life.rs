@@ -26,7 +26,7 @@ use crate::signals::{Asked, Signals};
 use crate::systemd::{self, Manager, borrowed};
 use ports::Ports;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
-use ringway_shared::config::Loaded;
+use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -139,13 +139,7 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
     };
-    succession.finish().await;
-    if let Some(ports) = life.ports.take() {
-        ports.close().await;
-    }
-    // What ended last has its line too; the log's queue does not hold them all at once.
-    while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
-    life.keep_quotas();
+    life.end(&mut succession, &mut signals, sink).await;
     Ok(exit)
 }
 
@@ -304,6 +298,18 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// What there is to do once the workers have ended.
+    async fn end(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
+        self.pass_on(succession, signals).await;
+        succession.finish().await;
+        if let Some(ports) = self.ports.take() {
+            ports.close().await;
+        }
+        // What ended last has its line too; the log's queue does not hold them all at once.
+        while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
+        self.keep_quotas();
     }
 
     fn keep_quotas(&self) {

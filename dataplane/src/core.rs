@@ -88,6 +88,8 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It drains for a successor: who has been accepted is served yet.
+    pub retiring: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
     /// What it said when a fault of ours left it in pieces: the worker ends.
@@ -112,6 +114,7 @@ impl Core {
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
             broken: RefCell::default(),
             cells,

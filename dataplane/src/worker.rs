@@ -129,7 +129,10 @@ impl Worker {
             if let Some(panic) = self.core.broken() {
                 std::panic::resume_unwind(panic);
             }
-            if self.core.draining.get() && self.core.cells.websocket.active() == 0 {
+            if self.core.draining.get()
+                && !self.core.retiring.get()
+                && self.core.cells.websocket.active() == 0
+            {
                 self.close_listeners();
                 gateway::cut_all(&self.core);
             }
@@ -156,11 +159,7 @@ impl Worker {
             Mail::Hub(post) => gateway::receive(&self.core, post),
             Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),
-            Mail::Command(Command::Retire) => {
-                // Before the drain would empty their queues: who waits there is the successor's.
-                self.listeners.drain(..).for_each(|listener| listener.leave());
-                self.drain();
-            }
+            Mail::Command(Command::Retire) => self.retire(),
             Mail::Command(Command::Cut) => {
                 self.drain();
                 self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
@@ -168,6 +167,15 @@ impl Worker {
             }
             Mail::Command(Command::Drill(drill)) => self.drill(drill),
         }
+    }
+
+    /// As a drain; but whoever waits in the listeners' queues is the successor's, and who has been accepted is served, for
+    /// nobody shall notice.
+    fn retire(&mut self) {
+        self.listeners.drain(..).for_each(|listener| listener.leave());
+        self.core.retiring.set(true);
+        self.core.draining.set(true);
+        gateway::drain(&self.core);
     }
 
     fn drain(&mut self) {

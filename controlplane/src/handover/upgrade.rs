@@ -1,6 +1,6 @@
 //! A hot restart as the old process lives it: start the heir, wait until it could serve, hand over.
 
-use super::child::{Heir, Recipe};
+use super::child::{Heir, Recipe, told};
 use super::link::Link;
 use super::{Count, Message};
 use std::io;
@@ -90,6 +90,9 @@ pub async fn hand_over(
     mut news: impl FnMut() -> News,
     last: Rc<Notify>,
 ) {
+    if let Successor::Child(heir) = &mut successor {
+        heir.release();
+    }
     closed.await;
     let begin = async {
         successor.tell(news()).await?;
@@ -104,10 +107,11 @@ pub async fn hand_over(
         };
         heard = matches!(timeout(TELLING_MAX, successor.tell(news())).await, Ok(Ok(())));
     }
-    if let Successor::Child(heir) = &mut successor {
-        heir.release();
-        if !heard {
-            let became = heir.ended().map_or("does not listen".into(), super::child::told);
+    if let (false, Successor::Child(heir)) = (heard, &mut successor) {
+        let status = heir.ended();
+        // It may have handed over in its turn.
+        if !status.is_some_and(|status| status.success()) {
+            let became = status.map_or("does not listen".into(), told);
             tracing::error!(
                 "process {} took over and {became}: if nothing serves now, start ringway anew",
                 heir.pid()

@@ -10,6 +10,7 @@ use crate::handover::child::{Heir, Recipe};
 use crate::handover::inheritance::Inheritance;
 use crate::handover::link::Link;
 use crate::handover::upgrade::{self, News, Successor};
+use crate::signals::{Asked, Signals};
 use ringway_shared::command::Command;
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -36,12 +37,15 @@ pub struct Succession {
     /// Who started this one, as long as it has something to say.
     holder: Option<Holder>,
     /// The next process, until it could serve.
-    starting: Option<Pin<Box<dyn Future<Output = Result<Heir, String>>>>>,
+    starting: Option<Task<Result<Heir, String>>>,
     /// Handing over, until this process ends.
-    handing: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    handing: Option<Task<()>>,
     /// It is the end: tell the last.
     last: Rc<Notify>,
 }
+
+/// Something under way.
+type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
 struct Holder {
     link: Link,
@@ -58,8 +62,8 @@ pub enum Event {
     Retire(Link),
     /// From the process before.
     News(News),
-    /// The supervisor has gone.
-    Alone,
+    /// The supervisor has gone, or the process before has ended.
+    Alone { was_kept: bool },
 }
 
 impl Succession {
@@ -145,11 +149,9 @@ impl Succession {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => {
-                    let kept = self.is_kept();
+                    let was_kept = self.is_kept();
                     self.holder = None;
-                    if kept {
-                        return Event::Alone;
-                    }
+                    return Event::Alone { was_kept };
                 }
             }
         }
@@ -170,6 +172,12 @@ impl Succession {
         }
     }
 
+    /// Whether the process before this one has not ended yet, and this one passes its counts on.
+    #[must_use]
+    pub fn passes_on(&self) -> bool {
+        self.handing.is_some() && self.holder.is_some()
+    }
+
     /// Tells the last, if this process has handed over.
     pub async fn finish(&mut self) {
         if let Some(handing) = self.handing.take() {
@@ -179,7 +187,7 @@ impl Succession {
     }
 }
 
-async fn polled<T>(future: &mut Option<Pin<Box<dyn Future<Output = T>>>>) -> T {
+async fn polled<T>(future: &mut Option<Task<T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
@@ -241,7 +249,8 @@ impl Life {
             }
             Event::Retire(_) => {}
             Event::News(news) => self.inherit(news),
-            Event::Alone => {
+            Event::Alone { was_kept: false } => {}
+            Event::Alone { was_kept: true } => {
                 tracing::warn!(
                     "the supervisor has gone: this process goes on, and nobody would start another"
                 );
@@ -289,6 +298,18 @@ impl Life {
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
         succession.handing = Some(Box::pin(handing));
         ending
+    }
+
+    /// Stays until the process before has ended, for what it counts goes by this one.
+    pub async fn pass_on(&self, succession: &mut Succession, signals: &mut Signals) {
+        while succession.passes_on() {
+            tokio::select! {
+                event = succession.next() => drop(self.succeed(succession, event, None)),
+                asked = signals.next() => if asked == Asked::Stop {
+                    return;
+                }
+            }
+        }
     }
 
     /// What this process counts from now on; the first time, all that it has published.

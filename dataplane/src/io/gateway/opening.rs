@@ -109,7 +109,7 @@ impl State {
             "/echo" if websocket.echo => Path::Echo,
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
-        if core.draining.get() {
+        if core.draining.get() && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
                 "this server is going down: connect to another",
