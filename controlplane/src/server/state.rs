@@ -66,6 +66,8 @@ pub struct State {
     pub(super) push: Desk,
     pub draining: Cell<bool>,
     pub(super) seats: Rc<Seats>,
+    /// The OpenAPI document of one generation of the configuration.
+    pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -82,6 +84,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            openapi: RefCell::default(),
             facts,
             running,
             staff,

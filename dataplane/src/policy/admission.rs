@@ -410,6 +410,8 @@ mod tests {
             file: None,
             env: Vec::new(),
             sets: Vec::new(),
+            overrides: Vec::new(),
+            held: Vec::new(),
             host: config::HostFacts::default(),
             read_file: &|_| Ok(String::new()),
         });

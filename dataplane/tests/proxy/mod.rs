@@ -36,6 +36,8 @@ pub fn config(workers: usize, alter: impl FnOnce(&mut Config)) -> Config {
         file: Some(SourceFile { name: "test.yaml".into(), text }),
         env: Vec::new(),
         sets: Vec::new(),
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &|_| Err(io::ErrorKind::NotFound.into()),
     };
