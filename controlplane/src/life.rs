@@ -139,7 +139,7 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
     };
-    life.end(&mut succession, &mut signals, sink).await;
+    life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
 }
 
@@ -301,7 +301,7 @@ impl Life {
     }
 
     /// What there is to do once the workers have ended.
-    async fn end(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
+    async fn leave(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
         self.pass_on(succession, signals).await;
         succession.finish().await;
         if let Some(ports) = self.ports.take() {
