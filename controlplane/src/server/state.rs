@@ -109,7 +109,8 @@ impl State {
     }
 
     /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
-    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+    #[must_use]
+    pub fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
         let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
         let mut page = self.pages[format as usize].borrow_mut();
         let now = Instant::now();
@@ -132,13 +133,6 @@ impl State {
         }
         let taken = Rc::new(self.observer.borrow_mut().look(&self.staff.state));
         latest.insert(taken).clone()
-    }
-
-    /// All metrics as a scrape would see them now.
-    #[must_use]
-    pub fn metrics(&self, format: Format) -> String {
-        let snapshot = self.snapshot();
-        self.with_cells(|cells| (self.meter.render)(&snapshot, cells, self.running.generation(), format))
     }
 
     /// Runs `read` over the workers' cells.
