@@ -66,6 +66,13 @@ impl Certificates {
         Certificates { services, failures: 0, due: Instant::now() }
     }
 
+    /// Goes on with those of another configuration, which the workers serve under already. Its texts may be older than what
+    /// was shown since: certificates follow their files.
+    pub fn follow(&mut self, config: &Config, workers: &Workers) {
+        self.services = Certificates::of(config).services;
+        self.look_now(|service, certificates| workers.renew_certificates(service, certificates));
+    }
+
     /// Looks at the files, if it is time to. Call it each second. Reads small local files only when they have changed.
     pub fn look(&mut self, workers: &Workers) {
         let now = Instant::now();

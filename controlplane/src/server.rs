@@ -12,7 +12,9 @@ mod asked;
 mod drill;
 mod health;
 mod pages;
+mod ports;
 mod push;
+mod reload;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
@@ -21,6 +23,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use ports::Ports;
 pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 

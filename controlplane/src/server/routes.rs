@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, pages, push, stats};
+use super::{drill, health, pages, push, reload, stats};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};

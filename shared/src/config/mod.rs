@@ -44,6 +44,7 @@ pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, Override, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
 pub use socks5::*;
+pub use units::{duration as read_duration, show_duration};
 pub use tls::{Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion};
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
@@ -193,6 +194,17 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+impl LogLevel {
+    pub const ALL: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+
+    /// The name used in the configuration.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["error", "warn", "info", "debug", "trace"][self as usize]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
