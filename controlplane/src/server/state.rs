@@ -70,6 +70,8 @@ pub struct State {
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
     pub(super) seats: Rc<Seats>,
+    /// The OpenAPI document of one generation of the configuration.
+    pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -86,6 +88,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            openapi: RefCell::default(),
             facts,
             running,
             staff,
