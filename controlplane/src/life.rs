@@ -6,17 +6,18 @@ use crate::cli::say;
 use crate::exit::Exit;
 use crate::jwks;
 use crate::logins;
-use crate::logs::{self, Sink};
+use crate::logs::{self, Levels, Sink};
 use crate::observe::{Observer, Subject, heartbeat_age};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
+use crate::reload::{Household, Reloader, Request, Wish};
 use crate::running::Running;
-use crate::server;
-use crate::settings::{self, SettingsArguments};
+use crate::server::{self, Ports};
+use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
 use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
+use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -25,7 +26,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -36,25 +36,26 @@ const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long control requests in flight may take to be answered at the end.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs ringway until it has been stopped.
 #[must_use]
 pub fn run(arguments: &SettingsArguments) -> Exit {
-    let loaded = match settings::load(arguments) {
-        Ok(loaded) => loaded,
+    let settings = Settings::of(arguments);
+    let read = settings.read().and_then(|texts| Ok((settings.load(&texts, &[], &[])?, texts)));
+    let (loaded, texts) = match read {
+        Ok(read) => read,
         Err(faults) => {
-            say(&mut std::io::stderr().lock(), &faults);
+            say(&mut std::io::stderr().lock(), &faults.to_string());
             return Exit::BadConfiguration;
         }
     };
-    let mut sink = logs::begin(&loaded.config.log);
+    let (mut sink, levels) = logs::begin(&loaded.config.log);
+    let start = Start { settings, loaded, texts, levels };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, live(loaded, &mut sink)),
+        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, live(start, &mut sink)),
         Err(error) => Err(format!("the control plane cannot start: {error}; raise `ulimit -n`")),
     };
     let exit = outcome.unwrap_or_else(|fault| {
@@ -65,15 +66,24 @@ pub fn run(arguments: &SettingsArguments) -> Exit {
     exit
 }
 
-async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result<Exit, String> {
-    let running = Rc::new(Running::new(loaded));
+/// What a life begins with.
+struct Start {
+    settings: Settings,
+    loaded: Loaded,
+    texts: Texts,
+    levels: Levels,
+}
+
+async fn live(start: Start, sink: &mut Sink) -> Result<Exit, String> {
+    let Start { settings, loaded, texts, levels } = start;
+    let running = Rc::new(Running::new(loaded, texts));
     let config = running.config();
     let mut signals = caught_signals()?;
-    let quotas = RefCell::new(Quotas::open(&config)?);
-    let access = RefCell::new(Access::open(&config.log, sink.queue())?);
-    let listeners = server::bind(&config.control.listen)?;
-    let control_addresses: Vec<SocketAddr> =
-        listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+    let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
+    let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
+    let wanted = &config.control.listen;
+    let ports = Rc::new(Ports::hold(wanted, server::bind(wanted)?)?);
+    let control_addresses = ports.addresses();
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &control_addresses);
@@ -81,7 +91,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
     }
-    let certificates = RefCell::new(Certificates::of(&config));
+    let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
@@ -94,9 +104,17 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
-    let (stop_serving, stop) = watch::channel(false);
-    let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
-    let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
+    let household = Household {
+        access: access.clone(),
+        quotas: quotas.clone(),
+        certificates: certificates.clone(),
+        certificate_facts: certificate_facts.clone(),
+        log: sink.queue(),
+    };
+    let reloader =
+        Reloader::new(settings, running.clone(), workers.clone(), household, ports.clone(), levels);
+    let reloader = Rc::new(reloader);
+    state.employ(reloader.clone());
     let life = Life {
         running,
         cells,
@@ -108,7 +126,9 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         clients,
         certificates,
         certificate_facts,
+        reloader: reloader.clone(),
     };
+    ports.serve(&life.state);
     life.keep_quotas();
     life.keep_certificates();
     life.announce(&control_addresses);
@@ -116,14 +136,9 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
+        () = reloader.keep_time(&life.state) => Exit::Done,
     };
-    let _ = stop_serving.send(true);
-    let answered = async {
-        for port in ports {
-            let _ = port.await;
-        }
-    };
-    let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
+    ports.close().await;
     // What ended last has its line too; the log's queue does not hold them all at once.
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
@@ -167,11 +182,12 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
-    access: RefCell<Access>,
-    quotas: RefCell<Quotas>,
-    certificates: RefCell<Certificates>,
+    access: Rc<RefCell<Access>>,
+    quotas: Rc<RefCell<Quotas>>,
+    certificates: Rc<RefCell<Certificates>>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
     clients: Rc<Cell<ClientFacts>>,
+    reloader: Rc<Reloader>,
 }
 
 /// A drain under way.
@@ -226,6 +242,7 @@ impl Life {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => ending = Some(self.asked_to_stop(ending)),
+                    Asked::Reload => self.reload(),
                     Asked::Reopen => self.access.borrow_mut().reopen(),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
@@ -353,11 +370,19 @@ impl Life {
         workers.into_iter().filter(refused).collect()
     }
 
+    /// SIGHUP. What comes of it stands in the log.
+    fn reload(&self) {
+        let (reloader, state) = (self.reloader.clone(), self.state.clone());
+        let request =
+            Request { by: "SIGHUP".to_owned(), wish: Wish::Sources, dry_run: false, if_match: None };
+        tokio::task::spawn_local(async move { reloader.run(&state, request).await.is_ok() });
+    }
+
     fn keep_quotas(&self) {
         self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
     }
 
-    /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
+    /// Shows what has been renewed.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
         certificates.look(&self.workers);

@@ -92,8 +92,7 @@ impl Reloader {
         request.agrees_with(&before.tag)?;
         let made_of = self.made_of(&request.wish, &before)?;
         let (loaded, restart_required) = self.load(&made_of, &before)?;
-        let changes =
-            difference((&before.config, &before.effective), (&loaded.config, &loaded.effective));
+        let changes = difference((&before.config, &before.effective), (&loaded.config, &loaded.effective));
         let changed = !changes.is_empty() || made_of.overrides != before.made_of.overrides;
         let mut outcome = Outcome::of(&before, changed, &changes, restart_required, request.dry_run);
         if request.dry_run || !changed {
@@ -132,8 +131,7 @@ impl Reloader {
             self.settings.load(&made_of.texts, &overrides, held).map_err(Refusal::Faults)
         };
         let wanted = load(&[])?;
-        let changes =
-            difference((&before.config, &before.effective), (&wanted.config, &wanted.effective));
+        let changes = difference((&before.config, &before.effective), (&wanted.config, &wanted.effective));
         let restart: Vec<Change> =
             changes.into_iter().filter(|change| change.key.reload == Reload::Restart).collect();
         if restart.is_empty() {

@@ -8,6 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum Asked {
     /// SIGTERM or SIGINT: drain, then stop.
     Stop,
+    /// SIGHUP: read the configuration anew.
+    Reload,
     /// SIGUSR1: open the log files anew.
     Reopen,
     /// A signal whose work is not in this build; it must not end the process.
@@ -40,7 +42,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
+            _ = self.hangup.recv() => Asked::Reload,
             _ = self.user1.recv() => Asked::Reopen,
             _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
         }

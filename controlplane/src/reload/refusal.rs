@@ -8,7 +8,9 @@ pub enum Refusal {
     /// These workers did not say in time that they are ready.
     Silent(Vec<usize>),
     /// The configuration in force is another one by now.
-    Stale { tag: String },
+    Stale {
+        tag: String,
+    },
     /// Others are still at it.
     Busy,
     Draining,

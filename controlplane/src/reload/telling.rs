@@ -26,11 +26,15 @@ pub fn tell(running: &Running, request: &Request, result: &Result<Outcome, Refus
             tracing::error!("{what} by {by} refused, nothing has changed:\n{}", refusal.text());
         }
     }
-    audit::note(by, what, &match result {
-        Ok(outcome) if outcome.changed => summary(outcome),
-        Ok(_) => "unchanged".to_owned(),
-        Err(refusal) => format!("refused: {}", refusal.text()),
-    });
+    audit::note(
+        by,
+        what,
+        &match result {
+            Ok(outcome) if outcome.changed => summary(outcome),
+            Ok(_) => "unchanged".to_owned(),
+            Err(refusal) => format!("refused: {}", refusal.text()),
+        },
+    );
     count(running, request, result);
 }
 

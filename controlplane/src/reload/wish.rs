@@ -145,11 +145,9 @@ mod tests {
 
     #[test]
     fn listeners_and_what_is_read_at_the_start_cannot_be_set_for_a_time() {
-        for (key, told) in [
-            ("socks5.listen", "listeners"),
-            ("workers.count", "restart"),
-            ("colour", "unknown key"),
-        ] {
+        for (key, told) in
+            [("socks5.listen", "listeners"), ("workers.count", "restart"), ("colour", "unknown key")]
+        {
             assert!(may_be_set_for_a_time(key).unwrap_err().contains(told), "{key}");
         }
         assert!(may_be_set_for_a_time("socks5.limits.connections").is_ok());

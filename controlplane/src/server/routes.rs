@@ -18,8 +18,18 @@ use tokio::time::timeout;
 pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// The pages that have routes, in the order of the index.
-const PAGES: &[&[Route]] =
-    &[ROUTES, openapi::ROUTES, pages::ROUTES, health::ROUTES, stats::ROUTES, reload::ROUTES, reload::OVERRIDES, reload::LEVELS, push::ROUTES, drill::ROUTES];
+const PAGES: &[&[Route]] = &[
+    ROUTES,
+    openapi::ROUTES,
+    pages::ROUTES,
+    health::ROUTES,
+    stats::ROUTES,
+    reload::ROUTES,
+    reload::OVERRIDES,
+    reload::LEVELS,
+    push::ROUTES,
+    drill::ROUTES,
+];
 
 const ROUTES: &[Route] =
     &[Route::get("/", Scope::Read, index, "This list.", &[ok("One route a line.", text(TEXT))])];

@@ -1,10 +1,9 @@
 //! `/admin/log`: how much is logged, for a time.
 
-use super::{
-    Answer, Asked, Parameter, Route, Scope, ServedBy, State, end_of, json, ok, unavailable,
-};
+use super::{Answer, Asked, Parameter, Route, Scope, ServedBy, State, end_of, ok, unavailable};
 use crate::audit;
 use crate::logs::{Levels, MODULES_MAX, Raised, is_module};
+use crate::server::route::json;
 use ringway_shared::config::LogLevel;
 use serde::Deserialize;
 use serde_json::json;
@@ -58,7 +57,9 @@ fn shown(levels: &Levels) -> Answer {
     let set: Vec<_> = levels
         .raised()
         .iter()
-        .map(|one| json!({"module": one.module, "level": one.level.label(), "until": one.until, "by": one.by}))
+        .map(
+            |one| json!({"module": one.module, "level": one.level.label(), "until": one.until, "by": one.by}),
+        )
         .collect();
     Answer::json(200, &json!({"level": levels.configured().label(), "set": set}))
 }
@@ -69,7 +70,8 @@ fn set(state: &State, asked: &Asked) -> Answer {
         Ok(one) => one,
         Err(refusal) => return refusal,
     };
-    let what = format!("{} for {} until {}", one.level.label(), one.module.as_deref().unwrap_or("all"), one.until);
+    let what =
+        format!("{} for {} until {}", one.level.label(), one.module.as_deref().unwrap_or("all"), one.until);
     if !reloader.levels.set(one) {
         let message = format!("{MODULES_MAX} modules have levels of their own already");
         return Answer::error(422, &message, "let some return first: DELETE /admin/log");

@@ -1,11 +1,12 @@
 //! `/admin/override`: keys that are set for a time.
 
 use super::{
-    AT_FAULT, Answer, Asked, DONE, DRY_RUN, NO_SUCH, NOT_NOW, Parameter, Route, STALE, Scope, ServedBy,
-    SILENT, State, Waiting, Wish, answers, end_of, json, ok, request, run,
+    AT_FAULT, Answer, Asked, DONE, DRY_RUN, NO_SUCH, NOT_NOW, Parameter, Route, SILENT, STALE, Scope,
+    ServedBy, State, Waiting, Wish, answers, end_of, ok, request, run,
 };
 use crate::reload::{Returning, may_be_set_for_a_time};
 use crate::running::{Generation, Temporary};
+use crate::server::route::json;
 use ringway_shared::config::Override;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
