@@ -36,6 +36,8 @@ const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 const RECORDS_PER_ROUND: usize = 4_096;
 /// After the drain's deadline: how long cut connections have to end.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long control requests in flight may take to be answered at the end.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -81,12 +83,10 @@ async fn live(start: Start, sink: &mut Sink) -> Result<Exit, String> {
     let mut signals = caught_signals()?;
     let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
     let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
-    let wanted = &config.control.listen;
-    let ports = Rc::new(Ports::hold(wanted, server::bind(wanted)?)?);
-    let control_addresses = ports.addresses();
+    let prepared_ports = server::Prepared::open(&config.control, &mut Vec::new())?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = plan(&config, &cells, epoch, &control_addresses);
+    let plan = plan(&config, &cells, epoch, &prepared_ports.addresses().tcp());
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
@@ -104,16 +104,16 @@ async fn live(start: Start, sink: &mut Sink) -> Result<Exit, String> {
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
+    let ports = Rc::new(Ports::serve(state.clone(), prepared_ports));
     let household = Household {
         access: access.clone(),
         quotas: quotas.clone(),
         certificates: certificates.clone(),
         certificate_facts: certificate_facts.clone(),
+        ports: ports.clone(),
         log: sink.queue(),
     };
-    let reloader =
-        Reloader::new(settings, running.clone(), workers.clone(), household, ports.clone(), levels);
-    let reloader = Rc::new(reloader);
+    let reloader = Rc::new(Reloader::new(settings, running.clone(), workers.clone(), household, levels));
     state.employ(reloader.clone());
     let life = Life {
         running,
@@ -127,18 +127,18 @@ async fn live(start: Start, sink: &mut Sink) -> Result<Exit, String> {
         certificates,
         certificate_facts,
         reloader: reloader.clone(),
+        ports,
     };
-    ports.serve(&life.state);
     life.keep_quotas();
     life.keep_certificates();
-    life.announce(&control_addresses);
+    life.announce();
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
         () = reloader.keep_time(&life.state) => Exit::Done,
     };
-    ports.close().await;
+    let _ = tokio::time::timeout(ANSWER_PATIENCE, life.ports.stop()).await;
     // What ended last has its line too; the log's queue does not hold them all at once.
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
@@ -186,6 +186,7 @@ struct Life {
     quotas: Rc<RefCell<Quotas>>,
     certificates: Rc<RefCell<Certificates>>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
+    ports: Rc<Ports>,
     clients: Rc<Cell<ClientFacts>>,
     reloader: Rc<Reloader>,
 }
@@ -208,26 +209,29 @@ impl Ending {
 
 impl Life {
     /// The one line that says that all listeners are up, and where.
-    fn announce(&self, control: &[SocketAddr]) {
+    fn announce(&self) {
+        let control = self.ports.addresses();
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         let secured = [
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
+            ("control_tls", control.https),
         ]
         .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
             _ => format!(" {name}={}", listed(&addresses)),
         });
         tracing::info!(
-            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}{}",
             listed(&self.workers.socks5_addresses()),
             listed(&self.workers.websocket_addresses()),
-            listed(control),
+            listed(&control.http),
             self.cells.len(),
             driver.label(),
             self.workers.connections_max(),
             secured.concat(),
+            control.unix.map_or_else(String::new, |path| format!(" control_unix={}", path.display())),
         );
     }
 
@@ -385,7 +389,7 @@ impl Life {
     /// Shows what has been renewed.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
-        certificates.look(&self.workers);
+        certificates.look(&self.workers, |shown| self.ports.renew_certificates(shown));
         self.certificate_facts.set(certificates.facts());
     }
 

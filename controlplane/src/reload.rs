@@ -9,14 +9,14 @@ mod refusal;
 mod telling;
 mod wish;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Place};
 pub use preparing::Household;
 pub use refusal::Refusal;
 pub use wish::{OVERRIDES_MAX, Request, Returning, TIME_MAX, Wish, may_be_set_for_a_time};
 
 use crate::logs::Levels;
 use crate::running::{Generation, MadeOf, Running};
-use crate::server::{Ports, State};
+use crate::server::State;
 use crate::settings::Settings;
 use preparing::Preparing;
 use ringway_dataplane::{Prepared, Readiness, Workers};
@@ -41,7 +41,6 @@ pub struct Reloader {
     pub running: Rc<Running>,
     pub workers: Rc<Workers>,
     pub household: Household,
-    pub ports: Rc<Ports>,
     pub levels: Levels,
     turn: Mutex<()>,
     /// Something ends at another time than was known.
@@ -57,7 +56,6 @@ impl Reloader {
         running: Rc<Running>,
         workers: Rc<Workers>,
         household: Household,
-        ports: Rc<Ports>,
         levels: Levels,
     ) -> Reloader {
         Reloader {
@@ -65,7 +63,6 @@ impl Reloader {
             running,
             workers,
             household,
-            ports,
             levels,
             turn: Mutex::default(),
             times_changed: Notify::new(),
@@ -150,22 +147,24 @@ impl Reloader {
     ) -> Result<(), Refusal> {
         let config = next.config.clone();
         let unfit = |why: String| Refusal::unfit(&why, &next.effective);
-        let control = self.ports.prepare(&config.control.listen).map_err(unfit)?;
-        let own = Preparing::begin(&self.household, &self.running.config(), &config)
-            .map_err(|(key, why)| Refusal::of_key(key, &why, &next.effective))?;
-        let addresses = self.ports.addresses_after(&control);
-        let prepared = self.workers.prepare(&config, &addresses, next.number).map_err(unfit)?;
+        let own = Preparing::begin(&self.household, &self.running.config(), &config);
+        let own = own.map_err(|(key, why)| match key {
+            "" => unfit(why),
+            key => Refusal::of_key(key, &why, &next.effective),
+        })?;
+        let control = own.control_addresses(&self.household);
+        let prepared = self.workers.prepare(&config, &control, next.number).map_err(unfit)?;
         self.ready(&prepared).await?.map_err(unfit)?;
         let committed = self.workers.commit(prepared).map_err(unfit)?;
 
+        let before = self.household.ports.addresses();
         own.commit(&config, &self.household, &self.workers);
-        let (opened, closed) = self.ports.commit(control);
         self.levels.configure(config.log.level);
         state.serve_under(&config);
         outcome.generation = next.number;
         outcome.tag.clone_from(&next.tag);
         self.running.replace(next);
-        outcome.take(committed, opened, closed);
+        outcome.take(committed, &before, &self.household.ports.addresses());
         if outcome.listens_elsewhere() {
             self.listeners_changed.notify_one();
         }

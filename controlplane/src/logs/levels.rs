@@ -46,11 +46,6 @@ impl Levels {
         Levels::new(LogLevel::Info).1
     }
 
-    #[must_use]
-    pub fn configured(&self) -> LogLevel {
-        self.configured.get()
-    }
-
     /// Those for a time, in the order they were set.
     #[must_use]
     pub fn raised(&self) -> Vec<Raised> {

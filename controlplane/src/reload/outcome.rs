@@ -1,6 +1,7 @@
 //! What came of a reload, key by key.
 
 use crate::running::Generation;
+use crate::server::Addresses;
 use ringway_dataplane::Committed;
 use ringway_shared::config::{Change, Reload};
 use std::net::SocketAddr;
@@ -8,6 +9,9 @@ use std::net::SocketAddr;
 /// What is said of a dry run that would open something.
 const NOT_TRIED: &str =
     "a dry run opens nothing: whether listeners, files and source addresses can be had shows at the reload";
+
+/// A key, and an address or path it has.
+pub type Place = (&'static str, String);
 
 /// What has changed, or would.
 pub struct Outcome {
@@ -21,8 +25,8 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// Configured otherwise than they are in force.
     pub restart_required: Vec<Change>,
-    pub opened: Vec<(&'static str, SocketAddr)>,
-    pub closed: Vec<(&'static str, SocketAddr)>,
+    pub opened: Vec<Place>,
+    pub closed: Vec<Place>,
     pub notices: Vec<String>,
 }
 
@@ -49,10 +53,16 @@ impl Outcome {
     }
 
     /// It is in force: where ringway listens now, and what is to be known.
-    pub fn take(&mut self, workers: Committed, opened: Vec<SocketAddr>, closed: Vec<SocketAddr>) {
-        let control = |addresses: Vec<SocketAddr>| addresses.into_iter().map(|one| ("control.listen", one));
-        self.opened = workers.opened.into_iter().chain(control(opened)).collect();
-        self.closed = workers.closed.into_iter().chain(control(closed)).collect();
+    pub fn take(&mut self, workers: Committed, before: &Addresses, after: &Addresses) {
+        let (before, after) = (before.all(), after.all());
+        let only = |one: &[Place], other: &[Place]| -> Vec<Place> {
+            one.iter().filter(|place| !other.contains(place)).cloned().collect()
+        };
+        let shown = |places: Vec<(&'static str, SocketAddr)>| -> Vec<Place> {
+            places.into_iter().map(|(key, address)| (key, address.to_string())).collect()
+        };
+        self.opened = [shown(workers.opened), only(&after, &before)].concat();
+        self.closed = [shown(workers.closed), only(&before, &after)].concat();
         self.notices = workers.notices;
     }
 

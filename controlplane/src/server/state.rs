@@ -72,6 +72,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
+    /// Those of the Unix socket.
+    pub(super) unix_seats: Rc<Seats>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -89,6 +91,7 @@ impl State {
         State {
             seats: Rc::default(),
             openapi: RefCell::default(),
+            unix_seats: Rc::default(),
             facts,
             running,
             staff,

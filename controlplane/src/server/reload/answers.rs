@@ -1,10 +1,9 @@
 //! What is answered of a reload.
 
-use crate::reload::{Outcome, Refusal};
+use crate::reload::{Outcome, Place, Refusal};
 use crate::server::answer::Answer;
 use ringway_shared::config::{Change, Fault};
 use serde_json::{Map, Value as Json, json};
-use std::net::SocketAddr;
 
 /// What has changed.
 pub fn done(outcome: &Outcome) -> Answer {
@@ -15,7 +14,7 @@ pub fn done(outcome: &Outcome) -> Answer {
             "configured": change.to.to_json(),
         })
     };
-    let place = |(key, address): &(&str, SocketAddr)| json!({"key": key, "address": address});
+    let place = |(key, address): &Place| json!({"key": key, "address": address});
     let body = json!({
         "generation": outcome.generation,
         "changed": outcome.changed,

@@ -2,7 +2,7 @@
 
 use super::{Answer, Asked, Parameter, Route, Scope, ServedBy, State, end_of, ok, unavailable};
 use crate::audit;
-use crate::logs::{Levels, MODULES_MAX, Raised, is_module};
+use crate::logs::{MODULES_MAX, Raised, is_module};
 use crate::server::route::json;
 use ringway_shared::config::LogLevel;
 use serde::Deserialize;
@@ -50,18 +50,19 @@ struct Body {
 }
 
 fn list(state: &State, _: &Asked) -> Answer {
-    state.reloader().map_or_else(unavailable, |reloader| shown(&reloader.levels))
+    let raised = state.reloader().map_or_else(Vec::new, |reloader| reloader.levels.raised());
+    shown(state, &raised)
 }
 
-fn shown(levels: &Levels) -> Answer {
-    let set: Vec<_> = levels
-        .raised()
+fn shown(state: &State, raised: &[Raised]) -> Answer {
+    let level = state.running.config().log.level;
+    let set: Vec<_> = raised
         .iter()
         .map(
             |one| json!({"module": one.module, "level": one.level.label(), "until": one.until, "by": one.by}),
         )
         .collect();
-    Answer::json(200, &json!({"level": levels.configured().label(), "set": set}))
+    Answer::json(200, &json!({"level": level.label(), "set": set}))
 }
 
 fn set(state: &State, asked: &Asked) -> Answer {
@@ -78,7 +79,7 @@ fn set(state: &State, asked: &Asked) -> Answer {
     }
     reloader.levels_changed();
     audit::note(&asked.by.name, "log level", &what);
-    shown(&reloader.levels)
+    shown(state, &reloader.levels.raised())
 }
 
 fn end(state: &State, asked: &Asked) -> Answer {
@@ -91,7 +92,7 @@ fn end(state: &State, asked: &Asked) -> Answer {
     }
     reloader.levels_changed();
     audit::note(&asked.by.name, "end of a log level", &format!("{ended} ended"));
-    shown(&reloader.levels)
+    shown(state, &reloader.levels.raised())
 }
 
 fn read(asked: &Asked) -> Result<Raised, Answer> {
