@@ -213,6 +213,7 @@ impl Reloader {
         self.times_changed.notify_one();
     }
 
+    #[allow(dead_code, reason = "being built: hot restart tells who keeps the listeners")]
     /// Returns when a reload has opened or closed a listener since it was asked last.
     pub async fn listeners_changed(&self) {
         self.listeners_changed.notified().await;
