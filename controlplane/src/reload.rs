@@ -201,7 +201,7 @@ impl Reloader {
                 tracing::info!("{ended} log levels are again as log.level says: their time is over");
             }
             let is_over = overrides.is_some_and(|due| due <= now);
-            if is_over && self.run(state, Request::of_the_clock()).await.is_err() {
+            if is_over && (state.draining.get() || self.run(state, Request::of_the_clock()).await.is_err()) {
                 // What was set is in force until then.
                 sleep(RETRY_AFTER).await;
             }
@@ -213,7 +213,6 @@ impl Reloader {
         self.times_changed.notify_one();
     }
 
-    #[allow(dead_code, reason = "being built: hot restart tells who keeps the listeners")]
     /// Returns when a reload has opened or closed a listener since it was asked last.
     pub async fn listeners_changed(&self) {
         self.listeners_changed.notified().await;

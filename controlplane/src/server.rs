@@ -13,7 +13,6 @@ mod drill;
 mod health;
 mod openapi;
 mod pages;
-#[allow(dead_code, reason = "being built: hot restart calls the rest")]
 mod ports;
 mod push;
 mod reload;

@@ -12,8 +12,8 @@ pub enum Asked {
     Reload,
     /// SIGUSR1: open the log files anew.
     Reopen,
-    /// A signal whose work is not in this build; it must not end the process.
-    NotYet { signal: &'static str, work: &'static str },
+    /// SIGUSR2: hand over to a new process.
+    Upgrade,
 }
 
 /// The signals the process answers to, caught from now on.
@@ -44,7 +44,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
             _ = self.user1.recv() => Asked::Reopen,
-            _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
+            _ = self.user2.recv() => Asked::Upgrade,
         }
     }
 }

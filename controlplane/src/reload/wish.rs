@@ -39,6 +39,12 @@ pub enum Returning {
 }
 
 impl Request {
+    /// SIGHUP.
+    #[must_use]
+    pub fn of_signal() -> Request {
+        Request { by: "SIGHUP".to_owned(), wish: Wish::Sources, dry_run: false, if_match: None }
+    }
+
     /// What is over ends.
     #[must_use]
     pub fn of_the_clock() -> Request {

@@ -129,6 +129,11 @@ impl Prepared {
         Ok(Prepared { added, closing: Vec::new(), tls, keeper })
     }
 
+    /// Copies of the sockets that were added. Errors: descriptors ran out.
+    pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.added.iter().map(Listener::duplicate).collect()
+    }
+
     /// Where these will be reached: those that were added.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
