@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/stats.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
+    include_str!("schemas/debug.json"),
 ];
 
 /// Every schema, by name.
