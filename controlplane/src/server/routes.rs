@@ -28,6 +28,7 @@ const PAGES: &[&[Route]] = &[
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
+    memory::ROUTES,
     push::ROUTES,
     debug::ROUTES,
     drill::ROUTES,
