@@ -116,6 +116,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let tallies = Tallies {
         log_lines_dropped: sink.dropped(),
+        log_recent: sink.recent(),
         quota_save_failures: quotas.borrow().save_failures(),
         clients: clients.clone(),
         key_fetches: Rc::default(),

@@ -5,6 +5,7 @@ use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
@@ -20,6 +21,7 @@ const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commi
 /// What others in the control plane count.
 pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
+    pub log_recent: Recent,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
@@ -31,7 +33,11 @@ pub struct Tallies {
 /// The control port's state for this process.
 pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, tallies: Tallies) -> State {
     let config = running.config();
-    let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
+    let facts = Facts {
+        version: BUILD.version,
+        notices: workers.notices().to_vec(),
+        recent: tallies.log_recent.clone(),
+    };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing) = (workers.clone(), workers.clone());
     let clients = tallies.clients.clone();

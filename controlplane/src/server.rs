@@ -9,6 +9,7 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod bundle;
 mod debug;
 mod drill;
 mod health;

@@ -2,6 +2,7 @@
 
 use super::push::{Desk, Keys};
 use crate::export::Format;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
 use crate::running::Running;
@@ -57,6 +58,8 @@ pub struct Facts {
     pub version: &'static str,
     /// What the operator should know about the start ([`ringway_dataplane::Workers::notices`]).
     pub notices: Vec<String>,
+    /// The log's last lines.
+    pub recent: Recent,
 }
 
 /// What all requests share.

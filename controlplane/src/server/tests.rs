@@ -7,6 +7,7 @@ mod push;
 
 use super::{Desk, Facts, Keys, Meter, Ports, Prepared, Staff, State};
 use crate::export::Format;
+use crate::logs::Recent;
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
 use crate::settings::Texts;
@@ -222,7 +223,11 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         read_file: &nobody,
     };
     let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
-    let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
+    let facts = Facts {
+        version: "1.2.3",
+        notices: vec!["epoll, because io_uring is refused".to_owned()],
+        recent: Recent::default(),
+    };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
         epoch: Instant::now() - Duration::from_secs(10),
