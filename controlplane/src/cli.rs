@@ -3,6 +3,7 @@
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
+use crate::ctl::{self, Ctl};
 use crate::exit::Exit;
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
@@ -33,6 +34,7 @@ pub enum Task {
     /// Asks the rules of a configuration.
     #[command(subcommand)]
     Acl(Rules),
+    Ctl(Ctl),
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
@@ -71,6 +73,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
+        Task::Ctl(asked) => return Some(ctl::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
     };

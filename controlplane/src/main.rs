@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
+//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there), `ctl` (its client).
 
 mod access;
 mod acl_test;
@@ -9,6 +9,7 @@ mod calendar;
 mod catalogue_docs;
 mod certificates;
 mod cli;
+mod ctl;
 mod exit;
 mod export;
 #[allow(dead_code, reason = "being built")]

@@ -24,6 +24,9 @@ mod stats;
 mod tests;
 
 pub use push::{Desk, Keys};
+pub use route::{Parameter, Route};
+pub use routes::all as routes;
+pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;

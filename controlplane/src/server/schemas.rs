@@ -27,6 +27,11 @@ pub fn all() -> Map<String, Json> {
     files.flatten().collect()
 }
 
+/// The schema with this name.
+pub fn named(name: &str) -> Option<Json> {
+    all().remove(name)
+}
+
 /// A reference to the schema with this name.
 pub fn reference(name: &str) -> Json {
     serde_json::json!({"$ref": format!("{PREFIX}{name}")})

@@ -10,8 +10,8 @@ use super::yaml::{self, Data, Node, Wrong};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PREFIX: &str = "RINGWAY_";
-/// Switches of ringway's own tests, not settings.
-const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS"];
+/// What ringway's own tests and `ringway ctl` are told by, not settings.
+const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS", "RINGWAY_CONTROL", "RINGWAY_TOKEN"];
 
 /// Fills in `env`: first the plain names, then the `RINGWAY_` ones, which are meant for nobody else.
 pub fn environment(form: &mut Form, env: &[(String, String)]) {
