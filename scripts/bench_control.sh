@@ -27,7 +27,8 @@ options=(--set log.access=false --set 'socks5.allow_targets=[loopback]' --set wo
     --set 'websocket.listen=[]' --set "socks5.listen=[\"127.0.0.1:$socks\"]" --set "control.listen=[\"127.0.0.1:$control\"]")
 if ((users > 0)); then
     { echo users:; for ((i = 0; i < users; i++)); do echo "  - {name: u$i, password: '{plain}password$i', quota: 1TiB}"; done; } >"$scratch/users.yaml"
-    options+=(--set socks5.auth=password --set "socks5.users_file=$scratch/users.yaml")
+    options+=(--set socks5.auth=password --set "socks5.users_file=$scratch/users.yaml"
+        --set "socks5.quota_file=$scratch/quotas.json")
     login=(--user u0 --password password0)
 fi
 target/release/ringway "${options[@]}" >"$scratch/log" 2>&1 &

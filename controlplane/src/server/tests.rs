@@ -192,6 +192,8 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             format!("control.test_endpoints={}", fake.test_endpoints),
             format!("control.connections_max={}", fake.connections_max),
         ],
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
