@@ -1,7 +1,7 @@
 //! An answer as people read it.
 
 use super::client::Answered;
-use super::tables::{cell, clean, tables};
+use super::tables::{cell, clean, named, tables};
 use super::verbs::Show;
 use super::words::Call;
 use serde_json::{Map, Value as Json};
@@ -76,7 +76,8 @@ pub fn text(call: &Call, answer: &Answered, stats: Option<Json>) -> String {
         (Show::Samples, _) => samples(&whole(), filter),
         (Show::Document, Some(body)) => format!("{body:#}"),
         (Show::Status, Some(health)) => status(&health, &stats.unwrap_or_default()),
-        (_, Some(body)) => tables(&filtered(inner(&body), filter)),
+        (Show::Named, Some(body)) => named(&filtered(&body, filter)),
+        (_, Some(body)) => tables(inner(&body)),
         (_, None) => whole().lines().map(|line| clean(line) + "\n").collect(),
     }
 }

@@ -14,6 +14,15 @@ pub fn tables(value: &Json) -> String {
     text
 }
 
+/// An object of objects as a table, however few they are.
+#[must_use]
+pub fn named(value: &Json) -> String {
+    let mut text = String::new();
+    let rows: Vec<_> = value.as_object().into_iter().flatten().map(row).collect();
+    grid(&mut text, &rows, 0);
+    text
+}
+
 fn write(text: &mut String, value: &Json, depth: usize) {
     match value {
         Json::Object(members) => match rows_of(members) {
@@ -68,12 +77,14 @@ fn rows_of(members: &Map<String, Json>) -> Option<Vec<Map<String, Json>>> {
     if members.len() < 2 || first.is_empty() || !members.values().all(alike) {
         return None;
     }
-    let row = |(name, value): (&String, &Json)| {
-        let mut row = Map::from_iter([("name".to_owned(), Json::from(name.as_str()))]);
-        row.extend(value.as_object().cloned().unwrap_or_default());
-        row
-    };
     Some(members.iter().map(row).collect())
+}
+
+/// A member that is an object, with its name as the first column.
+fn row((name, value): (&String, &Json)) -> Map<String, Json> {
+    let mut row = Map::from_iter([("name".to_owned(), Json::from(name.as_str()))]);
+    row.extend(value.as_object().cloned().unwrap_or_default());
+    row
 }
 
 /// Members of members get names with dots.

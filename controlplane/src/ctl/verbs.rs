@@ -12,6 +12,8 @@ pub enum Show {
     Status,
     /// Prometheus text, filtered.
     Samples,
+    /// An object of objects: a row for each, whose names hold the filter.
+    Named,
     /// JSON as it came: a document for programs.
     Document,
 }
@@ -91,7 +93,7 @@ pub const VERBS: &[Verb] = &[
     get("live", "/livez").about("Whether every worker lives."),
     get("ready", "/readyz").about("Whether new connections are welcome."),
     get("metrics", "/metrics").shown(Show::Samples).about("The metrics, or those of one name."),
-    get("config", "/config"),
+    get("config", "/config").shown(Show::Named),
     post("reload", "/admin/reload-config"),
     post("rollback", "/admin/config/rollback").placing(&["generation"]),
     get("generations", "/admin/config/generations"),

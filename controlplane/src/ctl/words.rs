@@ -129,7 +129,7 @@ fn arguments(command: Command, verb: &Verb) -> Command {
                 "The ETag of the configuration that must be in force: `ringway ctl generations` has it.",
             ));
     }
-    if verb.show == Show::Samples || verb.words == "config" {
+    if matches!(verb.show, Show::Samples | Show::Named) {
         command = command.arg(Arg::new(FILTER).help("Shows only what has this in its name."));
     }
     command.arg(output())
