@@ -13,6 +13,8 @@ pub enum Exit {
     Denied,
     /// `ringway ctl`: the answer is no, or ringway is not well.
     Refused,
+    /// `ringway doctor`: something is amiss on this host.
+    Unwell,
     /// The command line or the configuration is wrong, or says too little to answer.
     BadConfiguration,
     /// The surroundings do not allow a start: a port is taken, io_uring is refused and epoll was not allowed.
@@ -28,7 +30,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Done => 0,
             // Who runs ringway and who asks it a question are never the same.
-            Exit::WorkerLost | Exit::Denied | Exit::Refused => 1,
+            Exit::WorkerLost | Exit::Denied | Exit::Refused | Exit::Unwell => 1,
             Exit::BadConfiguration => 2,
             Exit::CannotStart | Exit::Unreachable => 3,
             Exit::CutShort => 130,

@@ -2,6 +2,7 @@
 //!
 //! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
 //! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there), `ctl` (its client).
+//! `doctor` looks at the host before any of this.
 
 mod access;
 mod acl_test;
@@ -10,6 +11,7 @@ mod catalogue_docs;
 mod certificates;
 mod cli;
 mod ctl;
+mod doctor;
 mod exit;
 mod export;
 #[allow(dead_code, reason = "being built")]

@@ -1,6 +1,8 @@
 //! Where the control port is that `ringway ctl` speaks to.
 
 use crate::settings::{self, SettingsArguments};
+use ringway_shared::config::Control;
+use rustix::fs::Access;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -71,13 +73,23 @@ impl Address {
     }
 
     /// A listener's address as a client may call it.
-    fn of_listener(listener: SocketAddr) -> Address {
+    fn of_listener(listener: SocketAddr, tls: bool) -> Address {
         let ip = match listener.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        Address::Tcp { host: ip.to_string(), port: listener.port(), tls: false }
+        Address::Tcp { host: ip.to_string(), port: listener.port(), tls }
+    }
+
+    /// The control port of a configuration: its Unix socket where this user may write to it, for that needs no token;
+    /// else its first listener.
+    fn of_configuration(control: &Control) -> Option<Address> {
+        let writable = |path: &PathBuf| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+        let unix = control.unix.as_ref().map(|unix| unix.path.clone()).filter(writable);
+        let plain = control.listen.first().map(|listener| Address::of_listener(*listener, false));
+        let over_tls = control.tls.tls.listen.first().map(|listener| Address::of_listener(*listener, true));
+        unix.map(Address::Unix).or(plain).or(over_tls)
     }
 
     /// The one that was named, or RINGWAY_CONTROL, or that of the configuration, or the default.
@@ -91,10 +103,8 @@ impl Address {
         }
         let hint = "name the control port by --control";
         let loaded = settings::load(arguments).map_err(|faults| format!("{faults}\n{hint}"))?;
-        let first = loaded.config.control.listen.first();
-        first
-            .map(|listener| Address::of_listener(*listener))
-            .ok_or_else(|| format!("the configuration has no control port (control.listen is empty); {hint}"))
+        Address::of_configuration(&loaded.config.control)
+            .ok_or_else(|| format!("the configuration has no control port; {hint}"))
     }
 }
 
@@ -123,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_listener_on_all_addresses_is_called_by_loopback() {
-        let of = |text: &str| Address::of_listener(text.parse().unwrap()).to_string();
+        let of = |text: &str| Address::of_listener(text.parse().unwrap(), false).to_string();
         assert_eq!(of("0.0.0.0:9003"), "http://127.0.0.1:9003");
         assert_eq!(of("[::]:1"), "http://[::1]:1");
         assert_eq!(of("192.0.2.1:2"), "http://192.0.2.1:2");

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import socket
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 
 from ringway import run
 from targets import echo
+from tls_files import Authority
 from waiting import eventually
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -183,7 +185,7 @@ def test_the_control_port_is_found_by_environment_and_by_configuration(ringway, 
     proxy = ringway()
     assert run("ctl", "live", env={"RINGWAY_CONTROL": f"http://{proxy.control_text}/"}).returncode == DONE
     file = tmp_path / "ringway.yaml"
-    file.write_text(f"control: {{listen: ['0.0.0.0:{proxy.control[1]}'], open: true}}\n")
+    file.write_text(f"control: {{listen: ['0.0.0.0:{proxy.control[1]}'], insecure: true}}\n")
     assert run("ctl", "-c", file, "live").returncode == DONE
     assert run("ctl", "live", "--config", file).returncode == DONE
     assert run("ctl", "live", env={"CONFIG_FILE": str(file)}).returncode == DONE
@@ -194,6 +196,32 @@ def test_the_control_port_is_found_by_environment_and_by_configuration(ringway, 
     assert run("ctl", "-c", file, "--control", proxy.control_text, "live").returncode == DONE
     # The variables are the client's: a ringway that finds them in its environment starts all the same.
     ringway(env={"RINGWAY_CONTROL": "http://127.0.0.1:1", "RINGWAY_TOKEN": "secret"})
+
+
+def test_a_unix_socket_is_spoken_to_and_preferred_where_it_may_be(ringway, tmp_path):
+    path = tmp_path / "ringway.sock"
+    proxy = ringway({"control.unix": str(path)})
+    assert done(run("ctl", "--control", f"unix:{path}", "live")).split() == ["status", "ok"]
+    file = tmp_path / "ringway.yaml"
+    file.write_text(f"control: {{unix: '{path}', listen: ['127.0.0.1:1']}}\n")
+    done(run("ctl", "-c", file, "live"))
+    file.write_text(f"control: {{unix: '{tmp_path}/none', listen: ['{proxy.control_text}']}}\n")
+    done(run("ctl", "-c", file, "live"))
+
+
+def test_over_tls_the_authority_decides(ringway, tmp_path):
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("control", "localhost")
+    listeners = {"control.tls.listen": "[127.0.0.1:0]", "control.tls.certificates": f"[{{certificate: {certificate}, key: {key}}}]"}
+    log = ringway(listeners).eventually_logs("control_tls=")
+    url = "https://" + re.search(r"control_tls=(\S+)", log)[1]
+    done(run("ctl", "--control", url, "--ca", authority.certificate, "live"))
+    strange = run("ctl", "--control", url, "live")
+    assert strange.returncode == UNREACHABLE and "--ca" in strange.stderr
+    half = run("ctl", "--control", url, "--ca", authority.certificate, "--cert", certificate, "live")
+    assert half.returncode == USAGE and "belong together" in half.stderr
+    none = run("ctl", "--control", url, "--ca", key, "live")
+    assert none.returncode == USAGE and "no certificate" in none.stderr
 
 
 # Who asks
