@@ -20,6 +20,7 @@ mod push;
 mod route;
 mod routes;
 mod schemas;
+mod smoke;
 mod state;
 mod stats;
 #[cfg(test)]

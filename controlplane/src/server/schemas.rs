@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/stats.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
+    include_str!("schemas/smoke.json"),
 ];
 
 /// Every schema, by name.
