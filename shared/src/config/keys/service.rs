@@ -117,7 +117,7 @@ pub const KEYS: &[Key] = &[
     key(
         "socks5.limits.backlog",
         "4096",
-        Listener,
+        Live,
         Kind::Integer(1..=1 << 20, |d, n| d.config.socks5.limits.backlog = n as u32),
         "Connections that may wait to be accepted, per listener. The kernel caps it at \
          `net.core.somaxconn`.",
