@@ -53,6 +53,23 @@ fn metrics_come_in_the_format_that_accept_prefers() {
 }
 
 #[test]
+fn a_storm_of_scrapes_writes_four_pages_a_second_at_most() {
+    let port = Port::open(Fake::default());
+    let written = |headers| {
+        let body = port.ask("GET", "/metrics", headers).body;
+        body.lines().find_map(|line| line.strip_prefix("written ")?.parse::<u128>().ok()).unwrap()
+    };
+    let (begun, first) = (Instant::now(), written(""));
+    let last = (0..50).map(|_| written("")).max().unwrap();
+    assert!(last - first <= begun.elapsed().as_millis() / 250 + 1, "{} pages", last - first);
+    // Who must see what has just happened says so.
+    for _ in 0..3 {
+        let before = written("");
+        assert!(written("cache-control: no-cache\r\n") > before);
+    }
+}
+
+#[test]
 fn healthy_workers_make_every_probe_green() {
     let port = Port::open(Fake::default());
     assert_eq!(port.get("/livez").json(), serde_json::json!({"status": "ok"}));
@@ -132,7 +149,7 @@ fn stats_tell_what_the_cells_hold() {
 fn the_configuration_has_a_tag_by_which_it_is_not_sent_twice() {
     let port = Port::open(Fake::default());
     let first = port.get("/config");
-    assert_eq!(first.json()["control.listen"]["origin"], "default");
+    assert_eq!(first.json()["socks5.listen"]["origin"], "default");
     let tag = first.header("etag").unwrap();
     for known in [tag.to_owned(), format!("W/{tag}"), format!("\"old\", {tag}"), "*".to_owned()] {
         let again = port.ask("GET", "/config", &format!("if-none-match: {known}\r\n"));

@@ -182,7 +182,7 @@ impl State {
         let extensions = agreed.as_ref().map(|(_, answer)| &**answer);
         accept(&request.key, None, extensions, &mut self.answers);
         let negotiated: Option<Negotiated> = agreed.map(|(negotiated, _)| negotiated);
-        slot.opened();
+        slot.opened(core);
         slot.path = path;
         slot.due_tick = 0;
         slot.active_tick = core.now_tick();
