@@ -64,7 +64,7 @@ pub const KEYS: &[Key] = &[
         NewConnections,
         Kind::Path(|d, path| d.users_file = path),
         "The users file, read with `auth: password`. A relative path starts at the configuration \
-         file's folder, or at the working directory if there is no such file.",
+         file's folder, or at the working directory if there is no such file. A reload cuts the connections of users it no longer has.",
     ),
     key(
         "socks5.open_proxy",
