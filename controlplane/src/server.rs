@@ -9,8 +9,10 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod connections;
 mod drill;
 mod health;
+mod inspecting;
 mod pages;
 mod push;
 #[allow(dead_code, reason = "being built")]

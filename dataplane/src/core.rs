@@ -25,7 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
@@ -82,6 +82,8 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
+    /// The process's epoch in nanoseconds of the Unix epoch, as it was read once: connections are named by it.
+    epoch_unix_ns: u64,
     /// What it said when a fault of ours left it in pieces: the worker ends.
     broken: RefCell<Option<Box<dyn Any + Send>>>,
 }
@@ -103,6 +105,7 @@ impl Core {
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
             gateway: gateway(&wiring)?,
+            epoch_unix_ns: unix_ns(SystemTime::now()).saturating_sub(nanoseconds(wiring.epoch.elapsed())),
             broken: RefCell::default(),
             cells,
             wiring,
@@ -132,7 +135,13 @@ impl Core {
     /// Nanoseconds since the process's epoch: the clock of rates and bans.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
-        u64::try_from(self.wiring.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.wiring.epoch.elapsed())
+    }
+
+    /// A moment in nanoseconds of the Unix epoch, the same each time it is asked.
+    #[must_use]
+    pub fn unix_ns_of(&self, moment: Instant) -> u64 {
+        self.epoch_unix_ns + nanoseconds(moment.saturating_duration_since(self.wiring.epoch))
     }
 
     /// Where the answer to a question of this core goes.
@@ -199,6 +208,14 @@ impl Core {
     pub fn ring_bell(&self) {
         self.wiring.outboxes[self.wiring.index].ring();
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn unix_ns(moment: SystemTime) -> u64 {
+    nanoseconds(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn gateway(wiring: &Wiring) -> io::Result<Gateway> {

@@ -4,6 +4,7 @@ use crate::core::{Core, Wiring};
 use crate::io::dial::health;
 use crate::io::gateway;
 use crate::io::inbox::{Inbox, Mail};
+use crate::io::inspect;
 use crate::io::listener::{self, Door};
 use crate::io::sessions::TICK;
 use crate::rt::{self, Ready, Runtime, waits};
@@ -136,6 +137,7 @@ impl Worker {
             Mail::Serve(service) => self.core.serve_under(*service),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
+            Mail::Inspect(question) => inspect::answer(&self.core, question.0, question.1),
             Mail::Hub(post) => gateway::receive(&self.core, post),
             Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),

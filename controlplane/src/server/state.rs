@@ -1,18 +1,20 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use crate::running::Running;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
+use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// A snapshot this young is served again instead of taking another: scrapes may be many, the cells are not.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(250);
@@ -26,6 +28,8 @@ pub struct Staff {
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
     /// Asks worker `i` for the publish API. False: its inbox is full or it has ended.
     pub push: Box<Push>,
+    /// Asks worker `i` about its connections. False: its inbox is full or it has ended.
+    pub inspect: Box<Inspect>,
     /// The worker that is a topic's home.
     pub home_of: Box<dyn Fn(&str) -> usize>,
     /// Users with at least one WebSocket connection, as of a second ago.
@@ -34,6 +38,9 @@ pub struct Staff {
 
 /// Hands a question to a worker.
 pub type Push = dyn Fn(usize, Ask, Reply) -> bool;
+
+/// Hands a question about connections to a worker.
+pub type Inspect = dyn Fn(usize, inspect::Ask, inspect::Reply) -> bool;
 
 /// Prints all metrics; the number is the configuration's generation.
 pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
@@ -66,6 +73,8 @@ pub struct State {
     pub(super) push: Desk,
     pub draining: Cell<bool>,
     pub(super) seats: Rc<Seats>,
+    /// Turns to look through the workers' tables.
+    pub(super) inspectors: Semaphore,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -82,6 +91,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            inspectors: Semaphore::new(INSPECTORS_MAX),
             facts,
             running,
             staff,

@@ -10,6 +10,7 @@ pub use clock::tick_of;
 
 mod effects;
 mod ending;
+pub mod inspect;
 mod opening;
 mod orders;
 mod reading;

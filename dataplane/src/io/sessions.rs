@@ -3,6 +3,7 @@
 //! No connection owns a timer. Each notes the tick of its last activity; a scan of the table finds
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
+mod inspect;
 mod phase;
 
 pub use phase::Phase;
@@ -73,6 +74,12 @@ impl Facts {
         if let Some(notes) = &mut self.notes {
             notes.hint = None;
         }
+    }
+
+    /// The upstream proxy it goes through.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<str>> {
+        self.notes.as_ref()?.upstream.as_ref()
     }
 
     /// The notes there are, for the record.
