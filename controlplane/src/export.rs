@@ -8,7 +8,7 @@ pub mod process;
 
 use crate::certificates::CertificateFacts;
 use crate::http_facts::HttpFacts;
-use crate::observe::{Snapshot, UserRow};
+use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
 use page::{Page, Samples};
 use process::Process;
@@ -20,6 +20,7 @@ use ringway_shared::session::{Command, Protocol};
 use ringway_shared::tls::TlsService;
 use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What this binary was built from.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,28 @@ pub struct Facts<'a> {
     pub certificates: CertificateFacts,
     /// How often a configuration has been applied.
     pub config_generation: u64,
+    pub reloads: ReloadFacts,
+}
+
+/// What became of the reloads of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadFacts {
+    /// Whether the last one succeeded, or changed nothing. True before the first: the start counts as one.
+    pub last_successful: bool,
+    /// When a configuration was last read without a fault.
+    pub last_success: SystemTime,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub unchanged: u64,
+}
+
+impl ReloadFacts {
+    /// What is known before the first reload: a configuration was read at the start.
+    #[must_use]
+    pub fn at_start() -> ReloadFacts {
+        let last_success = SystemTime::now();
+        ReloadFacts { last_successful: true, last_success, succeeded: 0, failed: 0, unchanged: 0 }
+    }
 }
 
 /// Writes scrapes.
@@ -97,18 +120,10 @@ impl Exporter {
 
     /// The families that the control plane knows by itself.
     fn write_own(&self, family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
-        let Snapshot { host, workers, .. } = facts.snapshot;
-        let workers = || workers.iter().enumerate().map(|(worker, row)| (worker.to_string(), row));
+        let host = &facts.snapshot.host;
         match family.name {
-            "worker_busy_seconds" => {
-                workers().for_each(|(worker, row)| samples.put(&[&worker], row.busy.as_secs_f64()));
-            }
-            "worker_heartbeat_age_seconds" => {
-                workers().for_each(|(worker, row)| samples.put(&[&worker], row.heartbeat_age.as_secs_f64()));
-            }
-            "worker_driver" => {
-                workers().for_each(|(worker, row)| samples.put(&[&worker, row.driver.label()], 1));
-            }
+            name if name.starts_with("worker_") => write_worker(family, facts.snapshot, samples),
+            name if name.starts_with("config_") => write_configuration(family, facts, samples),
             "socks5_system_cpu_usage_percent" => samples.put(&[], host.cpu_percent),
             "socks5_system_memory_usage_bytes" => samples.put(&[], host.memory_used_bytes),
             "socks5_system_network_bytes" => {
@@ -126,7 +141,6 @@ impl Exporter {
             "http_requests_in_flight" => samples.put(&[], facts.http.in_flight()),
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
             "build_info" => samples.put(&[self.build.version, self.build.commit], 1),
-            "config_generation" => samples.put(&[], facts.config_generation),
             "tls_certificate_expiry_timestamp_seconds" => {
                 for (service, expiry) in TlsService::ALL.iter().zip(facts.certificates.expiries) {
                     expiry.into_iter().for_each(|end| samples.put(&[service.label()], end.as_secs()));
@@ -135,6 +149,56 @@ impl Exporter {
             "tls_certificate_reload_failures" => samples.put(&[], facts.certificates.failures),
             _ => write_service(family, facts, samples),
         }
+    }
+}
+
+/// Below so much of a CPU for each worker, how unevenly it is shared says nothing.
+const IDLE_SHARE: f64 = 0.01;
+
+/// Those of them that tell of the workers.
+fn write_worker(family: &Family, snapshot: &Snapshot, samples: &mut Samples<'_>) {
+    let rows = &snapshot.workers;
+    let mut each = |value: fn(&WorkerRow) -> f64| {
+        for (worker, row) in rows.iter().enumerate() {
+            samples.put(&[&worker.to_string()], value(row));
+        }
+    };
+    match family.name {
+        "worker_busy_seconds" => each(|row| row.times.busy.as_secs_f64()),
+        "worker_runnable_wait_seconds" => each(|row| row.times.waited.as_secs_f64()),
+        "worker_timeslices" => each(|row| row.times.slices as f64),
+        "worker_heartbeat_age_seconds" => each(|row| row.heartbeat_age.as_secs_f64()),
+        "worker_driver" => {
+            for (worker, row) in rows.iter().enumerate() {
+                samples.put(&[&worker.to_string(), row.driver.label()], 1);
+            }
+        }
+        "worker_connections_skew_ratio" => {
+            samples.put(&[], skew(rows.iter().map(|row| row.connections as f64), 0.0));
+        }
+        "worker_busy_skew_ratio" => {
+            samples.put(&[], skew(rows.iter().map(|row| row.busy_share), IDLE_SHARE));
+        }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of the configuration.
+fn write_configuration(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+    let reloads = &facts.reloads;
+    match family.name {
+        "config_generation" => samples.put(&[], facts.config_generation),
+        "config_last_reload_successful" => samples.put(&[], u8::from(reloads.last_successful)),
+        "config_last_reload_success_timestamp_seconds" => {
+            let unix = reloads.last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
+            samples.put(&[], unix.as_secs_f64());
+        }
+        "config_reloads" => {
+            samples.put(&["succeeded"], reloads.succeeded);
+            samples.put(&["failed"], reloads.failed);
+            samples.put(&["unchanged"], reloads.unchanged);
+        }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
 }
 

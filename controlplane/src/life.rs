@@ -76,13 +76,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = Plan {
-        config: config.clone(),
-        cells: cells.clone(),
-        epoch,
-        control_addresses: control_addresses.clone(),
-        descriptors_max: raise_descriptor_limit(),
-    };
+    let plan = plan(&config, &cells, epoch, &control_addresses);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
@@ -134,6 +128,18 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
     Ok(exit)
+}
+
+fn plan(config: &Arc<Config>, cells: &[Arc<Cells>], epoch: Instant, control: &[SocketAddr]) -> Plan {
+    Plan {
+        config: config.clone(),
+        cells: cells.to_vec(),
+        epoch,
+        control_addresses: control.to_vec(),
+        descriptors_max: raise_descriptor_limit(),
+        inherited: Vec::new(),
+        listeners_are_shared: false,
+    }
 }
 
 fn caught_signals() -> Result<Signals, String> {
@@ -193,14 +199,14 @@ impl Life {
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
         ]
-        .map(|(name, addresses)| match addresses {
+        .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
-            _ => format!(" {name}={}", listed(addresses)),
+            _ => format!(" {name}={}", listed(&addresses)),
         });
         tracing::info!(
             "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
-            listed(self.workers.socks5_addresses()),
-            listed(self.workers.websocket_addresses()),
+            listed(&self.workers.socks5_addresses()),
+            listed(&self.workers.websocket_addresses()),
             listed(control),
             self.cells.len(),
             driver.label(),

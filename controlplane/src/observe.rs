@@ -1,6 +1,6 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
-use crate::system::{Host, HostFacts, thread_cpu};
+use crate::system::{Host, HostFacts, ThreadTimes, thread_times};
 use ringway_dataplane::WorkerState;
 use ringway_shared::account::Account;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
@@ -49,11 +49,14 @@ pub struct Snapshot {
 
 /// One worker, as seen from outside.
 pub struct WorkerRow {
+    /// Of clients, over both services.
     pub connections: u64,
     pub heartbeat_age: Duration,
     pub driver: Driver,
-    /// CPU time its thread has used.
-    pub busy: Duration,
+    /// What its thread has had of a CPU.
+    pub times: ThreadTimes,
+    /// The share of one CPU that it used over the last whole second.
+    pub busy_share: f64,
     pub state: WorkerState,
 }
 
@@ -112,8 +115,11 @@ pub struct Udp {
 pub struct Observer {
     subject: Subject,
     host: Host,
-    /// CPU time of each worker's thread when it was last seen: an ended one keeps what it had used.
-    busy: Vec<Duration>,
+    /// What each worker's thread had had when it was last seen: an ended one keeps that.
+    times: Vec<ThreadTimes>,
+    /// What they had had when the window of the rates began.
+    times_before: Vec<ThreadTimes>,
+    busy_shares: Vec<f64>,
     previous: Option<Totals>,
     rates: Rates,
 }
@@ -132,8 +138,16 @@ struct Totals {
 impl Observer {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
-        let busy = vec![Duration::ZERO; subject.cells.len()];
-        Observer { subject, host: Host::default(), busy, previous: None, rates: Rates::default() }
+        let times = vec![ThreadTimes::default(); subject.cells.len()];
+        Observer {
+            busy_shares: vec![0.0; times.len()],
+            times_before: times.clone(),
+            times,
+            subject,
+            host: Host::default(),
+            previous: None,
+            rates: Rates::default(),
+        }
     }
 
     #[must_use]
@@ -151,10 +165,13 @@ impl Observer {
             received_bytes: sum(cells, |c| c.received_bytes.get()),
             opened: sum(cells, |c| c.opened.get()),
         };
-        self.take_rates(totals);
-        for (busy, cells) in self.busy.iter_mut().zip(&self.subject.cells) {
-            *busy = thread_cpu(cells.thread_id.get()).max(*busy);
+        for (times, cells) in self.times.iter_mut().zip(&self.subject.cells) {
+            let seen = thread_times(cells.thread_id.get());
+            if seen.busy >= times.busy {
+                *times = seen;
+            }
         }
+        self.take_rates(totals);
         let cells = &self.subject.cells;
         Snapshot {
             at,
@@ -187,6 +204,7 @@ impl Observer {
     fn take_rates(&mut self, now: Totals) {
         let Some(before) = self.previous else {
             self.previous = Some(now);
+            self.times_before.clone_from(&self.times);
             return;
         };
         let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
@@ -199,19 +217,32 @@ impl Observer {
             received_bytes: rate(now.received_bytes, before.received_bytes),
             connections: rate(now.opened, before.opened),
         };
+        let used = self.times.iter().zip(&self.times_before);
+        let shares = used.map(|(now, before)| now.busy.saturating_sub(before.busy).as_secs_f64() / seconds);
+        self.busy_shares = shares.collect();
+        self.times_before.clone_from(&self.times);
         self.previous = Some(now);
     }
 
     fn worker_rows(&self, now: Instant, state: impl Fn(usize) -> WorkerState) -> Vec<WorkerRow> {
         let rows = self.subject.cells.iter().enumerate().map(|(index, cells)| WorkerRow {
-            connections: cells.active(),
+            connections: cells.client_sockets(),
             heartbeat_age: heartbeat_age(cells, self.subject.epoch, now),
             driver: Driver::from_cell(cells.driver.get()),
-            busy: self.busy[index],
+            times: self.times[index],
+            busy_share: self.busy_shares[index],
             state: state(index),
         });
         rows.collect()
     }
+}
+
+/// How unevenly workers are loaded: the largest load by the mean of all. Even, if the mean is no more than `idle`.
+#[must_use]
+pub fn skew(loads: impl Iterator<Item = f64> + Clone, idle: f64) -> f64 {
+    let (count, sum) = loads.clone().fold((0.0, 0.0), |(count, sum), load| (count + 1.0, sum + load));
+    let mean = sum / f64::max(count, 1.0);
+    if mean > idle { loads.fold(0.0, f64::max) / mean } else { 1.0 }
 }
 
 /// How long ago a worker said that it lives.
@@ -247,4 +278,23 @@ fn folded_without_bounds() -> Merged {
 fn closed_by_reason(cells: &[Arc<Cells>]) -> Vec<(Reason, u64)> {
     let total = |reason| cells.iter().map(|cells| cells.closed.of(reason).get()).sum();
     Reason::ALL.iter().map(|reason| (*reason, total(*reason))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_one_when_even_or_idle_and_the_number_of_workers_when_one_has_all() {
+        for (loads, idle, expected) in [
+            (&[5.0, 5.0][..], 0.0, 1.0),
+            (&[9.0, 0.0, 0.0], 0.0, 3.0),
+            (&[6.0, 2.0], 0.0, 1.5),
+            (&[0.0, 0.0], 0.0, 1.0),
+            (&[0.009, 0.001], 0.01, 1.0),
+            (&[], 0.0, 1.0),
+        ] {
+            assert_eq!(skew(loads.iter().copied(), idle), expected, "{loads:?}");
+        }
+    }
 }

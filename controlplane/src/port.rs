@@ -42,7 +42,8 @@ pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, ta
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
-    State::new(facts, running, staff, meter(tallies, workers.clone()), desk, observer)
+    let meter = meter(tallies, workers.clone(), running.clone());
+    State::new(facts, running, staff, meter, desk, observer)
 }
 
 /// `host_port`, as Centrifugo names its nodes.
@@ -52,7 +53,7 @@ fn node_name(workers: &Workers) -> String {
     format!("{}_{port}", host.trim())
 }
 
-fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
+fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {
     let http = Rc::new(HttpFacts::default());
     let (beginning, ending) = (http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
@@ -69,6 +70,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>) -> Meter {
             certificates: tallies.certificates.get(),
             quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
+            reloads: running.reloads.get(),
         };
         exporter.borrow_mut().render(&facts, format)
     };

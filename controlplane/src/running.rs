@@ -1,7 +1,8 @@
 //! The configuration in force, and those that were before it.
 
+use crate::export::ReloadFacts;
 use ringway_shared::config::{Config, Effective, Loaded};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -49,6 +50,8 @@ pub struct Running {
     current: RefCell<Rc<Generation>>,
     /// The newest first.
     earlier: RefCell<VecDeque<Rc<Generation>>>,
+    /// What became of the reloads, those that changed nothing and those that failed among them.
+    pub reloads: Cell<ReloadFacts>,
 }
 
 impl Running {
@@ -56,7 +59,8 @@ impl Running {
     #[must_use]
     pub fn new(loaded: Loaded) -> Running {
         let first = Generation::new(1, loaded, "start", SystemTime::now());
-        Running { current: RefCell::new(Rc::new(first)), earlier: RefCell::default() }
+        let reloads = Cell::new(ReloadFacts::at_start());
+        Running { current: RefCell::new(Rc::new(first)), earlier: RefCell::default(), reloads }
     }
 
     #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! This page holds the sockets: binding, accepting, and the life of one connection with its limits. In reading
 //! order below it: `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`,
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs),
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
@@ -13,11 +13,13 @@ mod connections;
 mod drill;
 mod health;
 mod inspecting;
+mod openapi;
 mod pages;
 mod push;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
+mod schemas;
 mod state;
 mod stats;
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub fn load(arguments: &SettingsArguments) -> Result<Loaded, String> {
         file,
         env: environment(),
         sets: arguments.sets.clone(),
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: cpus_allowed() },
         read_file: &|path| read_bounded(path, USERS_FILE_BYTES_MAX),
     };

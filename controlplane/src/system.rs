@@ -58,13 +58,25 @@ impl Host {
     }
 }
 
-/// CPU time a thread of ours has used; zero if there is none of that id.
+/// What the scheduler has given a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTimes {
+    /// On a CPU.
+    pub busy: Duration,
+    /// Ready to run, and waiting for a CPU.
+    pub waited: Duration,
+    /// How often it was given a CPU.
+    pub slices: u64,
+}
+
+/// What the scheduler has given a thread of ours; nothing if there is none of that id.
 #[must_use]
-pub fn thread_cpu(thread_id: u64) -> Duration {
+pub fn thread_times(thread_id: u64) -> ThreadTimes {
     // schedstat: nanoseconds on the CPU, nanoseconds waited, slices.
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread_id}/schedstat")).unwrap_or_default();
-    let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
+    let mut fields = text.split_whitespace().map(|field| field.parse().unwrap_or(0));
+    let mut next = || fields.next().unwrap_or(0);
+    ThreadTimes { busy: Duration::from_nanos(next()), waited: Duration::from_nanos(next()), slices: next() }
 }
 
 /// Resident memory of this process, in bytes.

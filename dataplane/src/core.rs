@@ -23,8 +23,11 @@ use ringway_shared::metrics::Cells;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
@@ -37,6 +40,7 @@ pub struct Wiring {
     pub cells: Arc<[Arc<Cells>]>,
     /// All workers' inboxes.
     pub outboxes: Arc<[Outbox]>,
+    /// Where the process itself listens at the start.
     pub own: Arc<Own>,
     /// What is known of client addresses, over all workers.
     pub clients: Arc<Clients>,
@@ -53,6 +57,8 @@ pub struct Wiring {
     pub sockets_max: u64,
     /// Pipes this core may make.
     pub pipes_max: usize,
+    /// Other processes have the listening sockets too: they are not to be shut down.
+    pub listeners_are_shared: Arc<AtomicBool>,
 }
 
 /// Bytes of the scratch buffer: the most that a copying direction holds for a slow receiver.
@@ -63,6 +69,8 @@ pub struct Core {
     pub wiring: Wiring,
     /// What new connections are served under.
     service: RefCell<Rc<Service>>,
+    /// Where the process itself listens.
+    own: RefCell<Arc<Own>>,
     pub cells: Arc<Cells>,
     pub sessions: Sessions,
     pub questions: Questions,
@@ -92,8 +100,10 @@ impl Core {
     /// Errors: the kernel gave no random bytes, or no descriptor for the gateway's set.
     pub fn new(wiring: Wiring) -> io::Result<Rc<Core>> {
         let cells = wiring.cells[wiring.index].clone();
+        cells.generation.set(1);
         Ok(Rc::new(Core {
             service: RefCell::new(Rc::new(wiring.service.clone())),
+            own: RefCell::new(wiring.own.clone()),
             sessions: Sessions::default(),
             questions: Questions::default(),
             clock: LocalClock::system(),
@@ -118,12 +128,26 @@ impl Core {
         self.service.borrow().clone()
     }
 
-    /// From now on connections are served under `service`; those of users it does not know are cut.
-    pub fn serve_under(&self, service: Service) {
+    /// From now on connections are served under `service`, and this process listens at `own`; connections of users it does not
+    /// know are cut.
+    pub fn serve_under(&self, service: Service, own: Arc<Own>) {
         let service = Rc::new(service);
+        self.own.replace(own);
         self.sessions.cut_strangers(&service, &self.questions);
         self.gateway.serve_under(&service);
         self.service.replace(service);
+    }
+
+    /// Whether connecting there would reach this process itself.
+    #[must_use]
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        self.own.borrow().contains(address)
+    }
+
+    /// Whether other processes have the listening sockets too.
+    #[must_use]
+    pub fn shares_listeners(&self) -> bool {
+        self.wiring.listeners_are_shared.load(Relaxed)
     }
 
     /// What the operator's clock shows.

@@ -260,6 +260,8 @@ users:
             file: Some(file),
             env: Vec::new(),
             sets: Vec::new(),
+            overrides: Vec::new(),
+            held: Vec::new(),
             host: HostFacts::default(),
             read_file: &|_| Ok(USERS.into()),
         };

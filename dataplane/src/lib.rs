@@ -1,7 +1,7 @@
 //! The data plane: one thread per core, each with its own io_uring, listeners and connections.
 //!
 //! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
-//! of one core), `core` (what its connections share), `service` (what a configuration means to them), `rt` (the runtime's door), `proto` (bytes to events),
+//! of one core), `core` (what its connections share), `service` (what a configuration means to them), `preparation` (how all take over another one, or none), `rt` (the runtime's door), `proto` (bytes to events),
 //! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `explain` (policy asked without a connection).
 
 mod core;
@@ -9,10 +9,12 @@ pub mod explain;
 pub mod hub;
 pub mod io;
 pub mod policy;
+mod preparation;
 pub mod proto;
 pub mod rt;
 pub mod service;
 mod worker;
 mod workers;
 
-pub use workers::{Busy, ClientFacts, Plan, StartError, WorkerState, Workers, start};
+pub use preparation::Readiness;
+pub use workers::{Busy, ClientFacts, Committed, Plan, Prepared, StartError, WorkerState, Workers, start};

@@ -62,7 +62,8 @@ impl Service {
     }
 }
 
-/// What outlives a service: the next one takes it over.
+/// What outlives a service: the next one takes it over. Preparing changes nothing of it, so that a service that is never
+/// put to work leaves no trace.
 pub struct Stock {
     workers: usize,
     /// Descriptors that clients and targets may have.
@@ -71,30 +72,16 @@ pub struct Stock {
     verifier: Option<Verifier>,
     /// By name, of every user there ever was: who is removed and comes back finds its quota as it was.
     usages: HashMap<Arc<str>, Arc<Usage>>,
-    /// Those of the last service: their counts go on.
-    upstreams: Option<Arc<Upstreams>>,
-    /// The users of the last service.
-    directory: Option<Arc<Directory>>,
-    /// The gate of the last service: its keys go on.
-    admission: Option<Arc<Admission>>,
 }
 
 impl Stock {
     #[must_use]
     pub fn new(workers: usize, sockets_max: u64) -> Stock {
-        Stock {
-            workers,
-            sockets_max,
-            verifier: None,
-            usages: HashMap::new(),
-            upstreams: None,
-            directory: None,
-            admission: None,
-        }
+        Stock { workers, sockets_max, verifier: None, usages: HashMap::new() }
     }
 
-    /// Makes a configuration ready. Errors are for the operator.
-    pub fn prepare(&mut self, config: &Arc<Config>) -> Result<Service, String> {
+    /// Makes a configuration ready; `before`: the one at work until now. Errors are for the operator.
+    pub fn prepare(&self, config: &Arc<Config>, before: Option<&Service>) -> Result<Service, String> {
         let socks5 = &config.socks5;
         egress::try_out(config)?;
         let carried = |descriptors: u64| (self.sockets_max / descriptors).max(1);
@@ -102,17 +89,12 @@ impl Stock {
             socks5.limits.connections.map_or(carried(DESCRIPTORS_PER_CONNECTION), |limit| limit as u64);
         let associations_max =
             socks5.limits.udp_associations.map_or(carried(DESCRIPTORS_PER_ASSOCIATION), |limit| limit as u64);
-        let login = match &socks5.users {
-            None => None,
-            Some(users) => Some(self.login(users)?),
-        };
+        let login = socks5.users.as_ref().map(|users| self.login(users)).transpose()?;
         let websocket = &config.websocket;
         let mut listen = websocket.listen.iter().chain(&websocket.tls.listen);
         let loopback = listen.all(|address| address.ip().to_canonical().is_loopback());
-        let admission = Arc::new(Admission::new(&websocket.admission, loopback, self.admission.as_deref())?);
-        self.admission = Some(admission.clone());
-        let upstreams = Arc::new(Upstreams::new(&socks5.upstream, self.upstreams.as_deref()));
-        self.upstreams = Some(upstreams.clone());
+        let gate_before = before.map(|before| &*before.admission);
+        let upstreams_before = before.map(|before| &*before.upstreams);
         let tls = Tls {
             socks5: Acceptor::new(&socks5.tls, &[])?,
             websocket: Acceptor::new(&websocket.tls, ALPN_HTTP)?,
@@ -121,12 +103,12 @@ impl Stock {
             config: config.clone(),
             targets: Arc::new(Targets::new(socks5.allow_targets, socks5.deny_targets.clone())),
             acl: Arc::new(Acl::new(socks5.acl.clone(), socks5.upstream.default.clone())),
-            upstreams,
+            upstreams: Arc::new(Upstreams::new(&socks5.upstream, upstreams_before)),
             login,
             tls,
             connections_max,
             associations_max,
-            admission,
+            admission: Arc::new(Admission::new(&websocket.admission, loopback, gate_before)?),
             websocket_connections_max: websocket
                 .limits
                 .connections
@@ -134,30 +116,47 @@ impl Stock {
         })
     }
 
-    fn login(&mut self, users: &Users) -> Result<Login, String> {
+    fn login(&self, users: &Users) -> Result<Login, String> {
         let verifier = match &self.verifier {
             Some(verifier) => verifier.clone(),
             None => {
                 let (verifier, _end_with_their_askers) = verify::start()
                     .map_err(|error| format!("cannot start the password verifiers: {error}"))?;
-                self.verifier.insert(verifier).clone()
+                verifier
             }
         };
         let accounts = users.entries.iter().map(|user| {
-            let usage = self.usages.entry(user.name.clone());
-            let usage = usage.or_insert_with(|| Arc::new(Usage::for_workers(self.workers)));
-            let before = self.directory.as_ref().and_then(|before| before.user(&user.name));
-            if before
-                .is_some_and(|before| (before.rate_up, before.rate_down) != (user.rate_up, user.rate_down))
-            {
-                // What is owed is kept as time, and at another rate it would be another time.
-                usage.up_due_ns.store(0, Relaxed);
-                usage.down_due_ns.store(0, Relaxed);
-            }
-            Account { user: user.clone(), usage: usage.clone() }
+            let usage = self.usages.get(&user.name).cloned();
+            let usage = usage.unwrap_or_else(|| Arc::new(Usage::for_workers(self.workers)));
+            Account { user: user.clone(), usage }
         });
-        let directory = Arc::new(Directory::new(accounts.collect()));
-        self.directory = Some(directory.clone());
-        Ok(Login { directory, verifier })
+        Ok(Login { directory: Arc::new(Directory::new(accounts.collect())), verifier })
+    }
+
+    /// `next` is at work from now on, in the place of `before`.
+    pub fn commit(&mut self, next: &Service, before: Option<&Service>) {
+        if let Some(login) = &next.login {
+            self.verifier.get_or_insert_with(|| login.verifier.clone());
+            for account in login.directory.accounts() {
+                self.usages.entry(account.user.name.clone()).or_insert_with(|| account.usage.clone());
+            }
+        }
+        let Some(before) = before else { return };
+        next.upstreams.forgive_moved(&before.upstreams);
+        next.admission.take_over(&before.admission);
+        if let (Some(next), Some(before)) = (&next.login, &before.login) {
+            forgive_changed(&next.directory, &before.directory);
+        }
+    }
+}
+
+/// What is owed is kept as time, and at another rate it would be another time.
+fn forgive_changed(next: &Directory, before: &Directory) {
+    for Account { user, usage } in next.accounts() {
+        let rates = before.user(&user.name).map(|before| (before.rate_up, before.rate_down));
+        if rates.is_some_and(|rates| rates != (user.rate_up, user.rate_down)) {
+            usage.up_due_ns.store(0, Relaxed);
+            usage.down_due_ns.store(0, Relaxed);
+        }
     }
 }

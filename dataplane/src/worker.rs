@@ -5,8 +5,9 @@ use crate::io::dial::health;
 use crate::io::gateway;
 use crate::io::inbox::{Inbox, Mail};
 use crate::io::inspect;
-use crate::io::listener::{self, Door};
+use crate::io::listener::{self, Door, Listener};
 use crate::io::sessions::TICK;
+use crate::preparation::{Answer, Decision, Order};
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
 use ringway_shared::reason::Reason;
@@ -21,7 +22,8 @@ const INBOX_BUDGET: usize = 256;
 pub struct Post {
     pub wiring: Wiring,
     pub inbox: Inbox,
-    pub listeners: Vec<(Door, OwnedFd)>,
+    /// Its sockets, each with the number of its address.
+    pub listeners: Vec<(u64, Door, OwnedFd)>,
 }
 
 /// What is known once the worker serves: a notice for the operator, if there is one.
@@ -79,17 +81,29 @@ struct Worker {
     core: Rc<Core>,
     inbox: Inbox,
     bell: Ready,
-    listeners: Vec<(Door, Rc<Ready>)>,
+    listeners: Vec<Rc<Listener>>,
+    /// What may come next.
+    next: Option<Next>,
     cut: u64,
 }
 
+/// A configuration that waits for its decision. All that may fail is done.
+struct Next {
+    order: Order,
+    added: Vec<Rc<Listener>>,
+}
+
+/// Has the runtime watch sockets.
+fn watched(sockets: Vec<(u64, Door, OwnedFd)>) -> std::io::Result<Vec<Rc<Listener>>> {
+    sockets.into_iter().map(|(id, door, socket)| Listener::new(id, door, socket)).collect()
+}
+
 impl Worker {
-    fn begin(core: Rc<Core>, inbox: Inbox, listeners: Vec<(Door, OwnedFd)>) -> std::io::Result<Worker> {
+    fn begin(core: Rc<Core>, inbox: Inbox, sockets: Vec<(u64, Door, OwnedFd)>) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
-        let watched = |(door, socket)| Ready::new(socket).map(|listener| (door, Rc::new(listener)));
-        let listeners: Vec<_> = listeners.into_iter().map(watched).collect::<Result<_, _>>()?;
-        for (door, listener) in &listeners {
-            spawn(&core, listener::serve(core.clone(), *door, listener.clone()));
+        let listeners = watched(sockets)?;
+        for listener in &listeners {
+            spawn(&core, listener::serve(core.clone(), listener.clone()));
         }
         spawn(&core, gateway::serve(core.clone()));
         beat(&core);
@@ -97,24 +111,27 @@ impl Worker {
         if core.wiring.index == 0 {
             spawn(&core, health::watch(core.clone()));
         }
-        Ok(Worker { core, inbox, bell, listeners, cut: 0 })
+        Ok(Worker { core, inbox, bell, listeners, next: None, cut: 0 })
     }
 
     /// Reads the inbox until told to drain and the last connection has ended.
     async fn obey(mut self) -> u64 {
         loop {
             self.inbox.silence();
+            self.follow_decision();
             for _ in 0..INBOX_BUDGET {
                 let Some(mail) = self.inbox.take() else { break };
                 self.core.cells.inbox_messages.add(1);
                 self.act_on(mail);
+                // What was posted after a commit is meant for what was committed.
+                self.follow_decision();
             }
             gateway::after_mail(&self.core);
             if let Some(panic) = self.core.broken() {
                 std::panic::resume_unwind(panic);
             }
             if self.core.draining.get() && self.core.cells.websocket.active() == 0 {
-                self.close_listeners(|_| true);
+                self.close_listeners();
                 gateway::cut_all(&self.core);
             }
             if !self.inbox.is_empty() {
@@ -134,13 +151,18 @@ impl Worker {
     fn act_on(&mut self, mail: Mail) {
         match mail {
             Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
-            Mail::Serve(service) => self.core.serve_under(*service),
+            Mail::Prepare(order) => self.prepare(*order),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
             Mail::Inspect(question) => inspect::answer(&self.core, question.0, question.1),
             Mail::Hub(post) => gateway::receive(&self.core, post),
             Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),
+            Mail::Command(Command::Retire) => {
+                // Before the drain would empty their queues: who waits there is the successor's.
+                self.listeners.drain(..).for_each(|listener| listener.leave());
+                self.drain();
+            }
             Mail::Command(Command::Cut) => {
                 self.drain();
                 self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
@@ -155,14 +177,60 @@ impl Worker {
         // Before the backlog is emptied: what comes out of it has only just arrived.
         self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
         gateway::drain(&self.core);
-        // The gateway's stay until it is empty: whoever comes is told to go elsewhere, which a closed port cannot.
-        self.close_listeners(|door| !door.stays_for_drain());
+        // The gateway's stay until it is empty: whoever comes is told to go elsewhere, which a closed port cannot. Unless
+        // somebody else has them too and lets them in.
+        let shared = self.core.shares_listeners();
+        let stays = |door: Door| door.is_gateway() && !shared;
+        for listener in self.listeners.extract_if(.., |listener| !stays(listener.door())) {
+            if !listener.door().is_gateway() {
+                listener::empty(&self.core, &listener);
+            }
+            end(&listener, shared);
+        }
     }
 
-    fn close_listeners(&mut self, which: impl Fn(Door) -> bool) {
-        for (door, listener) in self.listeners.extract_if(.., |(door, _)| which(*door)) {
-            listener::close(&self.core, door, &listener);
+    fn close_listeners(&mut self) {
+        for listener in self.listeners.drain(..) {
+            listener::empty(&self.core, &listener);
+            end(&listener, self.core.shares_listeners());
         }
+    }
+
+    /// Makes ready whatever may fail, and says so. An order that came before has been decided by now.
+    fn prepare(&mut self, mut order: Order) {
+        let added = watched(std::mem::take(&mut order.added));
+        let answer = if added.is_ok() { Answer::Ready } else { Answer::Unable };
+        order.preparation.answer(self.core.wiring.index, answer);
+        self.next = added.ok().map(|added| Next { order, added });
+    }
+
+    fn follow_decision(&mut self) {
+        let Some(next) = &self.next else { return };
+        match next.order.preparation.decision() {
+            Decision::Open => {}
+            Decision::Abort => self.next = None,
+            Decision::Commit => self.take_over(),
+        }
+    }
+
+    /// Serves under the next configuration. Nothing here can fail.
+    fn take_over(&mut self) {
+        let Some(Next { order, added }) = self.next.take() else { return };
+        let door = |id: u64| order.kept.iter().find(|(kept, _)| *kept == id).map(|(_, door)| *door);
+        // First: who has come there by now came to the former service.
+        for listener in self.listeners.extract_if(.., |listener| door(listener.id).is_none()) {
+            listener::empty(&self.core, &listener);
+            listener.shutdown();
+        }
+        self.core.serve_under(order.service, order.own);
+        for listener in &self.listeners {
+            listener.set_door(door(listener.id).unwrap_or(listener.door()));
+        }
+        for listener in &added {
+            spawn(&self.core, listener::serve(self.core.clone(), listener.clone()));
+        }
+        self.listeners.extend(added);
+        self.core.cells.generation.set(order.generation);
     }
 
     fn drill(&self, drill: Drill) {
@@ -183,9 +251,18 @@ impl Drop for Worker {
     /// A worker that dies leaves its tasks, and so its listeners, open for ever: the kernel would go on accepting
     /// clients that nobody serves. After a drain there is none left.
     fn drop(&mut self) {
-        for (_, listener) in &self.listeners {
-            listener.shutdown();
+        for listener in &self.listeners {
+            end(listener, self.core.shares_listeners());
         }
+    }
+}
+
+/// Accepts nobody any more, nor lets the kernel do so unless others have the socket too.
+fn end(listener: &Listener, shared: bool) {
+    if shared {
+        listener.leave();
+    } else {
+        listener.shutdown();
     }
 }
 

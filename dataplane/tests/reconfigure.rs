@@ -29,13 +29,6 @@ fn users(entries: Vec<Arc<User>>) -> impl FnOnce(&mut Config) {
     move |config| config.socks5.users = Some(Arc::new(Users { entries }))
 }
 
-/// Takes over a configuration and waits until new connections are served under it.
-fn take_over(proxy: &Proxy, alter: impl FnOnce(&mut Config)) {
-    proxy.workers.reconfigure(&Arc::new(config(WORKERS, alter))).unwrap();
-    let told = |read: u64| proxy.cells.iter().all(|cells| cells.inbox_messages.get() > read);
-    until(|| told(0).then_some(()));
-}
-
 /// A relayed connection: the client's end and the target's.
 fn relayed(proxy: &Proxy, login: Option<(&str, &str)>) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -62,7 +55,7 @@ fn a_removed_user_loses_its_connections_and_nobody_else_does() {
     let proxy = Proxy::try_start(WORKERS, users(vec![alice.clone(), bob])).unwrap();
     let mut of_alice: Vec<_> = (0..4).map(|_| relayed(&proxy, Some(("alice", "one")))).collect();
     let of_bob: Vec<_> = (0..4).map(|_| relayed(&proxy, Some(("bob", "two")))).collect();
-    take_over(&proxy, users(vec![alice]));
+    proxy.reload(config(WORKERS, users(vec![alice])));
     for (mut client, mut target) in of_bob {
         for end in [&mut client, &mut target] {
             assert_eq!(end.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -88,7 +81,7 @@ fn a_user_keeps_what_it_has_used_and_gets_its_new_limits() {
         answer(client).reply
     };
     assert_eq!(refused(), 2, "the quota is used up");
-    take_over(&proxy, users(vec![with_quota(10)]));
+    proxy.reload(config(WORKERS, users(vec![with_quota(10)])));
     assert_relays(&mut relayed(&proxy, Some(("alice", "one"))));
     assert_eq!(refused(), 2, "what was used before counts");
 }
@@ -108,7 +101,7 @@ fn new_rules_hold_for_new_connections_and_open_ones_go_on() {
         days: Days::ALL,
         hours: None,
     };
-    take_over(&proxy, |config| config.socks5.acl = [rule].into());
+    proxy.reload(config(WORKERS, |config| config.socks5.acl = [rule].into()));
     assert_eq!(proxy.connect("127.0.0.1", 1).reply, 2);
     let end = proxy.end();
     assert_eq!((end.reason, end.rule.as_deref()), (Reason::DeniedAcl, Some("socks5.acl[0]")));
@@ -119,10 +112,10 @@ fn new_rules_hold_for_new_connections_and_open_ones_go_on() {
 fn a_proxy_that_was_open_asks_for_passwords_from_now_on() {
     let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
     let mut open = relayed(&proxy, None);
-    take_over(&proxy, |config| {
+    proxy.reload(config(WORKERS, |config| {
         users(vec![user("alice", "one", |_| {})])(config);
         config.socks5.protocols = Protocols::default().with(Protocol::Socks5);
-    });
+    }));
     let mut stranger = TcpStream::connect(proxy.workers.socks5_addresses()[0]).unwrap();
     stranger.write_all(&[5, 1, 0]).unwrap();
     let mut said = Vec::new();
@@ -133,24 +126,22 @@ fn a_proxy_that_was_open_asks_for_passwords_from_now_on() {
 }
 
 #[test]
-fn a_worker_that_cannot_be_told_keeps_the_others_from_nothing() {
+fn where_one_worker_has_ended_none_takes_anything_over() {
     let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
     assert!(proxy.workers.tell(0, Command::Cut));
     until(|| matches!(proxy.workers.state(0), WorkerState::Ended { .. }).then_some(()));
     let alice = user("alice", "one", |_| {});
-    let told = proxy.workers.reconfigure(&Arc::new(config(WORKERS, users(vec![alice]))));
-    assert!(told.unwrap_err().contains("[0]"));
-    until(|| (proxy.cells[1].inbox_messages.get() > 0).then_some(()));
-    assert_relays(&mut relayed(&proxy, Some(("alice", "one"))));
-    assert_eq!(proxy.workers.accounts().len(), 1);
+    assert!(proxy.prepare(config(WORKERS, users(vec![alice]))).is_err());
+    assert_relays(&mut relayed(&proxy, None));
+    assert!(proxy.workers.accounts().is_empty());
 }
 
 #[test]
 fn a_configuration_that_cannot_be_served_changes_nothing() {
     let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
-    let foreign = Arc::new(config(WORKERS, |config| {
+    let foreign = config(WORKERS, |config| {
         config.socks5.egress.addresses = vec!["192.0.2.1".parse().unwrap()];
-    }));
-    assert!(proxy.workers.reconfigure(&foreign).unwrap_err().contains("192.0.2.1"));
+    });
+    assert!(proxy.prepare(foreign).err().unwrap().contains("192.0.2.1"));
     assert_relays(&mut relayed(&proxy, None));
 }

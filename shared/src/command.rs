@@ -18,7 +18,10 @@ pub enum Drill {
 pub enum Command {
     /// Close the listeners and the idle handshakes, let transfers finish, then end the thread.
     Drain,
-    /// Reset what is still open and end the thread (after `Drain`, when its deadline passed).
+    /// As `Drain`, but the listening sockets are left at once to a successor that has them too: they stay open, and
+    /// who waits in their queues is the successor's.
+    Retire,
+    /// Reset what is still open and end the thread (after `Drain` or `Retire`, when its deadline passed).
     Cut,
     /// Inject a fault.
     Drill(Drill),

@@ -3,10 +3,13 @@
 use clap::{Args, Parser, Subcommand};
 use ringway_benches::failure::Failure;
 use ringway_benches::handshake::Credentials;
-use ringway_benches::load::{Setting, idle, integrity, latency, rate, silent, smooth, throughput, udp, wwr};
+use ringway_benches::load::{
+    Setting, idle, integrity, latency, rate, scrape, silent, smooth, throughput, udp, wwr,
+};
 use ringway_benches::report::Report;
 use ringway_benches::route::Route;
 use ringway_benches::socket::raise_fd_limit;
+use ringway_benches::ws::url::Url;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -99,6 +102,16 @@ enum Load {
         /// Bytes of a message
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=latency::SIZE_MAX as u64))]
         size: u64,
+        #[arg(long, default_value = "5", value_parser = seconds)]
+        seconds: Duration,
+    },
+    /// GET at a rate over one kept connection, as scrapers do: how long the answers take. It needs no proxy
+    Scrape {
+        #[arg(long, default_value = "http://127.0.0.1:9003/metrics")]
+        url: Url,
+        /// Requests per second
+        #[arg(long, default_value_t = 50, value_parser = positive)]
+        rate: u64,
         #[arg(long, default_value = "5", value_parser = seconds)]
         seconds: Duration,
     },
@@ -230,6 +243,9 @@ fn measure(cli: &Cli) -> Result<Report, Failure> {
         Load::Latency { connections, rate, size, seconds } => {
             let (connections, size) = (*connections as usize, *size as usize);
             latency::run(&setting, &latency::Options { connections, rate: *rate, size, duration: *seconds })
+        }
+        Load::Scrape { url, rate, seconds } => {
+            scrape::run(&scrape::Options { url: url.clone(), rate: *rate, length: *seconds })
         }
         Load::Wwr { rounds, gap } => {
             wwr::run(&setting, &wwr::Options { rounds: *rounds, gap: Duration::from_micros(*gap) })

@@ -4,6 +4,7 @@ pub mod idle;
 pub mod integrity;
 pub mod latency;
 pub mod rate;
+pub mod scrape;
 pub mod silent;
 pub mod smooth;
 pub mod throughput;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::observe::{Observer, Rates, Subject, UserRow};
+use crate::system::ThreadTimes;
 use ringway_dataplane::WorkerState;
 use ringway_shared::metrics::{Driver, Kind};
 use std::io::Write;
@@ -55,7 +56,13 @@ impl Scene {
         second.connect.record(20_000_000);
         second.sent_bytes.add(u64::MAX / 2);
         scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
-        scene.snapshot.workers[0].busy = Duration::from_millis(1500);
+        scene.snapshot.workers[0].times =
+            ThreadTimes { busy: Duration::from_millis(1500), waited: Duration::from_millis(250), slices: 11 };
+        scene.snapshot.workers[0].busy_share = 0.75;
+        scene.snapshot.workers[1].busy_share = 0.25;
+        scene.snapshot.workers[0].connections = 2;
+        first.clients_now.add(1);
+        first.websocket.sockets_now.add(1);
         scene.snapshot.workers[1].driver = Driver::IoUringDeferred;
         let exit = UpstreamState { name: "exit1".into(), up: true, usage: Arc::default() };
         exit.usage.count(UpstreamResult::TargetFailed);
@@ -93,6 +100,13 @@ impl Scene {
                 failures: 6,
             },
             config_generation: 1,
+            reloads: ReloadFacts {
+                last_successful: false,
+                last_success: UNIX_EPOCH + Duration::from_millis(1_795_000_000_500),
+                succeeded: 8,
+                failed: 9,
+                unchanged: 10,
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use super::answer::TEXT;
 use super::answer::{Answer, JSON};
 use super::asked::Asked;
-use super::route::{Route, json, ok, said, text};
+use super::route::{Route, bare, json, ok, text};
 use super::state::State;
 use crate::export::Format;
 use crate::guard::Scope;
@@ -15,7 +15,10 @@ pub const ROUTES: &[Route] = &[
         Scope::Read,
         metrics,
         "All metrics, for Prometheus; OpenMetrics if Accept prefers it.",
-        &[ok("The metrics.", text(TEXT))],
+        &[
+            ok("The metrics.", text(TEXT)),
+            ok("The metrics.", text("application/openmetrics-text; version=1.0.0; charset=utf-8")),
+        ],
     ),
     Route::get(
         "/config",
@@ -24,7 +27,7 @@ pub const ROUTES: &[Route] = &[
         "The configuration in force, secrets redacted, with who set each key.",
         &[
             ok("Each key's value, who set it, and what a change of it needs.", json("Config")),
-            said(304, "It is the one that If-None-Match names.", json("Config")),
+            bare(304, "It is the one that If-None-Match names."),
         ],
     ),
 ];

@@ -56,29 +56,109 @@ pub enum Form {
 
 /// They all want a key, or else scope `operate`.
 pub const ROUTES: &[Route] = &[
-    form("/api/publish", Form::One(Method::Publish), "Publishes to a channel."),
-    form("/api/broadcast", Form::One(Method::Broadcast), "Publishes the same to many channels."),
-    form("/api/subscribe", Form::One(Method::Subscribe), "Subscribes a user's connections to a channel."),
-    form("/api/unsubscribe", Form::One(Method::Unsubscribe), "Takes them off it."),
-    form("/api/disconnect", Form::One(Method::Disconnect), "Closes a user's connections."),
-    form("/api/presence", Form::One(Method::Presence), "Who is subscribed to a channel."),
-    form("/api/presence_stats", Form::One(Method::PresenceStats), "How many they are."),
+    form(
+        "/api/publish",
+        Form::One(Method::Publish),
+        "Publishes to a channel.",
+        "PublishRequest",
+        &[ok(DONE, json("PublishReply"))],
+    ),
+    form(
+        "/api/broadcast",
+        Form::One(Method::Broadcast),
+        "Publishes the same to many channels.",
+        "BroadcastRequest",
+        &[ok(DONE, json("BroadcastReply"))],
+    ),
+    form(
+        "/api/subscribe",
+        Form::One(Method::Subscribe),
+        "Subscribes a user's connections to a channel.",
+        "SubscribeRequest",
+        &[ok(DONE, json("SubscribeReply"))],
+    ),
+    form(
+        "/api/unsubscribe",
+        Form::One(Method::Unsubscribe),
+        "Takes them off it.",
+        "UnsubscribeRequest",
+        &[ok(DONE, json("UnsubscribeReply"))],
+    ),
+    form(
+        "/api/disconnect",
+        Form::One(Method::Disconnect),
+        "Closes a user's connections.",
+        "DisconnectRequest",
+        &[ok(DONE, json("DisconnectReply"))],
+    ),
+    form(
+        "/api/presence",
+        Form::One(Method::Presence),
+        "Who is subscribed to a channel.",
+        "PresenceRequest",
+        &[ok(DONE, json("PresenceReply"))],
+    ),
+    form(
+        "/api/presence_stats",
+        Form::One(Method::PresenceStats),
+        "How many they are.",
+        "PresenceStatsRequest",
+        &[ok(DONE, json("PresenceStatsReply"))],
+    ),
     form(
         "/api/history",
         Form::One(Method::History),
         "What was published to a channel, as far as it is kept.",
+        "HistoryRequest",
+        &[ok(DONE, json("HistoryReply"))],
     ),
-    form("/api/history_remove", Form::One(Method::HistoryRemove), "Forgets that."),
-    form("/api/channels", Form::One(Method::Channels), "The channels with subscribers."),
-    form("/api/info", Form::One(Method::Info), "This process and how much it holds."),
-    form("/api/batch", Form::Batch, "Several of these in one request."),
-    form("/api", Form::Commands, "The same in Centrifugo's older form."),
+    form(
+        "/api/history_remove",
+        Form::One(Method::HistoryRemove),
+        "Forgets that.",
+        "HistoryRemoveRequest",
+        &[ok(DONE, json("HistoryRemoveReply"))],
+    ),
+    form(
+        "/api/channels",
+        Form::One(Method::Channels),
+        "The channels with subscribers.",
+        "ChannelsRequest",
+        &[ok(DONE, json("ChannelsReply"))],
+    ),
+    form(
+        "/api/info",
+        Form::One(Method::Info),
+        "This process and how much it holds.",
+        "InfoRequest",
+        &[ok(DONE, json("InfoReply"))],
+    ),
+    form(
+        "/api/batch",
+        Form::Batch,
+        "Several of these in one request.",
+        "BatchRequest",
+        &[ok(DONE, json("BatchReply"))],
+    ),
+    form(
+        "/api",
+        Form::Commands,
+        "The same in Centrifugo's older form.",
+        "CommandRequest",
+        &[ok(DONE, json("CommandReply"))],
+    ),
 ];
 
-const ANSWERS: &[Said] = &[ok("Done, or `error` says why not.", json("PushReply"))];
+const DONE: &str = "Done, or `error` says why not.";
 
-const fn form(path: &'static str, form: Form, summary: &'static str) -> Route {
-    Route::post(path, Scope::Operate, ServedBy::Push(form), summary, ANSWERS).taking(json("PushRequest"))
+const fn form(
+    path: &'static str,
+    form: Form,
+    summary: &'static str,
+    request: &'static str,
+    answers: &'static [Said],
+) -> Route {
+    Route::post(path, Scope::Operate, ServedBy::Push(form), summary, answers).taking(json(request))
 }
 
 /// What the publish API keeps from request to request.

@@ -92,6 +92,12 @@ pub const fn said(status: u16, summary: &'static str, content: Content) -> Said 
     Said { status, summary, content: Some(content) }
 }
 
+/// An answer without a body.
+#[must_use]
+pub const fn bare(status: u16, summary: &'static str) -> Said {
+    Said { status, summary, content: None }
+}
+
 impl Route {
     /// A page that only shows.
     #[must_use]

@@ -75,6 +75,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// The OpenAPI document of one generation of the configuration.
+    pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
 }
@@ -92,6 +94,7 @@ impl State {
         State {
             seats: Rc::default(),
             inspectors: Semaphore::new(INSPECTORS_MAX),
+            openapi: RefCell::default(),
             facts,
             running,
             staff,

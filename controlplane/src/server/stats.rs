@@ -132,7 +132,8 @@ fn workers(state: &State, now: &Snapshot) -> Vec<Json> {
             "connections": row.connections,
             "heartbeat_age_ms": row.heartbeat_age.as_millis() as u64,
             "driver": row.driver.label(),
-            "busy_seconds": row.busy.as_secs_f64(),
+            "busy_seconds": row.times.busy.as_secs_f64(),
+            "busy_share": row.busy_share,
             "state": condition(row, state.running.config().workers.stalled_after),
         })
     });

@@ -192,6 +192,8 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             format!("control.test_endpoints={}", fake.test_endpoints),
             format!("control.connections_max={}", fake.connections_max),
         ],
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
@@ -233,11 +235,13 @@ fn cells(heartbeat_ms: u64) -> Cells {
     let cells = Cells::default();
     cells.heartbeat_ms.set(heartbeat_ms);
     cells.opened.add(2);
+    cells.clients_now.add(1);
     cells.closed.of(Reason::Finished).add(1);
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
     let websocket = &cells.websocket;
+    websocket.sockets_now.add(2);
     websocket.upgraded.add(3);
     websocket.upgraded_closed.add(1);
     websocket.received[Frame::Text as usize].add(2);

@@ -7,7 +7,7 @@ use crate::hub::Post;
 use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
 use crate::policy::online;
-use crate::service::Service;
+use crate::preparation::Order;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
 use ringway_shared::{inspect, push};
@@ -24,8 +24,8 @@ pub const CAPACITY: usize = 16_384;
 /// What can lie in a worker's inbox.
 pub enum Mail {
     Command(Command),
-    /// What new connections are served under from now on. Boxed: most mail is small.
-    Serve(Box<Service>),
+    /// To make ready for another configuration. Boxed: most mail is small.
+    Prepare(Box<Order>),
     /// A socket accepted by another worker, to be served by this one.
     Adopt {
         door: Door,

@@ -126,7 +126,9 @@ fn add_up(core: &Core, by: By, of: Of, from: Place, sketch: &mut Sketch) -> Opti
     for place in found {
         let amount = |bytes: u64| if of == Of::Bytes { bytes } else { 1 };
         match place.service {
-            Service::Socks5 => core.sessions.weigh(place.index, by, |key, bytes| sketch.add(key, amount(bytes))),
+            Service::Socks5 => {
+                core.sessions.weigh(place.index, by, |key, bytes| sketch.add(key, amount(bytes)))
+            }
             Service::WebSocket => {
                 gateway::inspect::weigh(core, place.index, by, |key, bytes| sketch.add(key, amount(bytes)));
             }

@@ -1,4 +1,6 @@
-//! Listening sockets: binding them, accepting from them, and choosing the worker that serves.
+//! Listening sockets: accepting from them, and choosing the worker that serves. `binding` makes them.
+
+pub mod binding;
 
 use crate::core::Core;
 use crate::io::client::Client;
@@ -10,10 +12,10 @@ use crate::rt::{self, Ready};
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, Socket, Type};
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,9 +30,6 @@ const IMBALANCE_MIN: u64 = 16;
 /// Nothing is handed to a worker whose heartbeat is so far behind: it stalls, and its load stays low for that.
 const SILENCE_MAX_MS: u64 = 500;
 
-/// Bytes the kernel holds unsent for one WebSocket client.
-const NOTSENT_BYTES: u32 = 128 * 1024;
-
 /// What a listener leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -41,14 +40,8 @@ pub enum Door {
 }
 
 impl Door {
-    /// Whether it stays open while the worker drains.
     #[must_use]
-    pub fn stays_for_drain(self) -> bool {
-        self.is_gateway()
-    }
-
-    #[must_use]
-    fn is_gateway(self) -> bool {
+    pub fn is_gateway(self) -> bool {
         matches!(self, Door::WebSocket | Door::WebSocketTls)
     }
 
@@ -64,68 +57,52 @@ impl Door {
     }
 }
 
-/// Binds `address` once for each worker. Errors are for the operator: they name the remedy.
-pub fn bind_for_all(
-    door: Door,
-    address: SocketAddr,
-    workers: usize,
-    backlog: u32,
-) -> Result<Vec<OwnedFd>, String> {
-    let explain = |error: io::Error| {
-        let remedy = match Errno::from_io_error(&error) {
-            Some(Errno::ADDRINUSE) => {
-                "another process listens there: stop it (`ss -ltnp` names it) or choose another port"
-            }
-            Some(Errno::ADDRNOTAVAIL) => "no interface of this host has that address",
-            Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
-            _ => "check the address",
-        };
-        format!("{} {address}: {error}: {remedy}", door.key())
-    };
-    // SO_REUSEPORT would let a second ringway share the port unnoticed: ask once without it.
-    drop(bind(address, false).map_err(explain)?);
-    let first = bind(address, true).map_err(explain)?;
-    let resolved = first.local_addr().ok().and_then(|bound| bound.as_socket()).unwrap_or(address);
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(bind(resolved, true).map_err(explain)?);
-    }
-    for socket in &sockets {
-        if door.is_gateway() {
-            // Accepted sockets inherit it: what a slow reader does not take waits in its queue, where it is counted, not in the kernel.
-            socket.set_tcp_notsent_lowat(NOTSENT_BYTES).map_err(explain)?;
-        }
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(explain)?;
-    }
-    Ok(sockets.into_iter().map(OwnedFd::from).collect())
+/// A listening socket of one worker.
+pub struct Listener {
+    /// Which address of the process it is of: the same number on all workers.
+    pub id: u64,
+    door: Cell<Door>,
+    socket: Ready,
+    left: Cell<bool>,
 }
 
-fn bind(address: SocketAddr, share: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(share)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+impl Listener {
+    /// Errors: the epoll driver cannot watch it.
+    pub fn new(id: u64, door: Door, socket: OwnedFd) -> io::Result<Rc<Listener>> {
+        let socket = Ready::new(socket)?;
+        Ok(Rc::new(Listener { id, door: Cell::new(door), socket, left: Cell::new(false) }))
     }
-    // Accepted sockets inherit it: one system call less for each connection.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
+
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.door.get()
+    }
+
+    /// Whoever is accepted from now on comes in by this door.
+    pub fn set_door(&self, door: Door) {
+        self.door.set(door);
+    }
+
+    /// Accepts nobody any more. The socket stays as it is, with all who wait in its queue, for whoever else has it; the
+    /// wait that the ring has for it may outlive this, and accepts nobody either.
+    pub fn leave(&self) {
+        self.left.set(true);
+    }
+
+    /// Lets the kernel accept nobody any more, in no process that has this socket.
+    pub fn shutdown(&self) {
+        self.leave();
+        self.socket.shutdown();
+    }
 }
 
-/// The address a bound socket has, its port resolved.
-#[must_use]
-pub fn local_address(socket: &impl AsFd) -> Option<SocketAddr> {
-    rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok())
-}
-
-/// Accepts until the listener is shut down.
-pub async fn serve(core: Rc<Core>, door: Door, listener: Rc<Ready>) {
-    while !core.draining.get() || door.stays_for_drain() {
-        if listener.readable().await.is_err() {
+/// Accepts until the listener is left or shut down.
+pub async fn serve(core: Rc<Core>, listener: Rc<Listener>) {
+    loop {
+        if listener.socket.readable().await.is_err() || listener.left.get() {
             return;
         }
-        match accept_batch(&core, door, &listener) {
+        match accept_batch(&core, &listener) {
             Batch::Exhausted => {
                 core.cells.accept_backoffs.add(1);
                 rt::sleep(BACKOFF).await;
@@ -136,14 +113,13 @@ pub async fn serve(core: Rc<Core>, door: Door, listener: Rc<Ready>) {
     }
 }
 
-/// Closes a listener. What the kernel has accepted by then is still served: nobody is reset by a drain.
-pub fn close(core: &Rc<Core>, door: Door, listener: &Ready) {
+/// Serves what the kernel has accepted by now: nobody is reset by a drain, nor by a listener that goes.
+pub fn empty(core: &Rc<Core>, listener: &Listener) {
     for _ in 0..BATCHES_BEFORE_CLOSE {
-        if accept_batch(core, door, listener) != Batch::Full {
+        if accept_batch(core, listener) != Batch::Full {
             break;
         }
     }
-    listener.shutdown();
 }
 
 #[derive(PartialEq, Eq)]
@@ -158,12 +134,12 @@ enum Batch {
     Exhausted,
 }
 
-fn accept_batch(core: &Rc<Core>, door: Door, listener: &Ready) -> Batch {
+fn accept_batch(core: &Rc<Core>, listener: &Listener) -> Batch {
     for _ in 0..ACCEPTS_PER_WAKE {
-        match acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
                 if let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) {
-                    place(core, door, socket, peer);
+                    place(core, listener.door(), socket, peer);
                 }
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
@@ -225,19 +201,5 @@ pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
                 gateway::begin(core, socket, peer, Some(tls));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_is_refused_with_a_remedy_even_to_ourselves() {
-        let first = bind_for_all(Door::Socks5, "127.0.0.1:0".parse().unwrap(), 2, 16).unwrap();
-        let address = local_address(&first[0]).unwrap();
-        assert_eq!(local_address(&first[1]).unwrap(), address);
-        let fault = bind_for_all(Door::Socks5, address, 2, 16).unwrap_err();
-        assert!(fault.contains("another process listens there"), "{fault}");
     }
 }

@@ -96,7 +96,7 @@ pub fn judge(
     host: &Host,
     address: SocketAddr,
 ) -> Result<Judgement, Refusal> {
-    let facts = Facts { address, own: core.wiring.own.contains(address) };
+    let facts = Facts { address, own: core.is_own(address) };
     let permit = match session.service.targets.judge(facts) {
         Verdict::Allow(permit) => permit,
         Verdict::Deny(denial) => {

@@ -190,6 +190,13 @@ impl Admission {
         Ok(Admission { origins: Origins::new(&config.allowed_origins), auth, fixed_hosts })
     }
 
+    /// Takes what was fetched for the one used until now, which may be newer than what it was made with.
+    pub fn take_over(&self, before: &Admission) {
+        if let (Some(keys), Some(before)) = (self.keys(), before.keys()) {
+            keys.take_over(before);
+        }
+    }
+
     /// The keys of JSON Web Tokens, where those are asked for. The control plane brings new ones into them.
     #[must_use]
     pub fn keys(&self) -> Option<&Arc<KeyRing>> {
@@ -403,6 +410,8 @@ mod tests {
             file: None,
             env: Vec::new(),
             sets: Vec::new(),
+            overrides: Vec::new(),
+            held: Vec::new(),
             host: config::HostFacts::default(),
             read_file: &|_| Ok(String::new()),
         });

@@ -47,15 +47,21 @@ impl Upstreams {
             let known =
                 before.and_then(|before| before.proxies.iter().find(|old| old.proxy.name == proxy.name));
             let usage = known.map_or_else(Arc::default, |old| old.usage.clone());
-            // Elsewhere it is another server, whose failures are none of this one's.
-            if known.is_some_and(|old| (&old.proxy.host, old.proxy.port) != (&proxy.host, proxy.port)) {
-                usage.failures.store(0, Relaxed);
-            }
             Upstream { proxy: proxy.clone(), usage }
         };
         Upstreams {
             proxies: config.proxies.iter().map(upstream).collect(),
             failures_max: config.failures_max.max(1),
+        }
+    }
+
+    /// A proxy that is elsewhere than `before` is another server, which has failed at nothing yet.
+    pub fn forgive_moved(&self, before: &Upstreams) {
+        for Upstream { proxy, usage } in &self.proxies {
+            let known = before.proxies.iter().find(|old| old.proxy.name == proxy.name);
+            if known.is_some_and(|old| (&old.proxy.host, old.proxy.port) != (&proxy.host, proxy.port)) {
+                usage.failures.store(0, Relaxed);
+            }
         }
     }
 
@@ -214,6 +220,8 @@ mod tests {
         let mut config = config(&[2, 1]);
         config.proxies[1].port = 1081;
         let after = Upstreams::new(&config, Some(&before));
+        assert_eq!([after.states()[0].up, after.states()[1].up], [false, false], "only prepared");
+        after.forgive_moved(&before);
         assert!(Arc::ptr_eq(&after.all()[0].usage, &before.all()[0].usage));
         assert_eq!([after.states()[0].up, after.states()[1].up], [false, true]);
     }

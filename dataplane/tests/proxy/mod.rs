@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code)] // each test file uses its part of this
 
-use ringway_dataplane::{Plan, StartError, Workers, start};
+use ringway_dataplane::{Committed, Plan, Prepared, Readiness, StartError, Workers, start};
 use ringway_shared::config::{self, Config, HostFacts, SourceFile, Sources};
 use ringway_shared::metrics::Cells;
 use ringway_shared::session::{Ended, SessionEnd};
@@ -36,6 +36,8 @@ pub fn config(workers: usize, alter: impl FnOnce(&mut Config)) -> Config {
         file: Some(SourceFile { name: "test.yaml".into(), text }),
         env: Vec::new(),
         sets: Vec::new(),
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &|_| Err(io::ErrorKind::NotFound.into()),
     };
@@ -57,8 +59,34 @@ impl Proxy {
             epoch: Instant::now(),
             control_addresses: Vec::new(),
             descriptors_max: 4_096,
+            inherited: Vec::new(),
+            listeners_are_shared: false,
         };
         Ok(Proxy { workers: start(plan)?, cells })
+    }
+
+    /// The generation that a configuration taken over next would have.
+    pub fn next_generation(&self) -> u64 {
+        self.cells.iter().map(|cells| cells.generation.get()).max().unwrap() + 1
+    }
+
+    /// Prepares all workers for a configuration, and waits until they are ready.
+    pub fn prepare(&self, config: Config) -> Result<Prepared, String> {
+        let prepared = self.workers.prepare(&Arc::new(config), &[], self.next_generation())?;
+        until(|| match prepared.readiness() {
+            Readiness::Waiting { .. } => None,
+            Readiness::Ready => Some(Ok(())),
+            Readiness::Failed(why) => Some(Err(why)),
+        })?;
+        Ok(prepared)
+    }
+
+    /// Takes over a configuration; all workers serve under it then.
+    pub fn reload(&self, config: Config) -> Committed {
+        let committed = self.workers.commit(self.prepare(config).unwrap()).unwrap();
+        let serves = |worker: usize| self.workers.generation_of(worker) == committed.generation;
+        until(|| (0..self.cells.len()).all(serves).then_some(()));
+        committed
     }
 
     /// A client that has greeted, and logged in where a login is given.

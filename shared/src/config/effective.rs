@@ -1,8 +1,7 @@
 //! What every key is set to, and who set it.
 //!
-//! No key holds a secret: those live in the users file, the tokens file and where the passwords of upstream
-//! proxies and the secrets of tokens are kept, of which
-//! nothing is kept here.
+//! No secret is kept here: those live in files, in the environment and in keys that are shown redacted. Of them a
+//! fingerprint tells whether they have changed.
 
 use super::keys::Key;
 use super::place::{Place, Source};
@@ -16,6 +15,8 @@ pub struct Setting {
     pub value: Value,
     /// Where it was written; [`Source::BuiltIn`] is the default.
     pub place: Place,
+    /// Changes with what the value does not show: secrets, and the contents of the files it names.
+    pub fingerprint: u64,
 }
 
 /// Every key's value, in the table's order.
@@ -29,6 +30,15 @@ impl Setting {
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.place.source == Source::BuiltIn
+    }
+
+    /// Until when it is set to this; `None`: until somebody changes it.
+    #[must_use]
+    pub fn until(&self) -> Option<&str> {
+        match &self.place.source {
+            Source::Override(until) => Some(until),
+            _ => None,
+        }
     }
 
     /// Who set it, e.g. `ringway.yaml:12:5`, `environment RINGWAY_LOG__LEVEL`, `default`.
@@ -46,15 +56,19 @@ impl Effective {
     }
 
     /// For `GET /config`, by key:
-    /// `{"socks5.auth": {"value": "none", "origin": "default", "reload": "new_connections"}, …}`.
+    /// `{"socks5.auth": {"value": "none", "origin": "default", "reload": "new_connections"}, …}`. A key that is set for a
+    /// time has `until` as well.
     #[must_use]
     pub fn to_json(&self) -> Json {
         let entry = |setting: &Setting| {
-            let facts = json!({
+            let mut facts = json!({
                 "value": setting.value.to_json(),
                 "origin": setting.origin(),
                 "reload": setting.key.reload.label(),
             });
+            if let Some(until) = setting.until() {
+                facts["until"] = json!(until);
+            }
             (setting.key.path.to_owned(), facts)
         };
         Json::Object(self.settings.iter().map(entry).collect())

@@ -54,6 +54,14 @@ impl Faults {
         self.found.is_empty()
     }
 
+    /// A fault found before anything could be loaded, e.g. that there is no such file.
+    #[must_use]
+    pub fn one(place: Place, path: &str, message: impl Into<String>) -> Faults {
+        let mut faults = Faults::default();
+        faults.push(place, path, message);
+        faults
+    }
+
     pub(super) fn push(&mut self, place: Place, path: impl Into<String>, message: impl Into<String>) {
         if self.found.len() == FAULTS_MAX {
             self.dropped += 1;

@@ -1,6 +1,7 @@
 //! The form that the layers fill in, lowest precedence first: each tree is walked against the table of keys,
 //! and a later value takes an earlier one's place.
 
+use super::contents;
 use super::draft::Draft;
 use super::effective::Setting;
 use super::fault::{FAULTS_MAX, Faults};
@@ -26,6 +27,7 @@ impl Form {
             key,
             value: Value::Text(String::new()),
             place: Source::BuiltIn.at(Span::default()),
+            fingerprint: 0,
         };
         let settings = KEYS.iter().copied().map(blank).collect();
         let mut form = Form { draft: Draft::blank(), settings, faults: Faults::default() };
@@ -98,7 +100,10 @@ impl Form {
 
     fn assign(&mut self, index: usize, key: &'static Key, source: &Source, node: &Node) {
         match key.kind.assign(node, &mut self.draft) {
-            Ok(value) => self.settings[index] = Setting { key, value, place: source.at(node.span) },
+            Ok(value) => {
+                let fingerprint = if key.kind.is_secret() { contents::of_node(node) } else { 0 };
+                self.settings[index] = Setting { key, value, place: source.at(node.span), fingerprint };
+            }
             Err(wrongs) => wrongs.into_iter().for_each(|wrong| self.fault(source, key.path, wrong)),
         }
     }

@@ -1,6 +1,7 @@
-//! From texts to a [`Config`]: defaults, file, environment, `--set`; then the checks between them.
+//! From texts to a [`Config`]: defaults, file, environment, `--set`, what is set for a time; then the checks between them.
 
 use super::admission::written;
+use super::contents::Contents;
 use super::draft::Auth;
 use super::effective::Effective;
 use super::fault::Faults;
@@ -9,6 +10,7 @@ use super::place::{Source, Span};
 use super::proxies::{self, Keeper};
 use super::read::quote;
 use super::tls::{Certificate, WrittenCertificate};
+use super::value::Value;
 use super::yaml::{self, Wrong};
 use super::{Config, Users, api_keys, checks, overrides, users};
 use std::path::Path;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Everything a configuration is made of. The caller has read it; nothing is read in here.
+#[derive(Clone)]
 pub struct Sources<'a> {
     /// `None`: the built-in defaults.
     pub file: Option<SourceFile>,
@@ -25,6 +28,11 @@ pub struct Sources<'a> {
     pub env: Vec<(String, String)>,
     /// `KEY=VALUE`, in the order of the command line.
     pub sets: Vec<String>,
+    /// What is set for a time, over everything above.
+    pub overrides: Vec<Override>,
+    /// Keys that are read at the start alone, with the values they are in force with. They win over everything, and the
+    /// checks between keys see them.
+    pub held: Vec<(&'static str, Value)>,
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
     /// `socks5.auth: password`; the file of API keys; files of upstream proxies' passwords; certificates and
@@ -32,7 +40,18 @@ pub struct Sources<'a> {
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
+/// A key that somebody has set for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    pub key: String,
+    /// YAML, as in a `--set`.
+    pub value: String,
+    /// When it returns, for people.
+    pub until: String,
+}
+
 /// A file's text and the path it was read from, as faults shall name it.
+#[derive(Clone)]
 pub struct SourceFile {
     pub name: String,
     pub text: String,
@@ -57,15 +76,21 @@ pub struct Loaded {
 /// # Errors
 /// All faults of all sources at once.
 pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
+    let contents = Contents::default();
+    let read_file = |path: &Path| contents.note(path, (sources.read_file)(path));
+    let sources = &Sources { read_file: &read_file, ..sources.clone() };
     let mut form = Form::with_defaults();
     if let Some(file) = &sources.file {
         fill_file(&mut form, file);
     }
     overrides::environment(&mut form, &sources.env);
     overrides::sets(&mut form, &sources.sets);
+    overrides::for_a_time(&mut form, &sources.overrides);
+    overrides::held(&mut form, &sources.held);
     checks::run(&mut form, &sources.host);
     let folder = sources.file.as_ref().and_then(|file| Path::new(&file.name).parent());
-    form.draft.resolve_paths(folder.unwrap_or(Path::new("")));
+    let folder = folder.unwrap_or(Path::new(""));
+    form.draft.resolve_paths(folder);
     read_passwords(&mut form, sources);
     read_certificates(&mut form, sources);
     read_api_keys(&mut form, sources);
@@ -76,6 +101,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
 
     let gateway_auth = written::read_files(&mut form, sources);
 
+    contents.mark(&mut form.settings, folder);
     let Form { draft, settings, mut faults } = form;
     if let (true, Some(gateway_auth)) = (faults.is_empty(), gateway_auth) {
         let config = draft.finish(sources.host.cpus_allowed.len(), users, gateway_auth);

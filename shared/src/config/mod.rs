@@ -3,12 +3,14 @@
 //! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
 //! (what a value may be), `fields` (mappings in lists), `rules`, `proxies`, `namespaces` and `tls` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
-//! users file), `print` (the table for people and programs). Must not be here: reading a file, asking the
+//! users file), `contents` (what of files and secrets tells a change), `difference` (from one configuration to the next), `print` (the table for people and programs). Must not be here: reading a file, asking the
 //! host.
 
 mod admission;
 mod api_keys;
 mod checks;
+mod contents;
+mod difference;
 mod draft;
 mod effective;
 mod fault;
@@ -35,10 +37,11 @@ mod websocket;
 mod yaml;
 
 pub use admission::*;
+pub use difference::{Change, difference};
 pub use effective::{Effective, Setting};
 pub use fault::{Fault, Faults};
 pub use keys::{KEYS, Key, Reload};
-pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, load};
+pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, Override, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
 pub use socks5::*;
 pub use tls::{Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion};
@@ -204,7 +207,7 @@ pub struct Users {
     pub entries: Vec<Arc<User>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct User {
     /// 1 to 255 bytes (RFC 1929).
     pub name: Arc<str>,
@@ -266,6 +269,7 @@ pub enum UserUdp {
 }
 
 /// How a password is kept. `Debug` never shows it.
+#[derive(PartialEq, Eq)]
 pub enum Password {
     /// Written `{plain}secret`. Any bytes, 0 to 255 of them.
     Plain(Box<[u8]>),

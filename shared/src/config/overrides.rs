@@ -1,11 +1,13 @@
-//! The layers above the file: plain environment names, `RINGWAY_…` and `--set`.
+//! The layers above the file: plain environment names, `RINGWAY_…`, `--set`, and what is set for a time.
 //!
 //! A value is YAML. Where a list is wanted, items with commas between them will do.
 
 use super::form::Form;
 use super::keys::{self, PLAIN_NAMES};
+use super::load::Override;
 use super::place::{Source, Span};
 use super::suggest;
+use super::value::Value;
 use super::yaml::{self, Data, Node, Wrong};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -74,6 +76,20 @@ pub fn sets(form: &mut Form, sets: &[String]) {
                 form.fault(&Source::Set(start.into()), start, wrong);
             }
         }
+    }
+}
+
+/// Fills in what is set for a time.
+pub fn for_a_time(form: &mut Form, overrides: &[Override]) {
+    for Override { key, value, until } in overrides {
+        fill(form, &Source::Override(until.as_str().into()), key, value);
+    }
+}
+
+/// Fills in what the keys that need a restart are in force with.
+pub fn held(form: &mut Form, held: &[(&'static str, Value)]) {
+    for (key, value) in held {
+        fill(form, &Source::InForce, key, &value.to_string());
     }
 }
 

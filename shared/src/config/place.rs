@@ -34,6 +34,10 @@ pub enum Source {
     Environment(Arc<str>),
     /// A `--set`, by its key; the value is not repeated.
     Set(Arc<str>),
+    /// Somebody who has set it for a time, until then.
+    Override(Arc<str>),
+    /// The configuration in force: what was written needs a restart.
+    InForce,
 }
 
 /// A source and, within a file, the stretch of it.
@@ -65,6 +69,8 @@ impl fmt::Display for Source {
             Source::File(name) | Source::UsersFile(name) => f.write_str(name),
             Source::Environment(name) => write!(f, "environment {name}"),
             Source::Set(key) => write!(f, "--set {key}=…"),
+            Source::Override(until) => write!(f, "override until {until}"),
+            Source::InForce => f.write_str("in force until a restart"),
         }
     }
 }

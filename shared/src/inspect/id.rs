@@ -87,7 +87,16 @@ mod tests {
             let id = ConnectionId { worker: 3, service, index: 17, accepted_ns: 0x18a3_f0c2_b5d6_e7f8 };
             assert_eq!(id.to_string().parse(), Ok(id));
         }
-        for text in ["", "3", "3-s-17", "3-x-17-18a3f0c2b5d6e7f8", "3-s-17-18a3", "03-s-17-18a3f0c2b5d6e7f8", "3-s-17-18a3f0c2b5d6e7f8-", "70000-s-1-18a3f0c2b5d6e7f8"] {
+        for text in [
+            "",
+            "3",
+            "3-s-17",
+            "3-x-17-18a3f0c2b5d6e7f8",
+            "3-s-17-18a3",
+            "03-s-17-18a3f0c2b5d6e7f8",
+            "3-s-17-18a3f0c2b5d6e7f8-",
+            "70000-s-1-18a3f0c2b5d6e7f8",
+        ] {
             assert_eq!(text.parse::<ConnectionId>(), Err(NoId), "{text}");
         }
     }

@@ -47,6 +47,8 @@ pub struct Cells {
     /// Microseconds from accept to end.
     pub session: Histogram,
 
+    /// The generation of the configuration the worker serves under, 1 at the start.
+    pub generation: Cell,
     /// Milliseconds since the process's epoch, stored by the worker at each tick.
     pub heartbeat_ms: Cell,
     /// The kernel's id of the worker's thread; 0 until it runs.

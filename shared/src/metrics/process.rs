@@ -6,11 +6,45 @@ use super::{CONNECT_BUCKETS, Cells, Family, LAG_BUCKETS, family};
 
 pub const FAMILIES: &[Family] = &[
     // Workers
-    family("worker_connections", Gauge, Worker(Cells::active), "Connections this worker serves now.")
-        .labels(&["worker"]),
+    family(
+        "worker_connections",
+        Gauge,
+        Worker(Cells::client_sockets),
+        "Client connections this worker serves now, of both services.",
+    )
+    .labels(&["worker"]),
+    family(
+        "worker_connections_skew_ratio",
+        Gauge,
+        Control,
+        "Connections of the worker with the most, by the mean of all: 1 is even, the number of workers is all on one. Noise while there are few.",
+    )
+    .unit("ratio"),
     family("worker_busy_seconds", Counter, Control, "CPU time this worker's thread has used.")
         .unit("seconds")
         .labels(&["worker"]),
+    family(
+        "worker_busy_skew_ratio",
+        Gauge,
+        Control,
+        "CPU time over the last second of the busiest worker, by the mean of all; 1 while they use less than a hundredth of a CPU each.",
+    )
+    .unit("ratio"),
+    family(
+        "worker_runnable_wait_seconds",
+        Counter,
+        Control,
+        "Time this worker's thread was ready to run and had no CPU: others of the host had it.",
+    )
+    .unit("seconds")
+    .labels(&["worker"]),
+    family(
+        "worker_timeslices",
+        Counter,
+        Control,
+        "Times this worker's thread was given a CPU: at least once for each time its ring let it sleep.",
+    )
+    .labels(&["worker"]),
     family(
         "worker_loop_lag_seconds",
         Distribution,
@@ -110,4 +144,24 @@ pub const FAMILIES: &[Family] = &[
         Control,
         "How often a configuration has been applied since the start.",
     ),
+    family(
+        "config_last_reload_successful",
+        Gauge,
+        Control,
+        "1 if the last reload of the configuration succeeded or changed nothing, 0 if it was refused; 1 before the first.",
+    ),
+    family(
+        "config_last_reload_success_timestamp_seconds",
+        Gauge,
+        Control,
+        "When the configuration in force was last read without a fault, in seconds since 1970 (UTC).",
+    )
+    .unit("seconds"),
+    family(
+        "config_reloads",
+        Counter,
+        Control,
+        "Reloads of the configuration, by result: succeeded, failed, unchanged.",
+    )
+    .labels(&["result"]),
 ];

@@ -21,6 +21,8 @@ pub fn load_with(
         file: text.map(|text| SourceFile { name: "etc/ringway.yaml".to_owned(), text: text.to_owned() }),
         env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         sets: sets.iter().map(|set| set.to_string()).collect(),
+        overrides: Vec::new(),
+        held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1, 2, 3] },
         read_file,
     })

@@ -10,7 +10,7 @@ pub fn row(row: &Row) -> Json {
         "worker": row.id.worker,
         "service": row.id.service.label(),
         "client": row.client.to_string(),
-        "user": row.user,
+        "user": row.user.as_deref(),
         "tls": row.tls,
         "phase": row.phase,
         "age_seconds": seconds(row.age),
@@ -24,7 +24,7 @@ pub fn row(row: &Row) -> Json {
             "command": command.map(|command| command.label()),
             "target": target.as_ref().map(ToString::to_string),
             "address": address.map(|address| address.to_string()),
-            "upstream": upstream,
+            "upstream": upstream.as_deref(),
         }),
         OfService::WebSocket {
             path,
@@ -53,7 +53,7 @@ pub fn row(row: &Row) -> Json {
 pub fn details(details: &Details) -> Json {
     let mut shown = row(&details.row);
     if let OfService::WebSocket { .. } = details.row.of {
-        merge(&mut shown, json!({"topics": details.topics}));
+        merge(&mut shown, json!({"topics": details.topics.iter().map(|topic| &**topic).collect::<Vec<_>>()}));
     }
     shown
 }

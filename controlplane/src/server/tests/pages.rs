@@ -116,7 +116,7 @@ fn stats_tell_what_the_cells_hold() {
         ("/quantiles/session/count", 2),
         ("/quantiles/dns/count", 0),
         ("/workers/1/worker", 1),
-        ("/workers/1/connections", 1),
+        ("/workers/1/connections", 3),
     ] {
         assert_eq!(stats.pointer(pointer), Some(&value.into()), "{pointer} in {stats}");
     }

@@ -135,7 +135,7 @@ impl Ask<'_> {
         let addresses = lookup::addresses_of(core, session, &proxy.host).await.map_err(unreachable)?;
         let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, proxy.port));
         // Asking ourselves would ask ourselves, until no descriptor is left.
-        let others = addresses.filter(|address| !core.wiring.own.contains(*address));
+        let others = addresses.filter(|address| !core.is_own(*address));
         let permits: Vec<Permit> = others.map(Permit::for_upstream).collect();
         if permits.is_empty() {
             session.facts.borrow_mut().notes().hint =

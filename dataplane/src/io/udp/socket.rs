@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::io::dial::egress;
-use crate::io::listener::local_address;
+use crate::io::listener::binding::local_address;
 use crate::io::sessions::Session;
 use crate::rt::Ready;
 use nix::sys::socket::{setsockopt, sockopt as nix_sockopt};

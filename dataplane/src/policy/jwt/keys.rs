@@ -134,14 +134,15 @@ impl KeyRing {
             }
             fixed.push(Arc::new(key));
         }
-        let fetched = before.filter(|before| before.config.jwks_url == config.jwks_url);
-        let fetched = fetched.map_or_else(|| Arc::from([]), |before| before.set(JwkSource::Url));
         let ring = KeyRing {
             fixed: fixed.into(),
-            sets: RwLock::new([Arc::from([]), fetched]),
-            unknown_keys: AtomicU64::new(before.map_or(0, KeyRing::unknown_keys)),
+            sets: RwLock::new([Arc::from([]), Arc::from([])]),
+            unknown_keys: AtomicU64::new(0),
             config: config.clone(),
         };
+        if let Some(before) = before {
+            ring.take_over(before);
+        }
         if let Some(file) = &config.jwks_file {
             let keys = ring.read(&file.text, JwkSource::File);
             let keys =
@@ -149,6 +150,15 @@ impl KeyRing {
             ring.replace(JwkSource::File, keys);
         }
         Ok(ring)
+    }
+
+    /// Takes what the ring used until now has fetched, if it was from the same place.
+    pub fn take_over(&self, before: &KeyRing) {
+        self.unknown_keys.store(before.unknown_keys(), Relaxed);
+        if before.config.jwks_url == self.config.jwks_url {
+            let fetched = before.set(JwkSource::Url);
+            self.sets.write().unwrap_or_else(PoisonError::into_inner)[JwkSource::Url as usize] = fetched;
+        }
     }
 
     /// What the configuration says of the keys.

@@ -1,0 +1,197 @@
+//! Where the process listens: an address each, with a socket for each worker.
+
+use super::Workers;
+use crate::io::listener::Door;
+use crate::io::listener::binding::{self, Inherited, Wanted, explain, local_address};
+use crate::io::own::Own;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// An address that is listened on.
+pub struct Listening {
+    /// What workers know it by.
+    pub id: u64,
+    /// As the configuration has it: its port may be 0.
+    pub wanted: Wanted,
+    /// Its port resolved.
+    pub address: SocketAddr,
+    /// A socket at least for each worker, and whose it is. Copies: the workers have their own.
+    sockets: Vec<(usize, OwnedFd)>,
+}
+
+/// What becomes of the addresses when the configuration changes.
+pub struct Change {
+    /// Those that stay, by number, and how they are wanted from now on.
+    pub kept: Vec<(u64, Wanted)>,
+    pub added: Vec<Wanted>,
+}
+
+impl Change {
+    /// An address stays where it is wanted again, be it for another service: nobody who waits there is lost.
+    #[must_use]
+    pub fn between(now: &[Listening], wanted: Vec<Wanted>) -> Change {
+        let mut change = Change { kept: Vec::new(), added: Vec::new() };
+        for wanted in wanted {
+            let kept = |id: u64| change.kept.iter().any(|(known, _)| *known == id);
+            let is_same = |one: &&Listening| [one.wanted.address, one.address].contains(&wanted.address);
+            let mut free = now.iter().filter(|one| is_same(one) && !kept(one.id));
+            let same_door = free.clone().find(|one| one.wanted.door == wanted.door);
+            match same_door.or_else(|| free.next()) {
+                Some(one) => change.kept.push((one.id, wanted)),
+                None => change.added.push(wanted),
+            }
+        }
+        change
+    }
+}
+
+impl Listening {
+    /// Takes the inherited sockets of this address, and binds what is missing. Nobody is accepted yet, but where the
+    /// inherited ones do already.
+    ///
+    /// `others`: where this process listens now. Whether anybody else does cannot be asked while one of these is in
+    /// the way; but it was asked then.
+    pub fn bind(
+        id: u64,
+        wanted: Wanted,
+        workers: usize,
+        others: &[Listening],
+        inherited: &mut Vec<Inherited>,
+    ) -> Result<Listening, String> {
+        let explain = |error: io::Error| explain(&wanted, &error);
+        let taken = inherited.extract_if(.., |one| one.address == wanted.address);
+        // More than workers: each of them takes several, so that no queue is left without anybody who accepts.
+        let mut sockets: Vec<_> =
+            taken.enumerate().map(|(index, one)| (index % workers, one.socket)).collect();
+        for (_, socket) in &sockets {
+            binding::dress(socket, wanted.door).map_err(explain)?;
+        }
+        let in_the_way = others.iter().any(|other| overlap(other.address, wanted.address));
+        let (mut address, takes_over) = (wanted.address, !sockets.is_empty());
+        if !takes_over && !in_the_way {
+            binding::ask_alone(address).map_err(explain)?;
+        }
+        for worker in sockets.len()..workers {
+            let socket = match binding::bind_shared(wanted.door, address) {
+                Ok(socket) => socket,
+                // One that does not share its address (systemd's do not by default): then its queue is shared.
+                Err(_) if takes_over => sockets[0].1.try_clone().map_err(explain)?,
+                Err(error) => return Err(explain(error)),
+            };
+            address = local_address(&socket).unwrap_or(address);
+            sockets.push((worker, socket));
+        }
+        Ok(Listening { id, wanted, address, sockets })
+    }
+
+    /// Copies of one worker's sockets, for it.
+    pub fn of_worker(&self, worker: usize) -> io::Result<Vec<(u64, Door, OwnedFd)>> {
+        let own = self.sockets.iter().filter(|(of, _)| *of == worker);
+        own.map(|(_, socket)| Ok((self.id, self.wanted.door, socket.try_clone()?))).collect()
+    }
+
+    /// Begins to listen, or changes how many may wait.
+    pub fn listen(&self) -> Result<(), String> {
+        let listen = |(_, socket): &(usize, OwnedFd)| binding::listen(socket, self.wanted.backlog);
+        self.sockets.iter().try_for_each(listen).map_err(|error| explain(&self.wanted, &error))
+    }
+
+    /// From now on it is wanted so. Only a socket that does not listen could fail at this.
+    pub fn rededicate(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        let _ = self.listen();
+        for (_, socket) in &self.sockets {
+            let _ = binding::dress(socket, wanted.door);
+        }
+    }
+
+    /// Copies of all sockets.
+    pub fn copies(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(|(_, socket)| socket.try_clone()).collect()
+    }
+
+    /// A worker listens no more.
+    pub fn forget(&mut self, worker: usize) {
+        self.sockets.retain(|(of, _)| *of != worker);
+    }
+}
+
+/// Whether two addresses cannot be bound by strangers.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() != 0 && one.port() == other.port() && same_family && (any || one.ip() == other.ip())
+}
+
+/// The addresses that reach this process itself.
+pub fn own(addresses: impl Iterator<Item = SocketAddr>) -> Arc<Own> {
+    Arc::new(Own(addresses.collect()))
+}
+
+pub fn no_descriptor(error: &io::Error) -> String {
+    format!("cannot copy a listening socket: {error}; raise `ulimit -n`")
+}
+
+impl Workers {
+    /// Copies of one worker's sockets.
+    pub(super) fn sockets_of(&self, worker: usize) -> io::Result<Vec<(u64, Door, OwnedFd)>> {
+        let listening = self.listening.borrow();
+        let sockets: io::Result<Vec<_>> = listening.iter().map(|one| one.of_worker(worker)).collect();
+        Ok(sockets?.into_iter().flatten().collect())
+    }
+
+    /// Where this service listens now, ports resolved.
+    fn addresses(&self, door: Door) -> Vec<SocketAddr> {
+        let listening = self.listening.borrow();
+        listening.iter().filter(|one| one.wanted.door == door).map(|one| one.address).collect()
+    }
+
+    /// The SOCKS5 addresses, ports resolved.
+    #[must_use]
+    pub fn socks5_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::Socks5)
+    }
+
+    /// Those of them that speak TLS first.
+    #[must_use]
+    pub fn socks5_tls_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::Socks5Tls)
+    }
+
+    /// Where the gateway listens with TLS, ports resolved.
+    #[must_use]
+    pub fn websocket_tls_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::WebSocketTls)
+    }
+
+    /// The gateway's addresses, ports resolved.
+    #[must_use]
+    pub fn websocket_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::WebSocket)
+    }
+
+    /// Copies of all listening sockets there are now, for a successor or a holder: the key each is listed under, its address, and the
+    /// socket. From now on they are [shared](Self::share_listeners).
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn listeners(&self) -> Result<Vec<(&'static str, SocketAddr, OwnedFd)>, String> {
+        let mut all = Vec::new();
+        for one in self.listening.borrow().iter() {
+            let copies = one.copies().map_err(|error| no_descriptor(&error))?;
+            all.extend(copies.into_iter().map(|copy| (one.wanted.door.key(), one.address, copy)));
+        }
+        self.share_listeners(true);
+        Ok(all)
+    }
+
+    /// Whether others have our listening sockets too. Then no end of ours shuts them down: neither a drain nor a worker that
+    /// dies. What is in their queues belongs to the others. A listener that a new configuration does not want is
+    /// shut down for all.
+    pub fn share_listeners(&self, shared: bool) {
+        self.listeners_are_shared.store(shared, Relaxed);
+    }
+}
