@@ -10,7 +10,8 @@ fn drills() -> Port {
 #[test]
 fn every_page_answers_and_head_answers_like_it_without_a_body() {
     let port = Port::open(Fake::default());
-    for route in routes::all().filter(|route| route.method == "GET") {
+    let whole = |route: &&crate::server::route::Route| !route.path.contains('{');
+    for route in routes::all().filter(|route| route.method == "GET").filter(whole) {
         let (got, head) = (port.get(route.path), port.ask("HEAD", route.path, ""));
         assert_eq!((got.status, head.status), (200, 200), "{}", route.path);
         assert_eq!(head.body, "", "{}", route.path);
