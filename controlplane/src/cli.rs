@@ -3,6 +3,7 @@
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
+use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
@@ -25,6 +26,7 @@ pub struct Arguments {
 pub enum Task {
     /// Looks at the configuration and tells every fault in it.
     Check,
+    Doctor(Doctor),
     /// Prints a configuration.
     Config {
         #[arg(value_enum)]
@@ -71,6 +73,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
+        Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
     };

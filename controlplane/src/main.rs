@@ -2,6 +2,7 @@
 //!
 //! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
 //! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
+//! `doctor` looks at the host before any of this.
 
 mod access;
 mod acl_test;
@@ -9,6 +10,7 @@ mod calendar;
 mod catalogue_docs;
 mod certificates;
 mod cli;
+mod doctor;
 mod exit;
 mod export;
 #[allow(dead_code, reason = "being built")]

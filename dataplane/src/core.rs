@@ -19,6 +19,8 @@ use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
+use ringway_shared::connection::{Connection, first_serial};
+use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -28,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
@@ -88,10 +90,12 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It drains because a successor serves in its place: who has got in by now still gets served.
+    pub retiring: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
-    /// The process's epoch in nanoseconds of the Unix epoch, as it was read once: connections are named by it.
-    epoch_unix_ns: u64,
+    /// What it counts connections from, to name them.
+    first_serial: u64,
     /// What it said when a fault of ours left it in pieces: the worker ends.
     broken: RefCell<Option<Box<dyn Any + Send>>>,
 }
@@ -114,8 +118,11 @@ impl Core {
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
-            epoch_unix_ns: unix_ns(SystemTime::now()).saturating_sub(nanoseconds(wiring.epoch.elapsed())),
+            first_serial: first_serial(
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ),
             broken: RefCell::default(),
             cells,
             wiring,
@@ -136,6 +143,28 @@ impl Core {
         self.sessions.cut_strangers(&service, &self.questions);
         self.gateway.serve_under(&service);
         self.service.replace(service);
+    }
+
+    /// Notes an event of the worker itself for the flight recorder.
+    pub fn note(&self, what: What) {
+        self.cells.flight.note(self.now_ns(), None, what);
+    }
+
+    /// The name of the connection that was accepted as the service's `count`th here.
+    #[must_use]
+    pub fn serial(&self, count: u64) -> u64 {
+        self.first_serial + count
+    }
+
+    /// Notes what happened to a connection at that moment.
+    pub fn note_of(&self, connection: Connection, at: Instant, what: What) {
+        self.cells.flight.note(self.ns_at(at), Some(connection), what);
+    }
+
+    /// A task has panicked, and was ended alone.
+    pub fn count_panic(&self) {
+        self.cells.tasks_panicked.add(1);
+        self.note(What::Panicked);
     }
 
     /// Whether connecting there would reach this process itself.
@@ -159,13 +188,13 @@ impl Core {
     /// Nanoseconds since the process's epoch: the clock of rates and bans.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
-        nanoseconds(self.wiring.epoch.elapsed())
+        self.ns_at(Instant::now())
     }
 
-    /// A moment in nanoseconds of the Unix epoch, the same each time it is asked.
+    /// The same of a moment that is known already: reading the clock is dearer than noting what it said.
     #[must_use]
-    pub fn unix_ns_of(&self, moment: Instant) -> u64 {
-        self.epoch_unix_ns + nanoseconds(moment.saturating_duration_since(self.wiring.epoch))
+    pub fn ns_at(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.wiring.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Where the answer to a question of this core goes.
@@ -232,14 +261,6 @@ impl Core {
     pub fn ring_bell(&self) {
         self.wiring.outboxes[self.wiring.index].ring();
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn unix_ns(moment: SystemTime) -> u64 {
-    nanoseconds(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn gateway(wiring: &Wiring) -> io::Result<Gateway> {

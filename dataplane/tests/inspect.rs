@@ -4,9 +4,10 @@
 mod proxy;
 
 use proxy::{PATIENCE, Proxy, until};
+use ringway_shared::connection::{ConnectionId, Service};
 use ringway_shared::inspect::{
-    Answer, Ask, By, ConnectionId, Details, FIELDS, Filter, KillOrder, Of, OfService, Place, ROWS_MAX, Row,
-    SCANNED_MAX, Service, Sketch,
+    Answer, Ask, By, Details, FIELDS, Filter, KillOrder, Of, OfService, Place, ROWS_MAX, Row, SCANNED_MAX,
+    Sketch,
 };
 use ringway_shared::reason::Reason;
 use std::collections::HashSet;
@@ -47,11 +48,20 @@ fn list(proxy: &Proxy, conditions: &[(&str, &str)], rows_max: usize) -> (Vec<Row
     (all, slices)
 }
 
+fn only(id: ConnectionId) -> Arc<Filter> {
+    Arc::new(Filter::only(0, &[id.connection]))
+}
+
 fn show(proxy: &Proxy, id: ConnectionId) -> Option<Box<Details>> {
-    match ask(proxy, Ask::Show(id)) {
-        Answer::Details(details) => details,
+    match ask(proxy, Ask::Show { filter: only(id), from: Place::START }) {
+        Answer::Details { details, next: None } => details,
         other => panic!("{other:?}"),
     }
+}
+
+fn kill_one(proxy: &Proxy, id: ConnectionId, order: KillOrder) -> Answer {
+    let (filter, from) = (only(id), Place::START);
+    ask(proxy, Ask::Kill { filter, from, most: 1, dry_run: false, order })
 }
 
 fn order(reason: &str) -> KillOrder {
@@ -145,12 +155,12 @@ fn an_ended_connections_id_is_nobody_elses() {
         until(|| of_service().is_empty().then_some(()));
         let mut second = open();
         let new = of_service()[0].id;
-        assert_eq!((old.index, old.service), (new.index, new.service), "the place is taken again");
-        assert_ne!(old, new);
+        assert_eq!(old.connection.service, new.connection.service);
+        assert!(new.connection.serial > old.connection.serial, "the place is taken again, the name is not");
         assert_eq!(show(&proxy, old), None);
-        assert_eq!(killed(ask(&proxy, Ask::KillOne { id: old, order: order("old") })), (0, 0));
+        assert_eq!(killed(kill_one(&proxy, old, order("old"))), (0, 0));
         assert_eq!(show(&proxy, new).unwrap().row.id, new, "the other one stands");
-        assert_eq!(killed(ask(&proxy, Ask::KillOne { id: new, order: order("new") })), (1, 1));
+        assert_eq!(killed(kill_one(&proxy, new, order("new"))), (1, 1));
         assert!(second.read(&mut [0; 1]).is_ok_and(|count| count <= 1));
         drop(second);
         until(|| of_service().is_empty().then_some(()));
@@ -219,7 +229,7 @@ fn an_order_that_comes_too_late_is_left() {
     let answer = ask(&proxy, Ask::Kill { filter, from, most: 10, dry_run: false, order: late.clone() });
     assert!(matches!(answer, Answer::TooLate));
     let id = list(&proxy, &[], 10).0[0].id;
-    assert!(matches!(ask(&proxy, Ask::KillOne { id, order: late }), Answer::TooLate));
+    assert!(matches!(kill_one(&proxy, id, late), Answer::TooLate));
     assert!(show(&proxy, id).is_some());
 }
 
@@ -232,7 +242,7 @@ fn a_connection_under_way_is_killed_once_and_for_all() {
     let mut client = proxy.client(None);
     client.write_all(&proxy::request(1, "127.0.0.2", port)).unwrap();
     let row = until(|| list(&proxy, &[("phase", "connect")], 10).0.pop());
-    assert_eq!(killed(ask(&proxy, Ask::KillOne { id: row.id, order: order("enough") })), (1, 1));
+    assert_eq!(killed(kill_one(&proxy, row.id, order("enough"))), (1, 1));
     assert_eq!(proxy::answer(client).reply, 1);
     assert_eq!(proxy.end().reason, Reason::Killed);
 }

@@ -5,13 +5,12 @@
 //! whoever follows them meets each standing connection exactly once, however many come and go meanwhile.
 
 mod filter;
-mod id;
 mod sketch;
 
 pub use filter::{FIELDS, Field, Filter, Seen};
-pub use id::{ConnectionId, Service};
 pub use sketch::Sketch;
 
+use crate::connection::{ConnectionId, Service};
 use crate::session::{Command, Protocol, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,8 +35,11 @@ pub enum Ask {
         from: Place,
         rows_max: usize,
     },
-    /// Everything about one connection.
-    Show(ConnectionId),
+    /// Everything about the first connection that fits.
+    Show {
+        filter: Arc<Filter>,
+        from: Place,
+    },
     /// Ends those that the filter fits.
     Kill {
         filter: Arc<Filter>,
@@ -46,10 +48,6 @@ pub enum Ask {
         most: u64,
         /// They are counted and stay.
         dry_run: bool,
-        order: KillOrder,
-    },
-    KillOne {
-        id: ConnectionId,
         order: KillOrder,
     },
     /// Adds up what there is by user, target or topic.
@@ -113,8 +111,11 @@ pub enum Answer {
         rows: Vec<Row>,
         next: Option<Place>,
     },
-    /// `None`: there is no such connection, not any more.
-    Details(Option<Box<Details>>),
+    /// Both `None`: there is no such connection, not any more.
+    Details {
+        details: Option<Box<Details>>,
+        next: Option<Place>,
+    },
     /// `killed` is 0 in a dry run, and less than `matched` where some were on their way out already.
     Killed {
         matched: u64,

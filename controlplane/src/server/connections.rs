@@ -9,7 +9,8 @@ use super::inspecting::Inspector;
 use super::route::{Parameter, Route, ServedBy, Waiting, json, ok};
 use super::state::State;
 use crate::guard::Scope;
-use ringway_shared::inspect::{self, Ask, ConnectionId, FIELDS, Filter, Place, Row, Service};
+use ringway_shared::connection::{ConnectionId, Service};
+use ringway_shared::inspect::{self, Ask, FIELDS, Filter, Place, Row};
 use serde_json::json;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -140,20 +141,24 @@ async fn listed(state: &State, asked: &Asked) -> Result<Answer, Answer> {
 
 /// `GET /api/v1/connections/{id}`
 fn show(state: Rc<State>, asked: Asked) -> Waiting {
-    Box::pin(async move {
-        let shown = async {
-            let id = id_of(&state, asked.place("id"))?;
-            let mut inspector = Inspector::begin(&state, PATIENCE).await?;
-            match inspector.ask(id.worker.into(), Ask::Show(id)).await {
-                Some(inspect::Answer::Details(Some(details))) => {
-                    Ok(Answer::json(200, &shown::details(&details)))
-                }
-                Some(_) => Err(gone(asked.place("id"))),
-                None => Err(silent(id.worker.into())),
+    Box::pin(async move { shown(&state, asked.place("id")).await.unwrap_or_else(|refusal| refusal) })
+}
+
+async fn shown(state: &State, text: &str) -> Result<Answer, Answer> {
+    let id = id_of(state, text)?;
+    let filter = Arc::new(Filter::only(id.worker, &[id.connection]));
+    let mut inspector = Inspector::begin(state, PATIENCE).await?;
+    let mut at = Some(Place::START);
+    while let Some(from) = at {
+        match inspector.ask(id.worker, Ask::Show { filter: filter.clone(), from }).await {
+            Some(inspect::Answer::Details { details: Some(details), .. }) => {
+                return Ok(Answer::json(200, &shown::details(&details)));
             }
-        };
-        shown.await.unwrap_or_else(|refusal| refusal)
-    })
+            Some(inspect::Answer::Details { next, .. }) => at = next,
+            _ => return Err(silent(id.worker)),
+        }
+    }
+    Err(gone(text))
 }
 
 /// The conditions that `value` has by their names.
@@ -191,7 +196,7 @@ fn silent(worker: usize) -> Answer {
 
 fn id_of(state: &State, text: &str) -> Result<ConnectionId, Answer> {
     let id: Option<ConnectionId> = text.parse().ok();
-    id.filter(|id| usize::from(id.worker) < state.staff.count).ok_or_else(|| gone(text))
+    id.filter(|id| id.worker < state.staff.count).ok_or_else(|| gone(text))
 }
 
 /// How far the workers' tables have been looked through.

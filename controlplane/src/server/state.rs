@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
-/// A snapshot this young is served again instead of taking another: scrapes may be many, the cells are not.
-const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(250);
+/// What is so young is served again instead of being made anew: scrapes may be many, the cells are not.
+const AGE_MAX: Duration = Duration::from_millis(250);
 
 /// The workers, as far as the control port speaks to them. No call blocks.
 pub struct Staff {
@@ -79,7 +79,12 @@ pub struct State {
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
+    /// The last page of metrics in each format.
+    pages: [RefCell<Option<Page>>; Format::COUNT],
 }
+
+/// Metrics as they are answered, and when they were written.
+type Page = (Instant, Rc<str>);
 
 impl State {
     #[must_use]
@@ -103,15 +108,35 @@ impl State {
             draining: Cell::new(false),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
+            pages: Default::default(),
         }
     }
 
-    /// Everything known, no older than [`SNAPSHOT_AGE_MAX`]. Taking one never yields, so there is one at a time.
+    /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.
     #[must_use]
     pub fn snapshot(&self) -> Rc<Snapshot> {
+        self.snapshot_of(AGE_MAX)
+    }
+
+    /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
+    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+        let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
+        let mut page = self.pages[format as usize].borrow_mut();
+        let now = Instant::now();
+        let young = |written: &Instant| now.saturating_duration_since(*written) < age_max;
+        if let Some((_, text)) = page.as_ref().filter(|(written, _)| young(written)) {
+            return text.clone();
+        }
+        let snapshot = self.snapshot_of(age_max);
+        let generation = self.running.generation();
+        let text = self.with_cells(|cells| (self.meter.render)(&snapshot, cells, generation, format));
+        page.insert((now, text.into())).1.clone()
+    }
+
+    fn snapshot_of(&self, age_max: Duration) -> Rc<Snapshot> {
         let mut latest = self.latest.borrow_mut();
         let now = Instant::now();
-        let young = |kept: &&Rc<Snapshot>| now.saturating_duration_since(kept.at) < SNAPSHOT_AGE_MAX;
+        let young = |kept: &&Rc<Snapshot>| now.saturating_duration_since(kept.at) < age_max;
         if let Some(kept) = latest.as_ref().filter(young) {
             return kept.clone();
         }

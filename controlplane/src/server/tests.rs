@@ -253,10 +253,13 @@ fn cells(heartbeat_ms: u64) -> Cells {
 }
 
 fn meter(begun: Sender<()>, ended: Sender<Ended>) -> Meter {
+    let written = std::cell::Cell::new(0);
     Meter {
-        render: Box::new(|snapshot, cells, _, format| {
+        render: Box::new(move |snapshot, cells, _, format| {
+            written.set(written.get() + 1);
             let end = if format == Format::OpenMetrics { "# EOF\n" } else { "" };
-            format!("opened_total {}\nworkers {}\n{end}", snapshot.opened, cells.len())
+            let (opened, workers, written) = (snapshot.opened, cells.len(), written.get());
+            format!("opened_total {opened}\nworkers {workers}\nwritten {written}\n{end}")
         }),
         // The test may have gone before the last connection has.
         begin: Box::new(move || {

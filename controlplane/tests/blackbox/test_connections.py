@@ -43,11 +43,8 @@ def name_of(connection):
     return "{}:{}".format(*connection.getsockname())
 
 
-def reset(connection):
-    with pytest.raises(ConnectionResetError):
-        while connection.recv(1 << 16):
-            pass
-        raise ConnectionResetError if not connection.recv(1) == b"" else AssertionError("closed, not reset")
+def serial(row):
+    return int(row["id"].split("-")[2])
 
 
 def test_each_standing_connection_is_listed_once_while_others_come_and_go(ringway):
@@ -73,8 +70,8 @@ def test_each_standing_connection_is_listed_once_while_others_come_and_go(ringwa
             assert count >= 2_000 // 150
             assert len(clients) == 2_000 and set(clients) == names
             assert len({row["id"] for row in rows}) == len(rows)
-            order = [(row["worker"], int(row["id"].split("-")[2])) for row in rows]
-            assert order == sorted(order)
+            workers = [row["worker"] for row in rows]
+            assert workers == sorted(workers)
             assert {row["worker"] for row in rows} == {0, 1, 2}
     finally:
         over.set()
@@ -154,12 +151,12 @@ def test_one_connection_tells_all_and_its_id_dies_with_it(ringway, target, webso
         # The next one takes its place in the table; it is not to be had by the old name.
         again = proxy.tunnel(server.address) if row["service"] == "socks5" else websocket(proxy)
         [new] = listed(proxy, f"service={row['service']}")
-        assert new["id"].split("-")[:3] == row["id"].split("-")[:3] and new["id"] != row["id"]
+        assert serial(new) > serial(row)
         assert proxy.get(f"{LIST}/{row['id']}").status == 404
         assert proxy.http("DELETE", f"{LIST}/{row['id']}").status == 404
         assert proxy.get(f"{LIST}/{new['id']}").status == 200
         again.close()
-    for nonsense in ("x", "0-s-1", "7-s-0-18a3f0c2b5d6e7f8", "0-s-99999999-18a3f0c2b5d6e7f8"):
+    for nonsense in ("x", "0-s-1", "7-s-1", "0-s-99999999", "0-s-01"):
         assert proxy.get(f"{LIST}/{nonsense}").status == 404
 
 
@@ -205,7 +202,7 @@ def test_many_are_killed_by_a_filter(ringway, target, websocket, users_file):
     assert kill(proxy, filter={"topic": "news"}, reason="over").json["killed"] == 6
     assert {client.ended() for client in clients} == {(3503, "over")}
     ids = [row["id"] for row in listed(proxy, "user=bob")]
-    assert kill(proxy, ids=[*ids[:2], "no id", ids[0]], dry_run=True).json["matched"] == 3
+    assert kill(proxy, ids=[*ids[:2], "no id", ids[0]], dry_run=True).json["matched"] == 2
     assert kill(proxy, ids=ids[:2]).json == {**done, "matched": 2, "killed": 2}
     eventually(lambda: len(listed(proxy)) == 3)
     assert kill(proxy, all=True).json["killed"] == 3

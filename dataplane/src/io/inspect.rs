@@ -2,8 +2,9 @@
 
 use crate::core::Core;
 use crate::io::gateway;
+use ringway_shared::connection::Service;
 use ringway_shared::inspect::{
-    Answer, Ask, By, Filter, KILLS_MAX, KillOrder, Of, Place, ROWS_MAX, Reply, Row, SCANNED_MAX, Service,
+    Answer, Ask, By, Details, Filter, KILLS_MAX, KillOrder, Of, Place, ROWS_MAX, Reply, Row, SCANNED_MAX,
     Sketch,
 };
 use std::rc::Rc;
@@ -57,20 +58,16 @@ fn answer_to(core: &Rc<Core>, ask: Ask) -> Answer {
             let (found, next) = find(core, &filter, from, rows_max.min(ROWS_MAX));
             Answer::Rows { rows: found.into_iter().filter_map(|place| row(core, place)).collect(), next }
         }
-        Ask::Show(id) => Answer::Details(match id.service {
-            Service::Socks5 => core.sessions.details(core, &id),
-            Service::WebSocket => gateway::inspect::details(core, &id),
-        }),
-        Ask::Kill { order, .. } | Ask::KillOne { order, .. } if is_late(&order) => Answer::TooLate,
+        Ask::Show { filter, from } => {
+            let (found, next) = find(core, &filter, from, 1);
+            let details = found.first().and_then(|place| details(core, *place));
+            Answer::Details { next: next.filter(|_| details.is_none()), details: details.map(Box::new) }
+        }
+        Ask::Kill { order, .. } if is_late(&order) => Answer::TooLate,
         Ask::Kill { filter, from, most, dry_run, order } => {
             let (found, next) = find(core, &filter, from, most.min(KILLS_MAX) as usize);
             let killed = if dry_run { 0 } else { found.iter().filter(|it| kill(core, **it, &order)).count() };
             Answer::Killed { matched: found.len() as u64, killed: killed as u64, next }
-        }
-        Ask::KillOne { id, order } => {
-            let stands = row(core, id.place()).is_some_and(|row| row.id == id);
-            let killed = stands && kill(core, id.place(), &order);
-            Answer::Killed { matched: stands.into(), killed: killed.into(), next: None }
         }
         Ask::Top { by, of, from, mut sketch } => {
             let next = match (by, of) {
@@ -110,6 +107,14 @@ fn row(core: &Core, place: Place) -> Option<Row> {
         Service::Socks5 => core.sessions.row(core, place.index),
         Service::WebSocket => gateway::inspect::row(core, place.index),
     }
+}
+
+fn details(core: &Core, place: Place) -> Option<Details> {
+    let topics = match place.service {
+        Service::Socks5 => Vec::new(),
+        Service::WebSocket => gateway::inspect::topics(core, place.index),
+    };
+    row(core, place).map(|row| Details { row, topics })
 }
 
 /// False: it was on its way out already.

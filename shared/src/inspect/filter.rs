@@ -1,9 +1,11 @@
 //! Which connections are meant.
 
-use super::{PHASES, Service};
+use super::PHASES;
 use crate::config::units;
+use crate::connection::{Connection, Service};
 use crate::session::{Host, Target};
 use ipnet::IpNet;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ pub struct Filter {
     phase: Option<&'static str>,
     /// Subscribers of it by this name, a topic's or a pattern's.
     pub topic: Option<Box<str>>,
+    /// These and no others; of `worker`.
+    connections: Option<HashSet<Connection>>,
 }
 
 /// A target, or several.
@@ -41,7 +45,7 @@ enum Hosts {
 
 /// What of a connection decides whether it fits; but for its topics.
 pub struct Seen<'a> {
-    pub service: Service,
+    pub connection: Connection,
     pub user: Option<&'a str>,
     pub target: Option<&'a Target>,
     pub address: Option<SocketAddr>,
@@ -167,6 +171,21 @@ impl Filter {
         (field.read)(self, text).map_err(|why| format!("{}: {text:?} {why}", field.name))
     }
 
+    /// These of a worker's connections and no others.
+    #[must_use]
+    pub fn only(worker: usize, connections: &[Connection]) -> Filter {
+        let mut services = connections.iter().map(|connection| connection.service);
+        let service = services.next().filter(|first| services.all(|service| service == *first));
+        let connections = Some(connections.iter().copied().collect());
+        Filter { worker: Some(worker), service, connections, ..Filter::default() }
+    }
+
+    /// How many connections it names, if it names them.
+    #[must_use]
+    pub fn named(&self) -> Option<usize> {
+        self.connections.as_ref().map(HashSet::len)
+    }
+
     /// Whether it fits every connection.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -184,7 +203,8 @@ impl Filter {
     /// Whether a connection fits, its topics aside. What costs least is asked first.
     #[must_use]
     pub fn fits(&self, seen: &Seen<'_>) -> bool {
-        self.admits(seen.service)
+        self.admits(seen.connection.service)
+            && self.connections.as_ref().is_none_or(|wanted| wanted.contains(&seen.connection))
             && self.min_bytes.is_none_or(|least| seen.bytes >= least)
             && self.min_age.is_none_or(|least| seen.age >= least)
             && self.min_idle.is_none_or(|least| seen.idle >= least)
@@ -275,7 +295,7 @@ mod tests {
 
     fn seen(target: &Target) -> Seen<'_> {
         Seen {
-            service: Service::Socks5,
+            connection: Connection::socks5(17),
             user: Some("alice"),
             target: Some(target),
             address: Some("10.1.2.3:443".parse().unwrap()),

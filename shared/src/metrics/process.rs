@@ -56,6 +56,13 @@ pub const FAMILIES: &[Family] = &[
     family("worker_heartbeat_age_seconds", Gauge, Control, "Time since this worker last said it lives.")
         .unit("seconds")
         .labels(&["worker"]),
+    family(
+        "worker_generation",
+        Gauge,
+        Worker(|c| c.generation.get()),
+        "The generation of the configuration that this worker serves under.",
+    )
+    .labels(&["worker"]),
     family("worker_driver", Gauge, Control, "1 for the driver this worker waits with.")
         .labels(&["worker", "driver"]),
     family(

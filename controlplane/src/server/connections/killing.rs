@@ -7,7 +7,8 @@ use crate::server::inspecting::Inspector;
 use crate::server::route::{Parameter, Waiting};
 use crate::server::state::State;
 use ringway_shared::closing::Closing;
-use ringway_shared::inspect::{self, Ask, ConnectionId, FIELDS, Filter, KillOrder, REASON_BYTES_MAX};
+use ringway_shared::connection::ConnectionId;
+use ringway_shared::inspect::{self, Ask, FIELDS, Filter, KillOrder, REASON_BYTES_MAX};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -27,11 +28,20 @@ pub const REASON: Parameter = Parameter {
     summary: "What the access log says, and a WebSocket client is told; 123 bytes.",
 };
 
+/// What is asked for.
+struct Wish {
+    reason: Arc<str>,
+    dry_run: bool,
+    most: u64,
+}
+
 /// What came of it.
 #[derive(Default)]
 struct Tally {
     matched: u64,
     killed: u64,
+    /// Not all has been looked through.
+    unfinished: bool,
 }
 
 /// `DELETE /api/v1/connections/{id}`
@@ -41,12 +51,13 @@ pub fn one(state: Rc<State>, asked: Asked) -> Waiting {
         let killed = async {
             let id = id_of(&state, text)?;
             let reason = reason(asked.value("reason"))?;
+            let wish = Wish { reason, dry_run: false, most: 1 };
             let mut inspector = Inspector::begin(&state, PATIENCE).await?;
-            let tally = kill_ids(&mut inspector, &[id], false, &reason).await;
+            let tally = kill_ids(&state, &mut inspector, &[id], &wish).await;
             match (inspector.partial.first(), tally.matched) {
                 (Some(worker), _) => Err(silent(*worker)),
                 (None, 0) => Err(gone(text)),
-                _ => Ok(told(&tally, &inspector, false, true)),
+                _ => Ok(told(&tally, &inspector, false)),
             }
         };
         killed.await.unwrap_or_else(|refusal| refusal)
@@ -71,79 +82,75 @@ async fn kill(state: &State, asked: &Asked) -> Result<Answer, Answer> {
             refused(&format!("most must be a number from {} to {}", MOST.start(), MOST.end()))
         })?,
     };
-    if let Some(ids) = body.get("ids") {
-        if body.contains_key("filter") || body.contains_key("all") {
+    let wish = Wish { reason, dry_run, most };
+    let mut tally = Tally::default();
+    let ids = match body.get("ids") {
+        Some(_) if body.contains_key("filter") || body.contains_key("all") => {
             return Err(refused("ids stand alone: leave out filter and all"));
         }
-        let ids = ids_of(state, ids)?;
-        let mut inspector = Inspector::begin(state, PATIENCE).await?;
-        let tally = kill_ids(&mut inspector, &ids, dry_run, &reason).await;
-        return Ok(told(&tally, &inspector, dry_run, true));
-    }
-    let filter = filter(state, &body)?;
+        Some(ids) => Some(ids_of(state, ids)?),
+        None => None,
+    };
+    let filter = if ids.is_some() { Filter::default() } else { filter(state, &body)? };
     let mut inspector = Inspector::begin(state, PATIENCE).await?;
-    let mut tally = Tally::default();
-    let filter = Arc::new(filter);
-    let mut at = Some(begin(&filter));
-    while let Some(Cursor { worker, place }) = at
-        && tally.matched < most
-        && !inspector.is_over()
-    {
-        let order = KillOrder { reason: reason.clone(), until: inspector.silent_at().into_std() };
-        let most = most - tally.matched;
-        let ask = Ask::Kill { filter: filter.clone(), from: place, most, dry_run, order };
-        let answer = inspector.ask(worker, ask).await;
-        at = go_on(state, &filter, worker, tally.add(answer));
+    match ids {
+        Some(ids) => tally = kill_ids(state, &mut inspector, &ids, &wish).await,
+        None => tally.kill(state, &mut inspector, filter, &wish).await,
     }
-    Ok(told(&tally, &inspector, dry_run, at.is_none()))
+    Ok(told(&tally, &inspector, dry_run))
 }
 
-async fn kill_ids(
-    inspector: &mut Inspector<'_>,
-    ids: &[ConnectionId],
-    dry_run: bool,
-    reason: &Arc<str>,
-) -> Tally {
+async fn kill_ids(state: &State, inspector: &mut Inspector<'_>, ids: &[ConnectionId], wish: &Wish) -> Tally {
     let mut tally = Tally::default();
-    for id in ids {
-        let worker = usize::from(id.worker);
-        if inspector.partial.contains(&worker) {
-            continue;
+    for worker in 0..state.staff.count {
+        let here = ids.iter().filter(|id| id.worker == worker).map(|id| id.connection);
+        let here: Vec<_> = here.collect();
+        if !here.is_empty() {
+            tally.kill(state, inspector, Filter::only(worker, &here), wish).await;
         }
-        let order = KillOrder { reason: reason.clone(), until: inspector.silent_at().into_std() };
-        let ask = if dry_run { Ask::Show(*id) } else { Ask::KillOne { id: *id, order } };
-        let answer = inspector.ask(worker, ask).await;
-        tally.add(answer);
     }
     tally
 }
 
 impl Tally {
-    /// Counts an answer; where to go on.
-    fn add(&mut self, answer: Option<inspect::Answer>) -> Option<inspect::Place> {
-        match answer {
-            Some(inspect::Answer::Killed { matched, killed, next }) => {
-                self.matched += matched;
-                self.killed += killed;
-                next
+    /// Ends, or counts, those that the filter fits.
+    async fn kill(&mut self, state: &State, inspector: &mut Inspector<'_>, filter: Filter, wish: &Wish) {
+        let filter = Arc::new(filter);
+        // Who is named is found once: what is left of the tables need not be looked through.
+        let all = filter.named().map_or(u64::MAX, |named| self.matched + named as u64);
+        let mut at = Some(begin(&filter));
+        while let Some(Cursor { worker, place }) = at
+            && self.matched < all
+        {
+            if self.matched >= wish.most || inspector.is_over() {
+                self.unfinished = true;
+                return;
             }
-            Some(inspect::Answer::Details(found)) => {
-                self.matched += u64::from(found.is_some());
-                None
-            }
-            _ => None,
+            let order = KillOrder { reason: wish.reason.clone(), until: inspector.silent_at().into_std() };
+            let most = wish.most.min(all) - self.matched;
+            let (filter_now, dry_run) = (filter.clone(), wish.dry_run);
+            let ask = Ask::Kill { filter: filter_now, from: place, most, dry_run, order };
+            let next = match inspector.ask(worker, ask).await {
+                Some(inspect::Answer::Killed { matched, killed, next }) => {
+                    self.matched += matched;
+                    self.killed += killed;
+                    next
+                }
+                _ => None,
+            };
+            at = go_on(state, &filter, worker, next);
         }
     }
 }
 
-fn told(tally: &Tally, inspector: &Inspector<'_>, dry_run: bool, complete: bool) -> Answer {
+fn told(tally: &Tally, inspector: &Inspector<'_>, dry_run: bool) -> Answer {
     Answer::json(
         200,
         &json!({
             "matched": tally.matched,
             "killed": tally.killed,
             "dry_run": dry_run,
-            "complete": complete && inspector.partial.is_empty(),
+            "complete": !tally.unfinished && inspector.partial.is_empty(),
             "partial": inspector.partial,
         }),
     )

@@ -8,7 +8,7 @@ pub fn row(row: &Row) -> Json {
     let mut shown = json!({
         "id": row.id.to_string(),
         "worker": row.id.worker,
-        "service": row.id.service.label(),
+        "service": row.id.connection.service.label(),
         "client": row.client.to_string(),
         "user": row.user.as_deref(),
         "tls": row.tls,

@@ -7,10 +7,10 @@ use crate::core::Core;
 use crate::io::inspect::{ADDED_MAX, Slice};
 use crate::io::sessions::TICK;
 use ringway_shared::closing::Closing;
-use ringway_shared::inspect::{
-    By, ConnectionId, Details, Of, OfService, Place, Row, Seen, Service, Sketch, TOPICS_SHOWN_MAX,
-};
+use ringway_shared::connection::{ConnectionId, Service};
+use ringway_shared::inspect::{By, Of, OfService, Place, Row, Seen, Sketch, TOPICS_SHOWN_MAX};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Looks through the table from `from` on; where to go on, if there is more.
@@ -35,11 +35,9 @@ pub fn row(core: &Core, conn: u32) -> Option<Row> {
     state.slots.get(conn as usize).map(|slot| state.row(core, conn, slot))
 }
 
-pub fn details(core: &Core, id: &ConnectionId) -> Option<Box<Details>> {
-    let row = row(core, id.index).filter(|row| row.id == *id)?;
-    let state = core.gateway.state.borrow();
-    let topics = state.hub.subscriptions(id.index).take(TOPICS_SHOWN_MAX).cloned().collect();
-    Some(Box::new(Details { row, topics }))
+/// Some of what it is subscribed to.
+pub fn topics(core: &Core, conn: u32) -> Vec<Arc<str>> {
+    core.gateway.state.borrow().hub.subscriptions(conn).take(TOPICS_SHOWN_MAX).cloned().collect()
 }
 
 /// Ends a connection: it is told why by a close frame. False: it was on its way out already.
@@ -79,7 +77,7 @@ impl State {
         let about = &slot.about;
         let topic = slice.filter.topic.as_deref();
         slice.filter.fits(&Seen {
-            service: Service::WebSocket,
+            connection: slot.connection(core),
             user: Some(&*about.user),
             target: None,
             address: None,
@@ -95,12 +93,7 @@ impl State {
         let about = &slot.about;
         let (queued_messages, queued_bytes) = self.hub.queued(conn);
         Row {
-            id: ConnectionId {
-                worker: core.wiring.index as u16,
-                service: Service::WebSocket,
-                index: conn,
-                accepted_ns: core.unix_ns_of(about.accepted),
-            },
+            id: ConnectionId { worker: core.wiring.index, connection: slot.connection(core) },
             client: about.peer,
             user: Some(about.user.clone()).filter(|user| !user.is_empty()),
             tls: slot.tls.is_some(),

@@ -1,5 +1,6 @@
 //! One WebSocket connection: what is kept of it while it does nothing, which is most of the time.
 
+use crate::core::Core;
 use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
@@ -10,6 +11,7 @@ use crate::proto::websocket::{CloseHandshake, Incoming};
 use crate::rt::many::Interest;
 use crate::service::Service;
 use ringway_shared::closing::Closing;
+use ringway_shared::connection::Connection;
 use ringway_shared::gateway::Refused;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -121,6 +123,14 @@ pub struct End {
 }
 
 impl Slot {
+    /// What it is called. Its generation has the low half of the count it was accepted at; the newest one's has the rest.
+    #[must_use]
+    pub fn connection(&self, core: &Core) -> Connection {
+        let newest = core.cells.websocket.opened.get();
+        let since = (newest as u32).wrapping_sub(self.generation);
+        Connection::websocket(core.serial(newest.saturating_sub(since.into())))
+    }
+
     /// What the epoll set calls it.
     #[must_use]
     pub fn key(&self, conn: u32) -> u64 {

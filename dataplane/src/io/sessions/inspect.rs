@@ -4,7 +4,8 @@ use super::{Session, Sessions, TICK};
 use crate::core::Core;
 use crate::io::inspect::Slice;
 use crate::io::questions::Questions;
-use ringway_shared::inspect::{By, ConnectionId, Details, OfService, Row, Seen, Service};
+use ringway_shared::connection::{ConnectionId, Service};
+use ringway_shared::inspect::{By, OfService, Row, Seen};
 use ringway_shared::reason::Reason;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl Sessions {
     fn fits(&self, session: &Session, slice: &Slice<'_>) -> bool {
         let facts = session.facts.borrow();
         slice.filter.fits(&Seen {
-            service: Service::Socks5,
+            connection: session.connection(),
             user: facts.account.as_ref().map(|account| &*account.user.name),
             target: facts.target.as_ref(),
             address: facts.address,
@@ -50,12 +51,7 @@ impl Sessions {
         let session = self.at(index)?;
         let facts = session.facts.borrow();
         Some(Row {
-            id: ConnectionId {
-                worker: core.wiring.index as u16,
-                service: Service::Socks5,
-                index,
-                accepted_ns: core.unix_ns_of(session.accepted),
-            },
+            id: ConnectionId { worker: core.wiring.index, connection: session.connection() },
             client: session.peer(),
             user: facts.account.as_ref().map(|account| account.user.name.clone()),
             tls: session.client.is_secured(),
@@ -72,11 +68,6 @@ impl Sessions {
                 upstream: facts.upstream().cloned(),
             },
         })
-    }
-
-    pub fn details(&self, core: &Core, id: &ConnectionId) -> Option<Box<Details>> {
-        let row = self.row(core, id.index).filter(|row| row.id == *id)?;
-        Some(Box::new(Details { row, topics: Vec::new() }))
     }
 
     /// Ends a session: both sides see a reset. False: it has been ended already.
