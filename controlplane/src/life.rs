@@ -11,7 +11,7 @@ use crate::observe::{Observer, Subject, heartbeat_age};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
 use crate::running::Running;
-use crate::server;
+use crate::server::{self, Ports};
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
 use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
@@ -25,7 +25,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -71,12 +70,10 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let mut signals = caught_signals()?;
     let quotas = RefCell::new(Quotas::open(&config)?);
     let access = RefCell::new(Access::open(&config.log, sink.queue())?);
-    let listeners = server::bind(&config.control.listen)?;
-    let control_addresses: Vec<SocketAddr> =
-        listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+    let prepared_ports = server::Prepared::open(&config.control, &mut Vec::new())?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = plan(&config, &cells, epoch, &control_addresses);
+    let plan = plan(&config, &cells, epoch, &prepared_ports.addresses().tcp());
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
@@ -94,9 +91,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
-    let (stop_serving, stop) = watch::channel(false);
-    let ports = listeners.into_iter().map(|listener| server::serve(listener, state.clone(), stop.clone()));
-    let ports: Vec<_> = ports.map(tokio::task::spawn_local).collect();
+    let ports = Ports::serve(state.clone(), prepared_ports);
     let life = Life {
         running,
         cells,
@@ -108,22 +103,17 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         clients,
         certificates,
         certificate_facts,
+        ports,
     };
     life.keep_quotas();
     life.keep_certificates();
-    life.announce(&control_addresses);
+    life.announce();
     let exit = tokio::select! {
         exit = life.watch(&mut signals) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
     };
-    let _ = stop_serving.send(true);
-    let answered = async {
-        for port in ports {
-            let _ = port.await;
-        }
-    };
-    let _ = tokio::time::timeout(ANSWER_PATIENCE, answered).await;
+    let _ = tokio::time::timeout(ANSWER_PATIENCE, life.ports.stop()).await;
     // What ended last has its line too; the log's queue does not hold them all at once.
     while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
     life.keep_quotas();
@@ -171,6 +161,7 @@ struct Life {
     quotas: RefCell<Quotas>,
     certificates: RefCell<Certificates>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
+    ports: Ports,
     clients: Rc<Cell<ClientFacts>>,
 }
 
@@ -192,26 +183,29 @@ impl Ending {
 
 impl Life {
     /// The one line that says that all listeners are up, and where.
-    fn announce(&self, control: &[SocketAddr]) {
+    fn announce(&self) {
+        let control = self.ports.addresses();
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         let secured = [
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
+            ("control_tls", control.https.clone()),
         ]
         .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
             _ => format!(" {name}={}", listed(&addresses)),
         });
         tracing::info!(
-            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}{}",
             listed(&self.workers.socks5_addresses()),
             listed(&self.workers.websocket_addresses()),
-            listed(control),
+            listed(&control.http),
             self.cells.len(),
             driver.label(),
             self.workers.connections_max(),
             secured.concat(),
+            control.unix.map_or_else(String::new, |path| format!(" control_unix={}", path.display())),
         );
     }
 
@@ -360,7 +354,7 @@ impl Life {
     /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
-        certificates.look(&self.workers);
+        certificates.look(&self.workers, |shown| self.ports.renew_certificates(shown));
         self.certificate_facts.set(certificates.facts());
     }
 

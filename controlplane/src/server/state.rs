@@ -75,6 +75,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// Those of the Unix socket.
+    pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
@@ -99,6 +101,7 @@ impl State {
         State {
             seats: Rc::default(),
             inspectors: Semaphore::new(INSPECTORS_MAX),
+            unix_seats: Rc::default(),
             openapi: RefCell::default(),
             facts,
             running,
