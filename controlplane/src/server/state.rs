@@ -122,7 +122,8 @@ impl State {
     }
 
     /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
-    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+    #[must_use]
+    pub fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
         let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
         let mut page = self.pages[format as usize].borrow_mut();
         let now = Instant::now();

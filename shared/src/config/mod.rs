@@ -82,6 +82,8 @@ pub struct Workers {
     pub stalled_after: Duration,
     /// A worker whose heartbeat is older than this makes the process drain and exit; zero: never.
     pub wedged_after: Duration,
+    /// How long the new process of a hot restart may take until it could serve.
+    pub ready_within: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
