@@ -26,6 +26,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use ports::{Ports, Prepared};
 pub use push::{Desk, Keys};

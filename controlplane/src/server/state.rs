@@ -5,6 +5,7 @@ use super::push::Desk;
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use crate::running::Running;
+use crate::top::Ends;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
 use ringway_shared::inspect;
@@ -75,6 +76,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// What ended connections came to.
+    pub ends: RefCell<Ends>,
     /// Those of the Unix socket.
     pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
@@ -101,6 +104,7 @@ impl State {
         State {
             seats: Rc::default(),
             inspectors: Semaphore::new(INSPECTORS_MAX),
+            ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
             openapi: RefCell::default(),
             facts,
