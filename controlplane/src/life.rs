@@ -365,6 +365,7 @@ impl Life {
             access.write(ended);
         }
         access.flush();
+        self.state.ends.borrow_mut().note(&records, Instant::now());
         records.len()
     }
 }

@@ -37,6 +37,7 @@ mod settings;
 mod signals;
 mod system;
 mod systemd;
+mod top;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,11 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod connections;
 mod debug;
 mod drill;
 mod health;
+mod inspecting;
 mod memory;
 mod openapi;
 mod pages;
@@ -27,6 +29,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};

@@ -18,6 +18,8 @@ const FILES: &[&str] = &[
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
     include_str!("schemas/memory.json"),
+    include_str!("schemas/connections.json"),
+    include_str!("schemas/top.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
     include_str!("schemas/debug.json"),
