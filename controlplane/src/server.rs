@@ -10,9 +10,11 @@ mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
 mod bundle;
+mod connections;
 mod debug;
 mod drill;
 mod health;
+mod inspecting;
 mod memory;
 mod openapi;
 mod pages;
@@ -23,13 +25,18 @@ mod reload;
 mod route;
 mod routes;
 mod schemas;
+mod smoke;
 mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};
+pub use route::{Parameter, Route};
+pub use routes::all as routes;
+pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;

@@ -4,7 +4,9 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{bundle, debug, drill, health, memory, openapi, pages, push, reload, stats};
+use super::{
+    bundle, connections, debug, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -24,6 +26,8 @@ const PAGES: &[&[Route]] = &[
     pages::ROUTES,
     health::ROUTES,
     stats::ROUTES,
+    connections::ROUTES,
+    top::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
@@ -31,6 +35,7 @@ const PAGES: &[&[Route]] = &[
     push::ROUTES,
     debug::ROUTES,
     bundle::ROUTES,
+    smoke::ROUTES,
     drill::ROUTES,
 ];
 
