@@ -9,8 +9,11 @@ use super::{Desk, Facts, Keys, Meter, Ports, Prepared, Staff, State};
 use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
+use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
+use ringway_shared::connection::Connection;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -99,8 +102,7 @@ impl Port {
                 let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
                 let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
                 tell_address.send(prepared.addresses().http[0]).unwrap();
-                let ports = Ports::of(state, prepared);
-                ports.open();
+                let ports = Ports::serve(state, prepared);
                 let _ = stopped.wait_for(|stop| *stop).await;
                 ports.stop().await;
             });
@@ -219,7 +221,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
-    let running = Rc::new(Running::new(load(&sources).unwrap()));
+    let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
     let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
@@ -261,6 +263,8 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    cells.flight.note(1_000, None, What::Began);
+    cells.flight.note(2_000, Some(Connection::socks5(7)), What::Closed(Reason::Finished));
     let websocket = &cells.websocket;
     websocket.sockets_now.add(2);
     websocket.upgraded.add(3);
