@@ -6,6 +6,7 @@ use crate::certificates;
 use crate::ctl::{self, Ctl};
 use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
+use crate::manual::{self, Completions, Manual};
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -41,6 +42,8 @@ pub enum Task {
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
+    Completions(Completions),
+    Man(Manual),
 }
 
 #[derive(Subcommand)]
@@ -79,6 +82,8 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
+        Task::Completions(asked) => Ok(manual::completions(asked)),
+        Task::Man(asked) => manual::page(asked),
     };
     Some(match answer {
         Ok(text) => {

@@ -12,6 +12,7 @@ mod asked;
 mod debug;
 mod drill;
 mod health;
+mod memory;
 mod openapi;
 mod pages;
 mod ports;

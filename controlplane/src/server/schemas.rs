@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/reload.json"),
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
+    include_str!("schemas/memory.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
     include_str!("schemas/smoke.json"),
