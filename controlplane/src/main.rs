@@ -15,6 +15,7 @@ mod exit;
 mod export;
 #[allow(dead_code, reason = "being built")]
 mod guard;
+mod handover;
 mod http_facts;
 mod jwks;
 mod life;
@@ -31,6 +32,7 @@ mod server;
 mod settings;
 mod signals;
 mod system;
+mod systemd;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
 use crate::certificates::CertificateFacts;
+use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
@@ -23,6 +24,8 @@ pub struct Tallies {
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
+    /// What the processes before this one have counted.
+    pub carried: Rc<RefCell<Carried>>,
 }
 
 /// The control port's state for this process.
@@ -71,7 +74,8 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             config_generation,
             reloads: running.reloads.get(),
         };
-        exporter.borrow_mut().render(&facts, format)
+        let page = exporter.borrow_mut().render(&facts, format);
+        tallies.carried.borrow().on(page)
     };
     Meter {
         render: Box::new(render),

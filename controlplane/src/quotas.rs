@@ -143,6 +143,16 @@ impl Quotas {
         self.save_failures.clone()
     }
 
+    /// Takes over what has been read from the file just now. Before anything is kept.
+    pub fn reread(&mut self, now: Quotas) {
+        self.kept = now.kept;
+    }
+
+    /// What the file has of each user.
+    pub fn saved(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.kept.iter().flatten().map(|(name, kept)| (name.as_str(), kept.used_bytes))
+    }
+
     /// Tells new users' usage what the file has of them, begins new months, and saves what has changed.
     pub fn keep(&mut self, accounts: &[Account], now: SystemTime) {
         if !accounts.iter().any(|account| account.user.quota.is_some()) {

@@ -10,6 +10,8 @@ pub enum Asked {
     Stop,
     /// SIGUSR1: open the log files anew.
     Reopen,
+    /// SIGUSR2: hand over to a new process.
+    Upgrade,
     /// A signal whose work is not in this build; it must not end the process.
     NotYet { signal: &'static str, work: &'static str },
 }
@@ -42,7 +44,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
             _ = self.user1.recv() => Asked::Reopen,
-            _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
+            _ = self.user2.recv() => Asked::Upgrade,
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct State {
     pub(super) push: Desk,
     pub draining: Cell<bool>,
     pub(super) seats: Rc<Seats>,
+    /// Those of the Unix socket.
+    pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
@@ -89,6 +91,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            unix_seats: Rc::default(),
             openapi: RefCell::default(),
             facts,
             running,
@@ -109,7 +112,8 @@ impl State {
     }
 
     /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
-    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+    #[must_use]
+    pub fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
         let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
         let mut page = self.pages[format as usize].borrow_mut();
         let now = Instant::now();

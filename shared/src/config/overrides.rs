@@ -12,8 +12,8 @@ use super::yaml::{self, Data, Node, Wrong};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PREFIX: &str = "RINGWAY_";
-/// Switches of ringway's own tests, not settings.
-const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS"];
+/// What ringway tells its tests and its children, not settings.
+const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS", "RINGWAY_HANDOVER"];
 
 /// Fills in `env`: first the plain names, then the `RINGWAY_` ones, which are meant for nobody else.
 pub fn environment(form: &mut Form, env: &[(String, String)]) {
@@ -99,7 +99,7 @@ fn variable(form: &mut Form, name: &str, rest: &str, value: &str) {
     }
     let source = Source::Environment(name.into());
     let path = rest.to_ascii_lowercase().replace("__", ".");
-    if keys::find(&path).is_some() || keys::is_section(&path) || keys::is_later(&path) {
+    if keys::find(&path).is_some() || keys::is_section(&path) || keys::new_name(&path).is_some() {
         return fill(form, &source, &path, value);
     }
     let names: Vec<String> = keys::KEYS.iter().map(|key| variable_name(key.path)).collect();
