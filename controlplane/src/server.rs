@@ -2,7 +2,7 @@
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
 //! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs),
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
@@ -14,9 +14,9 @@ mod drill;
 mod health;
 mod openapi;
 mod pages;
-#[allow(dead_code, reason = "being built: reload and hot restart call the rest")]
 mod ports;
 mod push;
+mod reload;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
@@ -26,7 +26,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use ports::{Ports, Prepared};
+pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 

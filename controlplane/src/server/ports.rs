@@ -88,6 +88,18 @@ impl Addresses {
         addresses
     }
 
+    /// All, by the keys that name them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(&'static str, String)> {
+        let named = |key, addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| (key, address.to_string())).collect::<Vec<_>>()
+        };
+        let mut all = named("control.listen", &self.http);
+        all.extend(named("control.tls.listen", &self.https));
+        all.extend(self.unix.iter().map(|path| ("control.unix", path.display().to_string())));
+        all
+    }
+
     /// All that are reached by TCP.
     #[must_use]
     pub fn tcp(&self) -> Vec<SocketAddr> {
@@ -117,6 +129,11 @@ impl Prepared {
         Ok(Prepared { added, closing: Vec::new(), tls, keeper })
     }
 
+    /// Copies of the sockets that were added. Errors: descriptors ran out.
+    pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.added.iter().map(Listener::duplicate).collect()
+    }
+
     /// Where these will be reached: those that were added.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
@@ -127,8 +144,6 @@ impl Prepared {
 /// The control port's listeners while they are served.
 pub struct Ports {
     state: Rc<State>,
-    /// What is to be served, until it is.
-    waiting: RefCell<Option<Prepared>>,
     open: RefCell<Vec<Open>>,
     tls: Rc<Tls>,
     keeper: Keeper,
@@ -145,25 +160,13 @@ struct Open {
 }
 
 impl Ports {
-    /// What was prepared for a fresh process. Nobody is served until [`Ports::open`].
+    /// Serves what was prepared for a fresh process. Must run within a `LocalSet`.
     #[must_use]
-    pub fn of(state: Rc<State>, prepared: Prepared) -> Ports {
+    pub fn serve(state: Rc<State>, prepared: Prepared) -> Ports {
         let keeper = prepared.keeper.clone();
-        Ports {
-            state,
-            waiting: RefCell::new(Some(prepared)),
-            open: RefCell::default(),
-            tls: Rc::default(),
-            keeper,
-            next: Cell::new(0),
-        }
-    }
-
-    /// Begins to serve. Must run within a `LocalSet`.
-    pub fn open(&self) {
-        if let Some(prepared) = self.waiting.take() {
-            self.commit(prepared);
-        }
+        let ports = Ports { state, open: RefCell::default(), tls: Rc::default(), keeper, next: Cell::new(0) };
+        ports.commit(prepared);
+        ports
     }
 
     /// Binds what `control` wants and is not there yet, and makes ready what its TLS needs. Nothing changes until [`Ports::commit`].
@@ -214,18 +217,20 @@ impl Ports {
     /// Where the control port is reached now.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
-        match &*self.waiting.borrow() {
-            Some(prepared) => prepared.addresses(),
-            None => Addresses::of(self.open.borrow().iter().map(|open| &*open.listener)),
-        }
+        Addresses::of(self.open.borrow().iter().map(|open| &*open.listener))
+    }
+
+    /// Where it will be reached once this is committed.
+    #[must_use]
+    pub fn addresses_after(&self, prepared: &Prepared) -> Addresses {
+        let open = self.open.borrow();
+        let kept = open.iter().filter(|open| !prepared.closing.contains(&open.number));
+        Addresses::of(kept.map(|open| &*open.listener).chain(&prepared.added))
     }
 
     /// Copies of all listening sockets, for a successor. Errors: descriptors ran out.
     pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
-        match &*self.waiting.borrow() {
-            Some(prepared) => prepared.added.iter().map(Listener::duplicate).collect(),
-            None => self.open.borrow().iter().map(|open| open.listener.duplicate()).collect(),
-        }
+        self.open.borrow().iter().map(|open| open.listener.duplicate()).collect()
     }
 
     /// Whether the Unix socket's file stays when this process ends: a successor listens on it. So it is with one that was

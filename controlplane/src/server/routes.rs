@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{debug, drill, health, openapi, pages, push, stats};
+use super::{debug, drill, health, openapi, pages, push, reload, stats};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -24,9 +24,12 @@ const PAGES: &[&[Route]] = &[
     pages::ROUTES,
     health::ROUTES,
     stats::ROUTES,
+    reload::ROUTES,
+    reload::OVERRIDES,
+    reload::LEVELS,
     push::ROUTES,
-    drill::ROUTES,
     debug::ROUTES,
+    drill::ROUTES,
 ];
 
 const ROUTES: &[Route] =

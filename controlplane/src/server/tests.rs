@@ -9,6 +9,7 @@ use super::{Desk, Facts, Keys, Meter, Ports, Prepared, Staff, State};
 use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
+use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
 use ringway_shared::connection::Connection;
@@ -101,8 +102,7 @@ impl Port {
                 let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
                 let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
                 tell_address.send(prepared.addresses().http[0]).unwrap();
-                let ports = Ports::of(state, prepared);
-                ports.open();
+                let ports = Ports::serve(state, prepared);
                 let _ = stopped.wait_for(|stop| *stop).await;
                 ports.stop().await;
             });
@@ -221,7 +221,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
-    let running = Rc::new(Running::new(load(&sources).unwrap()));
+    let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
     let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
