@@ -12,6 +12,7 @@ mod asked;
 mod debug;
 mod drill;
 mod health;
+mod memory;
 mod openapi;
 mod pages;
 mod ports;
@@ -21,6 +22,7 @@ mod reload;
 mod route;
 mod routes;
 mod schemas;
+mod smoke;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -28,6 +30,9 @@ mod tests;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};
+pub use route::{Parameter, Route};
+pub use routes::all as routes;
+pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;

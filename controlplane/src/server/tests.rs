@@ -102,7 +102,8 @@ impl Port {
                 let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
                 let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
                 tell_address.send(prepared.addresses().http[0]).unwrap();
-                let ports = Ports::serve(state, prepared);
+                let ports = Ports::of(state, prepared);
+                ports.open();
                 let _ = stopped.wait_for(|stop| *stop).await;
                 ports.stop().await;
             });
