@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, openapi, pages, push, reload, stats};
+use super::{connections, debug, drill, health, memory, openapi, pages, push, reload, smoke, stats, top};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -24,10 +24,15 @@ const PAGES: &[&[Route]] = &[
     pages::ROUTES,
     health::ROUTES,
     stats::ROUTES,
+    connections::ROUTES,
+    top::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
+    memory::ROUTES,
     push::ROUTES,
+    debug::ROUTES,
+    smoke::ROUTES,
     drill::ROUTES,
 ];
 

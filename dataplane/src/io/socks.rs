@@ -20,7 +20,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Enters an accepted connection and spawns its task.
 pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
     core.cells.opened.add(1);
-    let (key, session) = core.sessions.insert(client, peer, core.service(), core.cells.opened.get());
+    let serial = core.serial(core.cells.opened.get());
+    let (key, session) = core.sessions.insert(client, peer, core.service(), serial);
     let tls = session.client.is_secured();
     core.note_of(session.connection(), session.accepted, What::Accepted { tls });
     core.cells.clients_now.add(1);
