@@ -10,6 +10,7 @@ mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
 mod connections;
+mod drain;
 mod drill;
 mod health;
 mod inspecting;

@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{connections, drill, health, openapi, pages, push, reload, stats, top};
+use super::{connections, drain, drill, health, openapi, pages, push, reload, stats, top};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -26,6 +26,7 @@ const PAGES: &[&[Route]] = &[
     stats::ROUTES,
     connections::ROUTES,
     top::ROUTES,
+    drain::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,

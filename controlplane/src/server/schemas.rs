@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/stats.json"),
     include_str!("schemas/connections.json"),
     include_str!("schemas/top.json"),
+    include_str!("schemas/drain.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
 ];
