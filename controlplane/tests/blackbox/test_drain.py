@@ -35,14 +35,12 @@ def rests(proxy):
 
 
 def is_refused(proxy):
-    connection = proxy.connect()
     try:
-        connection.sendall(b"\x05\x01\x00")
-        return connection.recv(2) == b""
+        with proxy.connect() as connection:
+            connection.sendall(b"\x05\x01\x00")
+            return connection.recv(2) == b""
     except ConnectionError:
         return True
-    finally:
-        connection.close()
 
 
 def serves(proxy, target):
