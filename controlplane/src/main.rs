@@ -31,6 +31,7 @@ mod passwd;
 mod port;
 mod quotas;
 mod reload;
+mod rest;
 mod running;
 mod server;
 mod settings;

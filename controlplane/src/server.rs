@@ -11,6 +11,7 @@ mod answer;
 mod asked;
 mod connections;
 mod debug;
+mod drain;
 mod drill;
 mod health;
 mod inspecting;

@@ -5,6 +5,7 @@ use super::push::{Desk, Keys};
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
+use crate::rest::{Rest, Stage};
 use crate::running::Running;
 use crate::top::Ends;
 use ringway_dataplane::WorkerState;
@@ -80,6 +81,10 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// Whether new clients are taken.
+    pub rest: Rest,
+    /// Whom earlier drains had sent away when this one began.
+    pub(super) turned_away: Cell<[u64; 3]>,
     /// What ended connections came to.
     pub ends: RefCell<Ends>,
     /// Those of the Unix socket.
@@ -108,6 +113,8 @@ impl State {
         State {
             seats: Rc::default(),
             inspectors: Semaphore::new(INSPECTORS_MAX),
+            rest: Rest::default(),
+            turned_away: Cell::default(),
             ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
             openapi: RefCell::default(),
@@ -169,6 +176,18 @@ impl State {
         }
         let taken = Rc::new(self.observer.borrow_mut().look(&self.staff.state));
         latest.insert(taken).clone()
+    }
+
+    /// Whether new clients had better go elsewhere.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get() || self.rest.stage() != Stage::Serving
+    }
+
+    /// Moves a drain on. True: the process is to end.
+    pub fn go_on_resting(&self) -> bool {
+        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.client_sockets()).sum());
+        self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 
     /// Runs `read` over the workers' cells.
