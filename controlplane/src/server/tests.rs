@@ -12,6 +12,8 @@ use crate::running::Running;
 use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
+use ringway_shared::connection::Connection;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -262,6 +264,8 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    cells.flight.note(1_000, None, What::Began);
+    cells.flight.note(2_000, Some(Connection::socks5(7)), What::Closed(Reason::Finished));
     let websocket = &cells.websocket;
     websocket.sockets_now.add(2);
     websocket.upgraded.add(3);
