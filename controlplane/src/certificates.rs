@@ -181,24 +181,57 @@ pub fn notices(config: &Config) -> Vec<String> {
     SHOWN_BY.into_iter().flat_map(|service| notices_of(service, &service.tls(config).certificates)).collect()
 }
 
+/// How a certificate stands, in whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Good { ends_in: u64 },
+    EndsSoon { ends_in: u64 },
+    Ended { ago: u64 },
+    NotYet { begins_in: u64 },
+}
+
+impl Condition {
+    /// At `now`, since 1970.
+    #[must_use]
+    pub fn of(certificate: &Certificate, now: Duration) -> Condition {
+        let days = |duration: Duration| duration.as_secs() / (24 * 3600);
+        if now >= certificate.not_after {
+            return Condition::Ended { ago: days(now - certificate.not_after) };
+        }
+        if now < certificate.not_before {
+            return Condition::NotYet { begins_in: days(certificate.not_before - now) };
+        }
+        let left = certificate.not_after - now;
+        let ends_in = days(left);
+        if left < ENDS_SOON { Condition::EndsSoon { ends_in } } else { Condition::Good { ends_in } }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Condition::Good { ends_in } | Condition::EndsSoon { ends_in } => {
+                write!(f, "expires in {ends_in} days")
+            }
+            Condition::Ended { ago } => write!(f, "expired {ago} days ago: clients refuse it"),
+            Condition::NotYet { begins_in } => {
+                write!(f, "begins to be valid in {begins_in} days: clients refuse it until then")
+            }
+        }
+    }
+}
+
 fn notices_of(service: ShownBy, certificates: &[Arc<Certificate>]) -> impl Iterator<Item = String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     certificates.iter().filter_map(move |certificate| {
-        let days = |duration: Duration| duration.as_secs() / (24 * 3600);
-        let what = if now >= certificate.not_after {
-            format!("expired {} days ago: clients refuse it; renew it", days(now - certificate.not_after))
-        } else if now < certificate.not_before {
-            format!(
-                "begins to be valid in {} days: clients refuse it until then",
-                days(certificate.not_before - now)
-            )
-        } else if certificate.not_after - now < ENDS_SOON {
-            format!("expires in {} days: renew it", days(certificate.not_after - now))
-        } else {
-            return None;
+        let condition = Condition::of(certificate, now);
+        let remedy = match condition {
+            Condition::Good { .. } => return None,
+            Condition::NotYet { .. } => "",
+            Condition::Ended { .. } | Condition::EndsSoon { .. } => "; renew it",
         };
         Some(format!(
-            "{}.tls.certificates: {} {what}",
+            "{}.tls.certificates: {} {condition}{remedy}",
             service.label(),
             certificate.files.certificate.display()
         ))

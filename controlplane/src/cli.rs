@@ -3,9 +3,11 @@
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
+use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
+use crate::token::{self, NewToken};
 use clap::{Parser, Subcommand, ValueEnum};
 use ringway_dataplane::policy::admission::{self, Admission};
 use ringway_shared::config::print;
@@ -25,6 +27,7 @@ pub struct Arguments {
 pub enum Task {
     /// Looks at the configuration and tells every fault in it.
     Check,
+    Doctor(Doctor),
     /// Prints a configuration.
     Config {
         #[arg(value_enum)]
@@ -37,6 +40,8 @@ pub enum Task {
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
+    /// Makes a token for the control port: shows it once, with the line for control.tokens.
+    Token(NewToken),
 }
 
 #[derive(Subcommand)]
@@ -71,8 +76,10 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
+        Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
+        Task::Token(wanted) => token::make(wanted),
     };
     Some(match answer {
         Ok(text) => {
@@ -103,6 +110,7 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         ("websocket", &config.websocket.listen),
         ("websocket by TLS", &config.websocket.tls.listen),
         ("control", &config.control.listen),
+        ("control by TLS", &config.control.tls.tls.listen),
     ];
     let listeners: String = listeners
         .into_iter()

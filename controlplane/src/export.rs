@@ -7,19 +7,22 @@ pub mod page;
 pub mod process;
 
 use crate::certificates::{CertificateFacts, SHOWN_BY};
+use crate::guard::Failure;
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
-use page::{Page, Samples};
+use page::{Exemplar, Page, Samples};
 use process::Process;
 use ringway_dataplane::ClientFacts;
+use ringway_shared::connection::ConnectionId;
 use ringway_shared::datagram::Drop;
+use ringway_shared::exemplar::Exemplars;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Protocol};
 use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What this binary was built from.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +115,10 @@ impl Exporter {
                     samples.put(labels, sum(cells, |cells| value(cells, row)));
                 }
             }
-            Source::Merged(of) => samples.distribution(family.buckets, cells.iter().map(|cells| of(cells))),
+            Source::Merged(of) => {
+                let exemplar = |bucket| newest_exemplar(family.exemplars?, facts, bucket);
+                samples.distribution(family.buckets, cells.iter().map(|cells| of(cells)), exemplar);
+            }
             Source::Control => self.write_own(family, facts, samples),
         }
     }
@@ -135,7 +141,10 @@ impl Exporter {
                 }
             }
             "http_request_duration_seconds" => {
-                samples.distribution(family.buckets, std::iter::once(facts.http.durations()));
+                samples.distribution(family.buckets, std::iter::once(facts.http.durations()), |_| None);
+            }
+            "control_auth_failures" => {
+                Failure::ALL.into_iter().for_each(|it| samples.put(&[it.label()], facts.http.refused(it)));
             }
             "http_requests_in_flight" => samples.put(&[], facts.http.in_flight()),
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
@@ -261,6 +270,18 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         }
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
+}
+
+/// The newest of all workers' exemplars of a bucket.
+fn newest_exemplar(of: fn(&Cells) -> &Exemplars, facts: &Facts<'_>, bucket: usize) -> Option<Exemplar> {
+    let held = |(worker, cells): (usize, &Arc<Cells>)| Some((worker, of(cells).of_bucket(bucket)?));
+    let all = facts.cells.iter().enumerate().filter_map(held);
+    let (worker, exemplar) = all.max_by_key(|(_, exemplar)| exemplar.at_ms)?;
+    Some(Exemplar {
+        connection: ConnectionId { worker, connection: exemplar.connection },
+        value_us: exemplar.value_us,
+        at: facts.snapshot.unix_of(Duration::from_millis(exemplar.at_ms)),
+    })
 }
 
 fn sum(cells: &[Arc<Cells>], value: impl Fn(&Cells) -> u64) -> u64 {

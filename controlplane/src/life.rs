@@ -1,6 +1,7 @@
 //! The story of a running process: load, start, serve, wait, drain with a deadline.
 
 use crate::access::Access;
+use crate::audit::Journal;
 use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
@@ -70,6 +71,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
     let mut signals = caught_signals()?;
     let quotas = RefCell::new(Quotas::open(&config)?);
     let access = RefCell::new(Access::open(&config.log, sink.queue())?);
+    let journal = Rc::new(Journal::open(&config.log, &sink.queue())?);
     let prepared_ports = server::Prepared::open(&config.control, &mut Vec::new())?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
@@ -90,7 +92,7 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         certificates: certificate_facts.clone(),
     };
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
-    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
+    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal));
     let ports = Ports::serve(state.clone(), prepared_ports);
     let life = Life {
         running,
@@ -220,7 +222,7 @@ impl Life {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => ending = Some(self.asked_to_stop(ending)),
-                    Asked::Reopen => self.access.borrow_mut().reopen(),
+                    Asked::Reopen => self.reopen_logs(),
                     Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
                 _ = observed.tick() => {
@@ -371,7 +373,15 @@ impl Life {
             access.write(ended);
         }
         access.flush();
+        self.state.journal.flush();
         records.len()
+    }
+
+    fn reopen_logs(&self) {
+        let (access, journal) = (self.access.borrow_mut().reopen(), self.state.journal.reopen());
+        if !access && !journal {
+            tracing::info!("no log file to reopen: log.access, log.audit and log.control name none");
+        }
     }
 }
 

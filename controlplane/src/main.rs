@@ -1,21 +1,24 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
+//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there).
+//! `doctor` looks at the host before any of this.
 
 mod access;
 mod acl_test;
+mod audit;
 mod calendar;
 mod catalogue_docs;
 mod certificates;
 mod cli;
+mod doctor;
 mod exit;
 mod export;
-#[allow(dead_code, reason = "being built")]
 mod guard;
 mod http_facts;
 mod jwks;
 mod life;
+mod lines;
 mod log_file;
 mod logins;
 mod logs;
@@ -29,6 +32,8 @@ mod server;
 mod settings;
 mod signals;
 mod system;
+mod throttle;
+mod token;
 
 use std::process::ExitCode;
 

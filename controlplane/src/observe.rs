@@ -8,7 +8,7 @@ use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::reason::Reason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Significant figures kept when histograms are merged: two are 128 steps an octave, as the workers' own.
 const FOLDED_FIGURES: u8 = 2;
@@ -24,7 +24,10 @@ pub struct Subject {
 /// Everything known at one moment.
 pub struct Snapshot {
     pub at: Instant,
+    /// Since the epoch of the process, which its workers count from.
     pub uptime: Duration,
+    /// The same moment on the wall clock, since 1970.
+    pub unix: Duration,
     pub workers: Vec<WorkerRow>,
     pub opened: u64,
     pub active: u64,
@@ -135,6 +138,14 @@ struct Totals {
     opened: u64,
 }
 
+impl Snapshot {
+    /// When on the wall clock a moment was that a worker has noted, both counted from their epochs.
+    #[must_use]
+    pub fn unix_of(&self, since_epoch: Duration) -> Duration {
+        (self.unix + since_epoch).saturating_sub(self.uptime)
+    }
+}
+
 impl Observer {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
@@ -176,6 +187,7 @@ impl Observer {
         Snapshot {
             at,
             uptime: at.saturating_duration_since(self.subject.epoch),
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             workers: self.worker_rows(at, state),
             opened: totals.opened,
             closed: closed_by_reason(cells),

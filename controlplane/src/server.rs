@@ -1,7 +1,7 @@
 //! The control port: HTTP/1.1 over hyper, on the control thread alone.
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
-//! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
+//! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `guard` (who may), `record` (what is told of it), `answer` (what goes back), `state`
 //! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs),
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
@@ -10,12 +10,14 @@ mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
 mod drill;
+mod guard;
 mod health;
 mod openapi;
 mod pages;
 #[allow(dead_code, reason = "being built: reload and hot restart call the rest")]
 mod ports;
 mod push;
+mod record;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
@@ -26,10 +28,10 @@ mod stats;
 mod tests;
 
 pub use ports::{Ports, Prepared};
-pub use push::{Desk, Keys};
+pub use push::Desk;
 pub use state::{Facts, Meter, Staff, State};
 
-use crate::guard::Peer;
+use crate::guard::{Failure, Peer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -109,7 +111,7 @@ async fn attend(accepted: Accepted, tls: Rc<Tls>, state: Rc<State>, stop: watch:
             tune(&stream);
             match tls.shake_hands(stream, address).await {
                 Ok((stream, peer)) => converse(stream, peer, state, stop).await,
-                Err(Failed::Certificate) => {}
+                Err(Failed::Certificate) => (state.meter.refuse)(Failure::ClientCertificate),
                 Err(Failed::Otherwise) => {}
             }
         }

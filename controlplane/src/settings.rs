@@ -58,7 +58,7 @@ fn environment() -> Vec<(String, String)> {
 }
 
 /// The CPUs this process may use, as cgroups and taskset left them.
-fn cpus_allowed() -> Vec<usize> {
+pub fn cpus_allowed() -> Vec<usize> {
     let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }

@@ -19,6 +19,8 @@ use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
+use ringway_shared::connection::Connection;
+use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -88,6 +90,8 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It drains because a successor serves in its place: who has got in by now still gets served.
+    pub retiring: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
     /// What it said when a fault of ours left it in pieces: the worker ends.
@@ -112,6 +116,7 @@ impl Core {
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
             broken: RefCell::default(),
             cells,
@@ -135,6 +140,22 @@ impl Core {
         self.service.replace(service);
     }
 
+    /// Notes an event of the worker itself for the flight recorder.
+    pub fn note(&self, what: What) {
+        self.cells.flight.note(self.now_ns(), None, what);
+    }
+
+    /// Notes what happened to a connection at that moment.
+    pub fn note_of(&self, connection: Connection, at: Instant, what: What) {
+        self.cells.flight.note(self.ns_at(at), Some(connection), what);
+    }
+
+    /// A task has panicked, and was ended alone.
+    pub fn count_panic(&self) {
+        self.cells.tasks_panicked.add(1);
+        self.note(What::Panicked);
+    }
+
     /// Whether connecting there would reach this process itself.
     #[must_use]
     pub fn is_own(&self, address: SocketAddr) -> bool {
@@ -156,7 +177,13 @@ impl Core {
     /// Nanoseconds since the process's epoch: the clock of rates and bans.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
-        u64::try_from(self.wiring.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.ns_at(Instant::now())
+    }
+
+    /// The same of a moment that is known already: reading the clock is dearer than noting what it said.
+    #[must_use]
+    pub fn ns_at(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.wiring.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Where the answer to a question of this core goes.

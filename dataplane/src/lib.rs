@@ -2,12 +2,13 @@
 //!
 //! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
 //! of one core), `core` (what its connections share), `service` (what a configuration means to them), `preparation` (how all take over another one, or none), `rt` (the runtime's door), `proto` (bytes to events),
-//! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `explain` (policy asked without a connection).
+//! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `explain` (policy asked without a connection), `needs` (what all this asks of the host).
 
 mod core;
 pub mod explain;
 pub mod hub;
 pub mod io;
+mod needs;
 pub mod policy;
 mod preparation;
 pub mod proto;
@@ -16,5 +17,7 @@ pub mod service;
 mod worker;
 mod workers;
 
+pub use needs::{Needs, connections_carried, egress_fault};
 pub use preparation::Readiness;
+pub use rt::probe::{Attempt, Refusal, probe, wanted_entries};
 pub use workers::{Busy, ClientFacts, Committed, Plan, Prepared, StartError, WorkerState, Workers, start};

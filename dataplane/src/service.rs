@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A relayed connection's sockets.
-const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// A UDP association's sockets: the control connection, the client's side, one for each family outside.
-const DESCRIPTORS_PER_ASSOCIATION: u64 = 4;
+pub const DESCRIPTORS_PER_ASSOCIATION: u64 = 4;
 
 /// One configuration at work.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use crate::io::sessions::TICK;
 use crate::preparation::{Answer, Decision, Order};
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
+use ringway_shared::flight::What;
 use ringway_shared::reason::Reason;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -16,6 +17,11 @@ use std::time::{Duration, Instant};
 
 /// Messages read for one wake; then the ring gets its turn.
 const INBOX_BUDGET: usize = 256;
+
+/// As many at one wake are noted for the flight recorder.
+const BURST: u32 = 64;
+/// A tick as late as this is noted too.
+const LATE: Duration = Duration::from_millis(20);
 
 /// What a worker's thread is started with.
 pub struct Post {
@@ -64,6 +70,7 @@ pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
                 return 0;
             }
         };
+        worker.core.note(What::Began);
         serving(Ok(notice));
         worker.obey().await
     })
@@ -117,6 +124,7 @@ impl Worker {
     async fn obey(mut self) -> u64 {
         loop {
             self.inbox.silence();
+            let before = self.core.cells.inbox_messages.get();
             self.follow_decision();
             for _ in 0..INBOX_BUDGET {
                 let Some(mail) = self.inbox.take() else { break };
@@ -125,11 +133,16 @@ impl Worker {
                 // What was posted after a commit is meant for what was committed.
                 self.follow_decision();
             }
+            let messages = (self.core.cells.inbox_messages.get() - before) as u32;
+            if messages >= BURST {
+                self.core.note(What::MailBurst { messages });
+            }
             gateway::after_mail(&self.core);
             if let Some(panic) = self.core.broken() {
                 std::panic::resume_unwind(panic);
             }
-            if self.core.draining.get() && self.core.cells.websocket.active() == 0 {
+            let retiring = self.core.retiring.get();
+            if self.core.draining.get() && !retiring && self.core.cells.websocket.active() == 0 {
                 self.close_listeners();
                 gateway::cut_all(&self.core);
             }
@@ -149,7 +162,10 @@ impl Worker {
 
     fn act_on(&mut self, mail: Mail) {
         match mail {
-            Mail::Adopt { door, socket, peer } => listener::adopt(&self.core, door, socket, peer),
+            Mail::Adopt { door, socket, peer } => {
+                self.core.note(What::Adopted);
+                listener::adopt(&self.core, door, socket, peer);
+            }
             Mail::Prepare(order) => self.prepare(*order),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
@@ -159,9 +175,11 @@ impl Worker {
             Mail::Command(Command::Retire) => {
                 // Before the drain would empty their queues: who waits there is the successor's.
                 self.listeners.drain(..).for_each(|listener| listener.leave());
+                self.core.retiring.set(true);
                 self.drain();
             }
             Mail::Command(Command::Cut) => {
+                self.core.note(What::Cutting);
                 self.drain();
                 self.cut += self.core.sessions.cut_all(Reason::Drained, &self.core.questions);
                 self.cut += gateway::cut_all(&self.core);
@@ -171,9 +189,13 @@ impl Worker {
     }
 
     fn drain(&mut self) {
-        self.core.draining.set(true);
+        if !self.core.draining.replace(true) {
+            self.core.note(What::Draining);
+        }
         // Before the backlog is emptied: what comes out of it has only just arrived.
-        self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+        if !self.core.retiring.get() {
+            self.core.sessions.cut_handshakes(Reason::Drained, &self.core.questions);
+        }
         gateway::drain(&self.core);
         // The gateway's stay until it is empty: whoever comes is told to go elsewhere, which a closed port cannot. Unless
         // somebody else has them too and lets them in.
@@ -229,9 +251,11 @@ impl Worker {
         }
         self.listeners.extend(added);
         self.core.cells.generation.set(order.generation);
+        self.core.note(What::Generation(order.generation as u32));
     }
 
     fn drill(&self, drill: Drill) {
+        self.core.note(What::Drilled);
         match drill {
             Drill::Panic { tasks } => {
                 for number in 0..tasks {
@@ -267,7 +291,7 @@ fn end(listener: &Listener, shared: bool) {
 /// Spawns a task whose panic is counted and ends only it.
 fn spawn(core: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
     let counting = core.clone();
-    rt::spawn(move || counting.cells.tasks_panicked.add(1), task);
+    rt::spawn(move || counting.count_panic(), task);
 }
 
 /// Each tick: say that this core lives, measure how late the tick came, cut what is overdue.
@@ -277,6 +301,9 @@ async fn keep_time(core: Rc<Core>) {
         rt::sleep(TICK).await;
         let late = Instant::now().saturating_duration_since(due);
         core.cells.loop_lag.record(late.as_micros() as u64);
+        if late >= LATE {
+            core.note(What::LoopLag { ms: u32::try_from(late.as_millis()).unwrap_or(u32::MAX) });
+        }
         beat(&core);
         core.sessions.tick(&core.questions);
         gateway::tick(&core);

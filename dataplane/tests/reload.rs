@@ -6,7 +6,7 @@ mod proxy;
 use proxy::{PATIENCE, Proxy, answer, config, request, until};
 use ringway_dataplane::Readiness;
 use ringway_shared::command::{Command, Drill};
-use ringway_shared::config::{Config, TargetClass, TargetClasses};
+use ringway_shared::config::{Config, DriverChoice, TargetClass, TargetClasses};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -49,18 +49,20 @@ fn refuses_at(address: SocketAddr) -> bool {
 
 #[test]
 fn nothing_changes_before_the_commit_and_all_workers_follow_it() {
-    let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
-    let (old, new) = (proxy.workers.socks5_addresses()[0], free_address());
-    let prepared = proxy.prepare(config(WORKERS, listens_at(&[new]))).unwrap();
-    assert_eq!(generations(&proxy), [1, 1]);
-    assert!(serves_at(old) && refuses_at(new));
-    let committed = proxy.workers.commit(prepared).unwrap();
-    assert_eq!(committed.generation, 2);
-    assert_eq!(committed.opened, [("socks5.listen", new)]);
-    assert_eq!(committed.closed, [("socks5.listen", old)]);
-    until(|| (generations(&proxy) == [2, 2]).then_some(()));
-    assert!((0..20).all(|_| serves_at(new)) && refuses_at(old));
-    assert_eq!(proxy.workers.socks5_addresses(), [new]);
+    for driver in [DriverChoice::Auto, DriverChoice::Epoll] {
+        let proxy = Proxy::try_start(WORKERS, |config| config.workers.driver = driver).unwrap();
+        let (old, new) = (proxy.workers.socks5_addresses()[0], free_address());
+        let prepared = proxy.prepare(config(WORKERS, listens_at(&[new]))).unwrap();
+        assert_eq!(generations(&proxy), [1, 1]);
+        assert!(serves_at(old) && refuses_at(new));
+        let committed = proxy.workers.commit(prepared).unwrap();
+        assert_eq!(committed.generation, 2);
+        assert_eq!(committed.opened, [("socks5.listen", new)]);
+        assert_eq!(committed.closed, [("socks5.listen", old)]);
+        until(|| (generations(&proxy) == [2, 2]).then_some(()));
+        assert!((0..20).all(|_| serves_at(new)) && refuses_at(old));
+        assert_eq!(proxy.workers.socks5_addresses(), [new]);
+    }
 }
 
 #[test]

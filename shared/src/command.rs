@@ -19,7 +19,7 @@ pub enum Command {
     /// Close the listeners and the idle handshakes, let transfers finish, then end the thread.
     Drain,
     /// As `Drain`, but the listening sockets are left at once to a successor that has them too: they stay open, and
-    /// who waits in their queues is the successor's.
+    /// who waits in their queues is the successor's. Handshakes go on: who has been accepted is served.
     Retire,
     /// Reset what is still open and end the thread (after `Drain` or `Retire`, when its deadline passed).
     Cut,

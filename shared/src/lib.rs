@@ -1,6 +1,6 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
+//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
 //! `origin` is what both understand by a web origin, `topic` what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
@@ -8,7 +8,10 @@ pub mod account;
 pub mod closing;
 pub mod command;
 pub mod config;
+pub mod connection;
 pub mod datagram;
+pub mod exemplar;
+pub mod flight;
 pub mod gateway;
 pub mod histogram;
 pub mod metrics;

@@ -5,6 +5,7 @@
 //! The control plane reads all cells without the workers' help and publishes what [`FAMILIES`] lists.
 
 use crate::datagram::Drop;
+use crate::exemplar::Exemplars;
 use crate::histogram::Histogram;
 use crate::reason::Reason;
 use crate::session::{Command, Protocol};
@@ -186,6 +187,8 @@ pub struct Family {
     pub labels: &'static [&'static str],
     /// Upper bounds of the published buckets, in the unit; empty for scalars.
     pub buckets: &'static [f64],
+    /// Where its buckets' exemplars are, if it has some. Its buckets are then those of [`crate::exemplar`].
+    pub exemplars: Option<fn(&Cells) -> &Exemplars>,
     pub source: Source,
 }
 
@@ -196,7 +199,7 @@ const SESSION_BUCKETS: &[f64] =
 const LAG_BUCKETS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 const fn family(name: &'static str, kind: Kind, source: Source, help: &'static str) -> Family {
-    Family { name, help, kind, unit: "", labels: &[], buckets: &[], source }
+    Family { name, help, kind, unit: "", labels: &[], buckets: &[], exemplars: None, source }
 }
 
 impl Family {
@@ -210,6 +213,10 @@ impl Family {
     }
     const fn buckets(mut self, buckets: &'static [f64]) -> Family {
         self.buckets = buckets;
+        self
+    }
+    const fn exemplars(mut self, exemplars: fn(&Cells) -> &Exemplars) -> Family {
+        self.exemplars = Some(exemplars);
         self
     }
 }
@@ -255,6 +262,14 @@ mod tests {
             assert_eq!(FAMILIES.iter().filter(|f| f.name == name).count(), 1, "{name} stands twice");
             assert!(family.help.ends_with('.'), "{name}: help is a sentence");
         }
+    }
+
+    #[test]
+    fn families_with_exemplars_have_the_buckets_of_exemplars() {
+        let seconds = crate::exemplar::BOUNDS_US.map(|bound| bound as f64 / 1e6);
+        let with_exemplars: Vec<_> = FAMILIES.iter().filter(|family| family.exemplars.is_some()).collect();
+        assert!(with_exemplars.iter().all(|family| family.buckets == seconds));
+        assert_eq!(with_exemplars.len(), 2);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! Prometheus text 0.0.4 and OpenMetrics 1.0 differ in a counter's head (`x_total` there, `x` here), in `# UNIT` and in
 //! `# EOF`. Samples are the same in both, `le` included, so that a scraper sees the same series whichever it asks for.
 
+use ringway_shared::connection::ConnectionId;
 use ringway_shared::histogram::Histogram;
 use ringway_shared::metrics::{Family, Kind};
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Format {
 }
 
 impl Format {
+    pub const COUNT: usize = 2;
+
     /// The format a scraper likes best, from its `Accept` header. Prometheus text if it does not say.
     #[must_use]
     pub fn accepted(accept: &str) -> Format {
@@ -103,7 +107,7 @@ impl Page {
         if self.format == Format::OpenMetrics && !head.unit.is_empty() {
             say("UNIT", head.unit);
         }
-        Samples { text: &mut self.text, head }
+        Samples { text: &mut self.text, head, format: self.format }
     }
 
     /// The whole text.
@@ -120,6 +124,16 @@ impl Page {
 pub struct Samples<'a> {
     text: &'a mut String,
     head: Head<'a>,
+    format: Format,
+}
+
+/// One value of a bucket, and where it was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Exemplar {
+    pub connection: ConnectionId,
+    pub value_us: u64,
+    /// Since 1970.
+    pub at: Duration,
 }
 
 impl Samples<'_> {
@@ -143,7 +157,13 @@ impl Samples<'_> {
 
     /// The values in `histograms`, all together, in buckets up to each of `bounds`. Seconds are recorded as microseconds, bytes as
     /// bytes.
-    pub fn distribution<'h>(&mut self, bounds: &[f64], histograms: impl Iterator<Item = &'h Histogram>) {
+    /// `exemplar` is asked for those of buckets that have values, where the format has room for them.
+    pub fn distribution<'h>(
+        &mut self,
+        bounds: &[f64],
+        histograms: impl Iterator<Item = &'h Histogram>,
+        exemplar: impl Fn(usize) -> Option<Exemplar>,
+    ) {
         let scale = if self.head.unit == "bytes" { 1.0 } else { MICROSECONDS };
         let (counts, sum) = counts_within(bounds, scale, histograms);
         let mut total = 0;
@@ -155,13 +175,22 @@ impl Samples<'_> {
             if written.is_none() {
                 self.text.push_str("+Inf");
             }
-            self.text.push_str("\"}");
-            self.value(total);
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "\"}} {total}");
+            if *count > 0 && self.format == Format::OpenMetrics {
+                exemplar(index).iter().for_each(|exemplar| self.exemplar(exemplar));
+            }
+            self.text.push('\n');
         }
         self.text.extend([self.head.name, "_sum"]);
         self.value(sum as f64 / scale);
         self.text.extend([self.head.name, "_count"]);
         self.value(total);
+    }
+
+    fn exemplar(&mut self, Exemplar { connection, value_us, at }: &Exemplar) {
+        let (value, at) = (*value_us as f64 / MICROSECONDS, at.as_secs_f64());
+        let _ = write!(self.text, " # {{connection=\"{connection}\"}} {value:?} {at:.3}");
     }
 
     fn value(&mut self, value: impl Display) {
@@ -204,6 +233,7 @@ fn escape_into(text: &mut String, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringway_shared::connection::Connection;
 
     #[test]
     fn the_scraper_chooses_the_format() {
@@ -240,10 +270,14 @@ mod tests {
         other.record(90);
         let head =
             Head { name: "x_seconds", help: "X.", kind: Kind::Histogram, unit: "seconds", labels: &[] };
+        let connection = ConnectionId { worker: 3, connection: Connection::websocket(8) };
+        let at = Duration::from_millis(1_795_000_000_500);
+        let exemplar = |bucket| (bucket == 1).then_some(Exemplar { connection, value_us: 101, at });
         let mut page = Page::new(Format::OpenMetrics, 0);
-        page.family(head).distribution(&[0.0001, 1.0], [&one, &other].into_iter());
+        page.family(head).distribution(&[0.0001, 1.0], [&one, &other].into_iter(), exemplar);
         let expected = "# HELP x_seconds X.\n# TYPE x_seconds histogram\n# UNIT x_seconds seconds\n\
-            x_seconds_bucket{le=\"0.0001\"} 3\nx_seconds_bucket{le=\"1.0\"} 4\nx_seconds_bucket{le=\"+Inf\"} 5\n\
+            x_seconds_bucket{le=\"0.0001\"} 3\nx_seconds_bucket{le=\"1.0\"} 4 # {connection=\"3-w-8\"} 0.000101 1795000000.500\n\
+            x_seconds_bucket{le=\"+Inf\"} 5\n\
             x_seconds_sum 2.000291\nx_seconds_count 5\n# EOF\n";
         assert_eq!(page.finish(), expected);
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::observe::{Observer, Rates, Subject, UserRow};
 use crate::system::ThreadTimes;
 use ringway_dataplane::WorkerState;
+use ringway_shared::connection::Connection;
 use ringway_shared::metrics::{Driver, Kind};
 use std::io::Write;
 use std::process::{self, Stdio};
@@ -29,6 +30,7 @@ impl Scene {
         let mut snapshot = Observer::new(subject).look(|_| WorkerState::Running);
         // What the machine adds is taken out again: the texts below are exact.
         snapshot.host = crate::system::HostFacts::default();
+        (snapshot.uptime, snapshot.unix) = (Duration::from_secs(10), Duration::from_secs(1_795_000_000));
         for row in &mut snapshot.workers {
             row.heartbeat_age = Duration::ZERO;
         }
@@ -51,6 +53,9 @@ impl Scene {
         first.closed.of(Reason::Finished).add(1);
         first.handshakes_succeeded.add(2);
         first.connect.record(300);
+        first.connect_exemplars.offer(300, 1_000, Connection::socks5(2));
+        second.connect_exemplars.offer(20_000_000, 3_000, Connection::socks5(1));
+        second.connect_exemplars.offer(301, 2_000, Connection::socks5(7));
         first.session.record(2_000_000);
         second.handshakes_failed.of(Reason::AuthFailed).add(1);
         second.connect.record(20_000_000);

@@ -14,7 +14,7 @@ pub const ROUTES: &[Route] = &[
         "/metrics",
         Scope::Read,
         metrics,
-        "All metrics, for Prometheus; OpenMetrics if Accept prefers it.",
+        "All metrics, for Prometheus; OpenMetrics, with exemplars, if Accept prefers it.",
         &[
             ok("The metrics.", text(TEXT)),
             ok("The metrics.", text("application/openmetrics-text; version=1.0.0; charset=utf-8")),
@@ -36,10 +36,10 @@ pub const ROUTES: &[Route] = &[
 pub fn metrics(state: &State, asked: &Asked) -> Answer {
     let accept = joined(&asked.headers, "accept");
     let format = Format::accepted(&accept);
-    let snapshot = state.snapshot();
-    let text =
-        state.with_cells(|cells| (state.meter.render)(&snapshot, cells, state.running.generation(), format));
-    Answer::text(200, format.content_type(), text).with("vary", "accept")
+    // RFC 9111, section 5.2.1.4. No scraper says it; whoever must see what has just happened does.
+    let fresh = joined(&asked.headers, "cache-control").contains("no-cache");
+    let text = state.metrics(format, fresh);
+    Answer::text(200, format.content_type(), text.to_string()).with("vary", "accept")
 }
 
 /// `GET /config`

@@ -1,7 +1,10 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::guard::Guard;
 use super::push::Desk;
+use crate::audit::Journal;
 use crate::export::Format;
+use crate::guard::Failure;
 use crate::observe::{Observer, Snapshot};
 use crate::running::Running;
 use ringway_dataplane::WorkerState;
@@ -14,8 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// A snapshot this young is served again instead of taking another: scrapes may be many, the cells are not.
-const SNAPSHOT_AGE_MAX: Duration = Duration::from_millis(250);
+/// What is so young is served again instead of being made anew: scrapes may be many, the cells are not.
+const AGE_MAX: Duration = Duration::from_millis(250);
 
 /// The workers, as far as the control port speaks to them. No call blocks.
 pub struct Staff {
@@ -48,6 +51,8 @@ pub struct Meter {
     pub begin: Box<dyn Fn()>,
     /// It is answered, or its client is gone.
     pub end: Box<Counted>,
+    /// It was refused before it was looked at.
+    pub refuse: Box<dyn Fn(Failure)>,
 }
 
 /// What does not change from request to request.
@@ -64,6 +69,8 @@ pub struct State {
     pub staff: Staff,
     pub meter: Meter,
     pub(super) push: Desk,
+    pub(super) guard: Guard,
+    pub journal: Rc<Journal>,
     pub draining: Cell<bool>,
     pub(super) seats: Rc<Seats>,
     /// Those of the Unix socket.
@@ -72,7 +79,12 @@ pub struct State {
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
+    /// The last page of metrics in each format.
+    pages: [RefCell<Option<Page>>; Format::COUNT],
 }
+
+/// Metrics as they are answered, and when they were written.
+type Page = (Instant, Rc<str>);
 
 impl State {
     #[must_use]
@@ -83,6 +95,7 @@ impl State {
         meter: Meter,
         push: Desk,
         observer: Observer,
+        journal: Rc<Journal>,
     ) -> Self {
         State {
             seats: Rc::default(),
@@ -93,18 +106,40 @@ impl State {
             staff,
             meter,
             push,
+            guard: Guard::default(),
+            journal,
             draining: Cell::new(false),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
+            pages: Default::default(),
         }
     }
 
-    /// Everything known, no older than [`SNAPSHOT_AGE_MAX`]. Taking one never yields, so there is one at a time.
+    /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.
     #[must_use]
     pub fn snapshot(&self) -> Rc<Snapshot> {
+        self.snapshot_of(AGE_MAX)
+    }
+
+    /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
+    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+        let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
+        let mut page = self.pages[format as usize].borrow_mut();
+        let now = Instant::now();
+        let young = |written: &Instant| now.saturating_duration_since(*written) < age_max;
+        if let Some((_, text)) = page.as_ref().filter(|(written, _)| young(written)) {
+            return text.clone();
+        }
+        let snapshot = self.snapshot_of(age_max);
+        let generation = self.running.generation();
+        let text = self.with_cells(|cells| (self.meter.render)(&snapshot, cells, generation, format));
+        page.insert((now, text.into())).1.clone()
+    }
+
+    fn snapshot_of(&self, age_max: Duration) -> Rc<Snapshot> {
         let mut latest = self.latest.borrow_mut();
         let now = Instant::now();
-        let young = |kept: &&Rc<Snapshot>| now.saturating_duration_since(kept.at) < SNAPSHOT_AGE_MAX;
+        let young = |kept: &&Rc<Snapshot>| now.saturating_duration_since(kept.at) < age_max;
         if let Some(kept) = latest.as_ref().filter(young) {
             return kept.clone();
         }

@@ -201,7 +201,7 @@ class Ringway:
 
     def metrics(self):
         """A scrape, never an old one: the control port may answer from a cache for 250 ms."""
-        return Metrics(self.get("/metrics").text)
+        return Metrics(self.get("/metrics", Cache_Control="no-cache").text)
 
     def stats(self):
         return self.get("/stats").json

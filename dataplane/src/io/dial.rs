@@ -20,6 +20,7 @@ use crate::policy::targets::Permit;
 use crate::rt::Ready;
 pub(super) use attempt::Failure;
 use attempt::{Attempt, Stands};
+use ringway_shared::flight::What;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Host, Target};
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +60,8 @@ impl From<Stands> for Dialled {
 /// Connects to the order's target.
 pub async fn dial(core: &Core, session: &Session, order: Order<'_>) -> Result<Dialled, Reason> {
     let begun = Instant::now();
+    let connection = session.connection();
+    core.note_of(connection, begun, What::DialBegun);
     let limit = session.service.config.socks5.timeouts.connect;
     let outcome = match order.via {
         None => directly(core, session, order, limit).await.map(Dialled::from),
@@ -66,14 +69,21 @@ pub async fn dial(core: &Core, session: &Session, order: Order<'_>) -> Result<Di
         Some(group) => Box::pin(upstream::through(core, session, order, group, limit)).await,
     };
     let taken = begun.elapsed();
-    core.cells.connect.record(taken.as_micros() as u64);
+    let (taken_us, now) = (taken.as_micros() as u64, begun + taken);
+    core.cells.connect.record(taken_us);
+    core.cells.connect_exemplars.offer(taken_us, core.ns_at(now) / 1_000_000, connection);
     session.facts.borrow_mut().phases.connect = Some(taken);
     match outcome {
         Ok(dialled) => {
+            core.note_of(connection, now, What::DialEstablished);
             core.sessions.enter(session, Phase::Relay);
             Ok(dialled)
         }
-        Err(failure) => Err(give_up(core, session, failure)),
+        Err(failure) => {
+            let reason = give_up(core, session, failure);
+            core.note_of(connection, now, What::DialFailed(reason));
+            Err(reason)
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use crate::rt::many::{Interest, Look, Many, News};
 use crate::service::Service;
 use ringway_shared::closing::Closing;
 use ringway_shared::config::WebSocket;
+use ringway_shared::flight::What;
 use ringway_shared::push::{Ask, Reply};
 use slab::Slab;
 use slot::{About, End, Path, Slot, Stage};
@@ -155,6 +156,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
     let timeouts = &service.config.websocket.timeouts;
     let now_tick = core.now_tick();
     state.generations = state.generations.wrapping_add(1);
+    let accepted = Instant::now();
     let slot = Slot {
         socket,
         generation: state.generations,
@@ -178,7 +180,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
         about: Box::new(About {
             peer,
             service,
-            accepted: Instant::now(),
+            accepted,
             upgraded: None,
             admission: None,
             seat: None,
@@ -199,6 +201,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
     };
     let conn = state.slots.insert(slot) as u32;
     let slot = &state.slots[conn as usize];
+    core.note_of(slot.connection(), accepted, What::Accepted { tls: slot.tls.is_some() });
     let watched = core.gateway.many.watch(&slot.socket, slot.key(conn)).is_ok();
     if !watched || !core.has_room_for_socket() {
         state.abort(core, conn, Closing::UpgradeRefused);
@@ -222,7 +225,7 @@ pub async fn serve(core: Rc<Core>) {
 fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
     let outcome = catch_unwind(AssertUnwindSafe(|| work(core)));
     outcome.unwrap_or_else(|panic| {
-        core.cells.tasks_panicked.add(1);
+        core.count_panic();
         let mut state = core.gateway.state.borrow_mut();
         match state.serving.take() {
             Some(conn) => {
@@ -310,7 +313,7 @@ impl State {
         let wait = Duration::from_millis(due_ms.saturating_sub(core.now_ms()).max(1));
         let core = core.clone();
         let counting = core.clone();
-        rt::spawn(move || counting.cells.tasks_panicked.add(1), async move {
+        rt::spawn(move || counting.count_panic(), async move {
             rt::sleep(wait).await;
             core.gateway.paced.set(false);
             core.gateway.state.borrow_mut().hub.tick(core.now_ms());

@@ -9,6 +9,7 @@ use crate::io::inbox::Mail;
 use crate::io::socks;
 use crate::io::tls::Acceptor;
 use crate::rt::{self, Ready};
+use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -105,6 +106,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<Listener>) {
         match accept_batch(&core, &listener) {
             Batch::Exhausted => {
                 core.cells.accept_backoffs.add(1);
+                core.note(What::AcceptBackoff);
                 rt::sleep(BACKOFF).await;
             }
             Batch::Closed => return,
@@ -156,7 +158,10 @@ fn accept_batch(core: &Rc<Core>, listener: &Listener) -> Batch {
 fn place(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
     let Some(other) = less_loaded(core) else { return adopt(core, door, socket, peer) };
     match core.wiring.outboxes[other].post(Mail::Adopt { door, socket, peer }) {
-        Ok(()) => core.cells.handed_over.add(1),
+        Ok(()) => {
+            core.cells.handed_over.add(1);
+            core.note(What::HandedOver { to: other as u16 });
+        }
         Err(Mail::Adopt { door, socket, peer }) => adopt(core, door, socket, peer),
         Err(_) => {}
     }

@@ -11,10 +11,12 @@ use crate::io::udp::Association;
 use crate::proto::handshake::{Handshake, Request};
 use crate::rt::Ready;
 use ringway_shared::account::Account;
+use ringway_shared::flight::What;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Target};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// What the client is served with.
 pub enum Served {
@@ -48,11 +50,14 @@ pub async fn establish(core: &Rc<Core>, session: &Rc<Session>) -> Result<Served,
 
 fn note_request(core: &Core, session: &Session, handshake: &Handshake, request: &Request) {
     let mut facts = session.facts.borrow_mut();
-    facts.phases.handshake = Some(session.accepted.elapsed());
+    let now = Instant::now();
+    facts.phases.handshake = Some(now.saturating_duration_since(session.accepted));
     facts.command = Some(request.command);
     facts.target = Some(request.target.clone());
     if let Some(protocol) = handshake.protocol() {
         core.cells.requests.of(protocol, request.command).add(1);
+        let command = request.command;
+        core.note_of(session.connection(), now, What::Requested { protocol, command });
     }
 }
 

@@ -13,6 +13,7 @@ use crate::policy::clients::Admission;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::account::Account;
+use ringway_shared::connection::Connection;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Phases, Protocol, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -93,6 +94,8 @@ pub struct Session {
     /// It is counted among its user's connections.
     pub in_account: Cell<bool>,
     pub accepted: Instant,
+    /// Its number among those this core has accepted.
+    serial: u64,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,
     pub facts: RefCell<Facts>,
@@ -116,6 +119,12 @@ impl Session {
     #[must_use]
     pub fn cut_reason(&self) -> Option<Reason> {
         self.cut.get()
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection::socks5(self.serial)
     }
 
     /// Who the client is.
@@ -246,13 +255,20 @@ impl Sessions {
     }
 
     /// Enters a new connection; its key is for [`Sessions::remove`].
-    pub fn insert(&self, client: Client, peer: SocketAddr, service: Rc<Service>) -> (usize, Rc<Session>) {
+    pub fn insert(
+        &self,
+        client: Client,
+        peer: SocketAddr,
+        service: Rc<Service>,
+        serial: u64,
+    ) -> (usize, Rc<Session>) {
         let session = Rc::new(Session {
             client,
             peer: Cell::new(peer),
             admission: Cell::new(None),
             in_account: Cell::new(false),
             accepted: Instant::now(),
+            serial,
             sent_bytes: Cell::new(0),
             received_bytes: Cell::new(0),
             facts: RefCell::default(),

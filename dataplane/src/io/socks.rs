@@ -10,16 +10,19 @@ use crate::io::sessions::Session;
 use crate::io::tls;
 use crate::rt;
 use ringway_shared::config::AccessLog;
+use ringway_shared::flight::What;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Ended, SessionEnd};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Enters an accepted connection and spawns its task.
 pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
-    let (key, session) = core.sessions.insert(client, peer, core.service());
     core.cells.opened.add(1);
+    let (key, session) = core.sessions.insert(client, peer, core.service(), core.cells.opened.get());
+    let tls = session.client.is_secured();
+    core.note_of(session.connection(), session.accepted, What::Accepted { tls });
     core.cells.clients_now.add(1);
     let mut seat = Seat { core: core.clone(), session, key, reason: Reason::Panicked };
     if let Err(reason) = received(core, &seat.session) {
@@ -28,7 +31,7 @@ pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
         return;
     }
     let counting = core.clone();
-    rt::spawn(move || counting.cells.tasks_panicked.add(1), async move {
+    rt::spawn(move || counting.count_panic(), async move {
         let reason = serve(&seat.core, &seat.session).await;
         seat.ends_for(reason);
     });
@@ -75,7 +78,9 @@ impl Drop for Seat {
         if let Some(admission) = session.admission.take() {
             core.wiring.clients.leave(session.peer().ip(), admission, core.now_ns());
         }
-        cells.session.record(session.accepted.elapsed().as_micros() as u64);
+        let now = Instant::now();
+        cells.session.record(now.saturating_duration_since(session.accepted).as_micros() as u64);
+        core.note_of(session.connection(), now, What::Closed(*reason));
         if let Some(account) = session.account() {
             account.usage.cells[core.wiring.index].closed.add(1);
             if session.in_account.get() {

@@ -28,6 +28,7 @@ use ringway_shared::datagram::Drop as Dropped;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Target};
 use rustix::io::Errno;
+pub use socket::KERNEL_BUFFER_BYTES;
 use socket::Socket;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -168,7 +169,7 @@ impl Relay {
     fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let relay = self.clone();
         let panicked = move || {
-            relay.core.cells.tasks_panicked.add(1);
+            relay.core.count_panic();
             relay.session.client.socket().abort();
         };
         rt::spawn(panicked, task);

@@ -1,6 +1,7 @@
 //! The only door to monoio: building a core's runtime, spawning, sleeping, awaiting readiness.
 
 pub mod many;
+pub mod probe;
 mod ready;
 mod turns;
 pub mod waits;

@@ -34,17 +34,31 @@ impl Change {
     #[must_use]
     pub fn between(now: &[Listening], wanted: Vec<Wanted>) -> Change {
         let mut change = Change { kept: Vec::new(), added: Vec::new() };
+        let same_service = |one: &Listening, wanted: &Wanted| {
+            let known = [one.wanted.address, one.address].contains(&wanted.address);
+            known && one.wanted.door == wanted.door
+        };
+        let left = change.keep(now, wanted, same_service);
+        change.added = change.keep(now, left, |one, wanted| one.address == wanted.address);
+        change
+    }
+
+    /// Keeps what fits and is not kept already; what is wanted besides.
+    fn keep(
+        &mut self,
+        now: &[Listening],
+        wanted: Vec<Wanted>,
+        fits: impl Fn(&Listening, &Wanted) -> bool,
+    ) -> Vec<Wanted> {
+        let mut left = Vec::new();
         for wanted in wanted {
-            let kept = |id: u64| change.kept.iter().any(|(known, _)| *known == id);
-            let is_same = |one: &&Listening| [one.wanted.address, one.address].contains(&wanted.address);
-            let mut free = now.iter().filter(|one| is_same(one) && !kept(one.id));
-            let same_door = free.clone().find(|one| one.wanted.door == wanted.door);
-            match same_door.or_else(|| free.next()) {
-                Some(one) => change.kept.push((one.id, wanted)),
-                None => change.added.push(wanted),
+            let is_free = |one: &&Listening| self.kept.iter().all(|(id, _)| *id != one.id);
+            match now.iter().filter(is_free).find(|one| fits(one, &wanted)) {
+                Some(one) => self.kept.push((one.id, wanted)),
+                None => left.push(wanted),
             }
         }
-        change
+        left
     }
 }
 
@@ -193,5 +207,46 @@ impl Workers {
     /// shut down for all.
     pub fn share_listeners(&self, shared: bool) {
         self.listeners_are_shared.store(shared, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(door: Door, address: &str) -> Wanted {
+        Wanted { door, address: address.parse().unwrap(), backlog: 16 }
+    }
+
+    fn bound(id: u64, wanted: Wanted) -> Listening {
+        Listening::bind(id, wanted, 2, &[], &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_taken_port_is_refused_with_a_remedy_even_to_ourselves() {
+        let first = bound(0, wanted(Door::Socks5, "127.0.0.1:0"));
+        first.listen().unwrap();
+        let sockets = first.copies().unwrap();
+        assert!(sockets.iter().all(|socket| local_address(socket) == Some(first.address)));
+        let again = Wanted { address: first.address, ..first.wanted };
+        let fault = Listening::bind(1, again, 2, &[], &mut Vec::new()).err().unwrap();
+        assert!(fault.contains("another process listens there"), "{fault}");
+        let others = [first];
+        assert!(
+            Listening::bind(1, again, 2, &others, &mut Vec::new()).is_ok(),
+            "it is us who are in the way"
+        );
+    }
+
+    #[test]
+    fn an_address_is_kept_wherever_it_is_wanted_and_each_once() {
+        let any = "127.0.0.1:0";
+        let now = [bound(0, wanted(Door::Socks5, any)), bound(1, wanted(Door::WebSocket, any))];
+        let [socks5, websocket] = [0, 1].map(|index| now[index].wanted);
+        let change = Change::between(&now, vec![socks5, socks5, websocket]);
+        assert_eq!((change.kept, change.added), (vec![(0, socks5), (1, websocket)], vec![socks5]));
+        let crossed = Wanted { address: now[1].address, ..socks5 };
+        let change = Change::between(&now, vec![crossed]);
+        assert_eq!((change.kept, change.added), (vec![(1, crossed)], vec![]));
     }
 }

@@ -6,6 +6,7 @@ use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Outbox};
 use crate::io::listener::binding::{self, Inherited};
 use crate::io::{records, resolve};
+use crate::needs::{PIPES_SHARE, sockets_carried};
 use crate::policy::admission::{self, Gate};
 use crate::policy::clients::Clients;
 use crate::service::Stock;
@@ -19,11 +20,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-/// Descriptors kept for everything but relayed connections: rings, listeners, control port, logs.
-const DESCRIPTORS_RESERVED: u64 = 128;
-/// At most one in so many descriptors is an end of a pipe.
-const PIPES_SHARE: u64 = 16;
-
 /// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker serves.
 pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let config = &plan.config;
@@ -33,7 +29,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(count)?;
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
-    let for_sockets = plan.descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + for_pipes);
+    let for_sockets = sockets_carried(plan.descriptors_max);
     let mut stock = Stock::new(count, for_sockets);
     let service = stock.prepare(config, None)?;
     stock.commit(&service, None);

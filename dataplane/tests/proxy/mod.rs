@@ -52,8 +52,17 @@ impl Proxy {
     }
 
     pub fn try_start(workers: usize, alter: impl FnOnce(&mut Config)) -> Result<Proxy, StartError> {
+        Self::start_as(workers, alter, |_| {})
+    }
+
+    /// With another plan than that of a process of its own.
+    pub fn start_as(
+        workers: usize,
+        alter: impl FnOnce(&mut Config),
+        plan_for: impl FnOnce(&mut Plan),
+    ) -> Result<Proxy, StartError> {
         let cells: Vec<Arc<Cells>> = (0..workers).map(|_| Arc::default()).collect();
-        let plan = Plan {
+        let mut plan = Plan {
             config: Arc::new(config(workers, alter)),
             cells: cells.clone(),
             epoch: Instant::now(),
@@ -62,6 +71,7 @@ impl Proxy {
             inherited: Vec::new(),
             listeners_are_shared: false,
         };
+        plan_for(&mut plan);
         Ok(Proxy { workers: start(plan)?, cells })
     }
 

@@ -2,6 +2,8 @@
 
 use super::{ByDrop, ByReason, Cell, Requests, TlsHandshakes};
 use crate::closing::{CLOSE_CODES, Closing};
+use crate::exemplar::Exemplars;
+use crate::flight::Flight;
 use crate::gateway::{Dropped, Frame, Refused};
 use crate::histogram::Histogram;
 
@@ -42,6 +44,7 @@ pub struct Cells {
     pub udp_dropped: ByDrop,
     /// Microseconds from the first connect(2) to an established connection or to giving up.
     pub connect: Histogram,
+    pub connect_exemplars: Exemplars,
     /// Microseconds from a name's question to its answer.
     pub dns: Histogram,
     /// Microseconds from accept to end.
@@ -82,6 +85,9 @@ pub struct Cells {
     pub tls_handshakes: TlsHandshakes,
 
     pub websocket: WebSocketCells,
+
+    /// What this worker did last.
+    pub flight: Flight,
 }
 
 impl Cells {
@@ -153,6 +159,7 @@ pub struct WebSocketCells {
     pub message_size: Histogram,
     /// Microseconds from a publication's arrival to its last byte given to the kernel.
     pub push_latency: Histogram,
+    pub push_exemplars: Exemplars,
     /// Microseconds from upgrade to end.
     pub duration: Histogram,
 }

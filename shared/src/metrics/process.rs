@@ -56,6 +56,13 @@ pub const FAMILIES: &[Family] = &[
     family("worker_heartbeat_age_seconds", Gauge, Control, "Time since this worker last said it lives.")
         .unit("seconds")
         .labels(&["worker"]),
+    family(
+        "worker_generation",
+        Gauge,
+        Worker(|c| c.generation.get()),
+        "The generation of the configuration that this worker serves under.",
+    )
+    .labels(&["worker"]),
     family("worker_driver", Gauge, Control, "1 for the driver this worker waits with.")
         .labels(&["worker", "driver"]),
     family(
@@ -134,6 +141,13 @@ pub const FAMILIES: &[Family] = &[
         .unit("seconds")
         .buckets(CONNECT_BUCKETS),
     family("http_requests_in_flight", Gauge, Control, "Control requests being answered now."),
+    family(
+        "control_auth_failures",
+        Counter,
+        Control,
+        "Requests on the control port refused for where they came from or what they showed.",
+    )
+    .labels(&["kind"]),
     family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
     // Build and configuration
     family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")

@@ -110,7 +110,8 @@ pub const FAMILIES: &[Family] = &[
         "Time from the first connect(2) to an established connection or to giving up.",
     )
     .unit("seconds")
-    .buckets(CONNECT_BUCKETS),
+    .buckets(CONNECT_BUCKETS)
+    .exemplars(|c| &c.connect_exemplars),
     family(
         "socks5_dns_duration_seconds",
         Distribution,

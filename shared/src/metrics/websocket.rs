@@ -90,6 +90,6 @@ pub const FAMILIES: &[Family] = &[
     family("websocket_queued_messages", Gauge, Sum(|c| c.websocket.queued_messages.get()), "Messages waiting for connections now."),
     family("websocket_queued_bytes", Gauge, Sum(|c| c.websocket.queued_bytes.get()), "Bytes waiting for connections now, a shared publication counted for each.").unit("bytes"),
     family("websocket_history_bytes", Gauge, Sum(|c| c.websocket.history_bytes.get()), "Bytes of publications kept as history now.").unit("bytes"),
-    family("websocket_push_latency_seconds", Distribution, Merged(|c| &c.websocket.push_latency), "Time from a publication's arrival to its last byte given to the kernel, for each delivery.").unit("seconds").buckets(CONNECT_BUCKETS),
+    family("websocket_push_latency_seconds", Distribution, Merged(|c| &c.websocket.push_latency), "Time from a publication's arrival to its last byte given to the kernel, for each delivery.").unit("seconds").buckets(CONNECT_BUCKETS).exemplars(|c| &c.websocket.push_exemplars),
     family("websocket_connection_duration_seconds", Distribution, Merged(|c| &c.websocket.duration), "Time from upgrade to end.").unit("seconds").buckets(SESSION_BUCKETS),
 ];

@@ -53,6 +53,23 @@ fn metrics_come_in_the_format_that_accept_prefers() {
 }
 
 #[test]
+fn a_storm_of_scrapes_writes_four_pages_a_second_at_most() {
+    let port = Port::open(Fake::default());
+    let written = |headers| {
+        let body = port.ask("GET", "/metrics", headers).body;
+        body.lines().find_map(|line| line.strip_prefix("written ")?.parse::<u128>().ok()).unwrap()
+    };
+    let (begun, first) = (Instant::now(), written(""));
+    let last = (0..50).map(|_| written("")).max().unwrap();
+    assert!(last - first <= begun.elapsed().as_millis() / 250 + 1, "{} pages", last - first);
+    // Who must see what has just happened says so.
+    for _ in 0..3 {
+        let before = written("");
+        assert!(written("cache-control: no-cache\r\n") > before);
+    }
+}
+
+#[test]
 fn healthy_workers_make_every_probe_green() {
     let port = Port::open(Fake::default());
     assert_eq!(port.get("/livez").json(), serde_json::json!({"status": "ok"}));

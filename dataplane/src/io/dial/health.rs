@@ -50,7 +50,7 @@ fn begin(core: &Rc<Core>, service: &Rc<Service>, index: usize) {
         return;
     }
     let (counting, check) = (core.clone(), Check { core: core.clone(), service: service.clone(), index });
-    rt::spawn(move || counting.cells.tasks_panicked.add(1), async move { check.run().await });
+    rt::spawn(move || counting.count_panic(), async move { check.run().await });
 }
 
 /// One check under way.

@@ -7,10 +7,11 @@ use crate::core::Core;
 use crate::proto::websocket;
 use ringway_shared::closing::{Closing, code_index};
 use ringway_shared::config::AccessLog;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::Frame;
 use ringway_shared::session::{Ended, WebSocketEnd};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// RFC 6455 section 7.1.5: what it is called if a close frame has no code, and if there was none.
 const NO_CODE: u16 = 1005;
@@ -110,11 +111,14 @@ impl State {
             slot.about.end.hint =
                 slot.tls.as_ref().and_then(|tls| tls.fault()).map(|fault| fault.label().into());
         }
+        let (now, mut code) = (Instant::now(), 0);
         if let Some(upgraded) = slot.about.upgraded {
+            code = slot.about.end.code.unwrap_or(NO_FRAME);
             cells.upgraded_closed.add(1);
-            cells.duration.record(upgraded.elapsed().as_micros() as u64);
-            cells.closes[code_index(slot.about.end.code.unwrap_or(NO_FRAME))].add(1);
+            cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
+            cells.closes[code_index(code)].add(1);
         }
+        core.note_of(slot.connection(), now, What::WebSocketClosed { closing, code });
         if let Some(admission) = slot.about.admission {
             core.wiring.gate.clients.leave(slot.about.peer.ip(), admission, core.now_ns());
         }

@@ -109,7 +109,8 @@ impl State {
             "/echo" if websocket.echo => Path::Echo,
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
-        if core.draining.get() {
+        // With a successor there is no other server to go to: who came in before it did is let in, and told to come again.
+        if core.draining.get() && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
                 "this server is going down: connect to another",
@@ -179,7 +180,7 @@ impl State {
         let extensions = agreed.as_ref().map(|(_, answer)| &**answer);
         accept(&request.key, None, extensions, &mut self.answers);
         let negotiated: Option<Negotiated> = agreed.map(|(negotiated, _)| negotiated);
-        slot.opened();
+        slot.opened(core);
         slot.path = path;
         slot.due_tick = 0;
         slot.active_tick = core.now_tick();

@@ -6,6 +6,7 @@ use super::{State, talking};
 use crate::core::Core;
 use crate::proto::websocket::{self, Data, Event, Rules};
 use ringway_shared::closing::Closing;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::Frame;
 use std::rc::Rc;
 use std::time::Instant;
@@ -229,8 +230,10 @@ impl Slot {
     }
 
     /// Notes the moment of the upgrade.
-    pub(super) fn opened(&mut self) {
+    pub(super) fn opened(&mut self, core: &Core) {
+        let now = Instant::now();
         self.stage = Stage::Open;
-        self.about.upgraded = Some(Instant::now());
+        self.about.upgraded = Some(now);
+        core.note_of(self.connection(), now, What::Upgraded);
     }
 }

@@ -10,6 +10,7 @@ use crate::proto::websocket::{CloseHandshake, Incoming};
 use crate::rt::many::Interest;
 use crate::service::Service;
 use ringway_shared::closing::Closing;
+use ringway_shared::connection::Connection;
 use ringway_shared::gateway::Refused;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -121,6 +122,12 @@ pub struct End {
 }
 
 impl Slot {
+    /// What the flight recorder and exemplars call it.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection::websocket(self.generation.into())
+    }
+
     /// What the epoll set calls it.
     #[must_use]
     pub fn key(&self, conn: u32) -> u64 {

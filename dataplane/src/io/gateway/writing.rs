@@ -81,9 +81,16 @@ impl State {
             };
             let cells = &core.cells.websocket;
             let now_ns = core.now_ns();
+            let mut slowest_us = None;
             let outcome = hub.sent(conn, count, |at_ns| {
-                cells.push_latency.record(now_ns.saturating_sub(at_ns) / 1_000);
+                let latency_us = now_ns.saturating_sub(at_ns) / 1_000;
+                cells.push_latency.record(latency_us);
+                slowest_us = slowest_us.max(Some(latency_us));
             });
+            if let Some(slowest_us) = slowest_us {
+                // One for each write, not for each message in it.
+                cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection());
+            }
             cells.sent_bytes.add(count as u64);
             slot.about.sent_bytes += count as u64;
             if outcome.publications > 0 {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Wanted bytes of the kernel's buffers; it grants what `net.core.rmem_max` and `wmem_max` let it. The default
 /// holds some ninety full packets: 2 ms of a fast QUIC stream.
-const KERNEL_BUFFER_BYTES: usize = 1024 * 1024;
+pub const KERNEL_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// A UDP socket of an association, counted while it is open.
 pub(super) struct Socket {
