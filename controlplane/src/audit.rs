@@ -42,10 +42,11 @@ pub struct Change<'a> {
     pub scope: Option<Scope>,
     /// `None`: it came from no client.
     pub from: Option<&'a Peer>,
-    /// E.g. `POST`, `SIGHUP`.
-    pub method: &'a str,
-    /// The route's pattern.
-    pub path: &'a str,
+    /// Of a request, and its route's pattern.
+    pub method: Option<&'a str>,
+    pub path: Option<&'a str>,
+    /// What it was, where there was no request.
+    pub action: Option<&'a str>,
     pub parameters: &'a str,
     /// Of the answer; `None`: there was nobody to answer.
     pub status: Option<u16>,
@@ -99,7 +100,6 @@ impl Journal {
     }
 
     /// Goes on as another one, which was opened for a new configuration. What waits in this one is written first.
-    #[allow(dead_code, reason = "for reload")]
     pub fn replace(&self, other: Journal) {
         self.flush();
         self.audit.swap(&other.audit);
@@ -166,8 +166,9 @@ fn of_change<'a>(change: &Change<'a>, left_out: u64) -> Vec<Field<'a>> {
         ("by", change.by.map(word)),
         ("scope", change.scope.map(|scope| word(scope.label()))),
         ("from", change.from.map(|from| shown(from))),
-        ("method", Some(word(change.method))),
-        ("path", Some(word(change.path))),
+        ("method", change.method.map(word)),
+        ("path", change.path.map(word)),
+        ("action", change.action.map(word)),
         ("parameters", (!change.parameters.is_empty()).then(|| cut(change.parameters, TEXT_MAX))),
         ("status", change.status.map(|status| Value::Number(status.into()))),
         ("result", Some(word(change.outcome.label()))),
@@ -232,8 +233,9 @@ mod tests {
             by,
             scope: by.map(|_| Scope::Admin),
             from: None,
-            method: "POST",
-            path: "/api/v1/drill",
+            method: Some("POST"),
+            path: Some("/api/v1/drill"),
+            action: None,
             parameters: "kind=die worker=\n0",
             status: Some(202),
             outcome,

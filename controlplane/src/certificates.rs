@@ -92,6 +92,14 @@ impl Certificates {
         Certificates { services, failures: 0, due: Instant::now() }
     }
 
+    /// Goes on with those of another configuration, which the workers serve under already. Its texts may be older than what
+    /// was shown since: certificates follow their files.
+    pub fn follow(&mut self, config: &Config, workers: &Workers, control: impl Fn(&[Arc<Certificate>])) {
+        self.services = Certificates::of(config).services;
+        self.due = Instant::now();
+        self.look(workers, control);
+    }
+
     /// Looks at the files, if it is time to. Call it each second. Reads small local files only when they have changed.
     /// `control` is given those of the control port when one of them has been renewed.
     pub fn look(&mut self, workers: &Workers, control: impl Fn(&[Arc<Certificate>])) {

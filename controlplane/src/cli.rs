@@ -5,6 +5,7 @@ use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
 use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
+use crate::manual::{self, Completions, Manual};
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
 use crate::token::{self, NewToken};
@@ -42,6 +43,8 @@ pub enum Task {
     Passwd,
     /// Makes a token for the control port: shows it once, with the line for control.tokens.
     Token(NewToken),
+    Completions(Completions),
+    Man(Manual),
 }
 
 #[derive(Subcommand)]
@@ -80,6 +83,8 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
         Task::Token(wanted) => token::make(wanted),
+        Task::Completions(asked) => Ok(manual::completions(asked)),
+        Task::Man(asked) => manual::page(asked),
     };
     Some(match answer {
         Ok(text) => {

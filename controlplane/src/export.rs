@@ -3,6 +3,7 @@
 //! Families whose source the catalogue names are written as it says. The control plane's own are a match by name in
 //! [`Exporter::write_own`]; a test holds that none is forgotten.
 
+pub mod carried;
 pub mod page;
 pub mod process;
 

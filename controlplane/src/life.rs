@@ -1,31 +1,43 @@
-//! The story of a running process: load, start, serve, wait, drain with a deadline.
+//! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
+//!
+//! Below it: `ending` (the drain), `succession` (taking over and handing over).
+
+mod ending;
+mod succession;
 
 use crate::access::Access;
 use crate::audit::Journal;
 use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
+use crate::export::carried::Carried;
+use crate::handover::child::Recipe;
+use crate::handover::inheritance;
 use crate::jwks;
 use crate::logins;
-use crate::logs::{self, Sink};
-use crate::observe::{Observer, Subject, heartbeat_age};
+use crate::logs::{self, Levels, Queue, Sink};
+use crate::observe::{Observer, Subject};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
+use crate::reload::{Household, Reloader, Request};
 use crate::running::Running;
 use crate::server::{self, Ports};
-use crate::settings::{self, SettingsArguments};
+use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
-use ringway_dataplane::{ClientFacts, Plan, WorkerState, Workers};
-use ringway_shared::command::Command;
-use ringway_shared::config::Config;
+use crate::systemd::{self, Manager, borrowed};
+use ringway_dataplane::{ClientFacts, Plan, Workers};
+use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use succession::Succession;
+use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -34,8 +46,6 @@ const ROUND: Duration = Duration::from_millis(100);
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round, if the log has room; the rest wait in their queue for the next.
 const RECORDS_PER_ROUND: usize = 4_096;
-/// After the drain's deadline: how long cut connections have to end.
-const CUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long control requests in flight may take to be answered at the end.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
@@ -44,17 +54,25 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 /// Runs ringway until it has been stopped.
 #[must_use]
 pub fn run(arguments: &SettingsArguments) -> Exit {
-    let loaded = match settings::load(arguments) {
-        Ok(loaded) => loaded,
+    // Before there are threads.
+    let activated = systemd::listeners();
+    let settings = Settings::of(arguments);
+    let read = settings.read().and_then(|texts| Ok((settings.load(&texts, &[], &[])?, texts)));
+    let (loaded, texts) = match read {
+        Ok(read) => read,
         Err(faults) => {
-            say(&mut std::io::stderr().lock(), &faults);
+            say(&mut std::io::stderr().lock(), &faults.to_string());
             return Exit::BadConfiguration;
         }
     };
-    let mut sink = logs::begin(&loaded.config.log);
+    let (mut sink, levels) = logs::begin(&loaded.config.log);
+    let start = Start { settings, loaded, texts, levels };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, live(loaded, &mut sink)),
+        Ok(runtime) => {
+            let life = async { live(start, activated?, &mut sink).await };
+            tokio::task::LocalSet::new().block_on(&runtime, life)
+        }
         Err(error) => Err(format!("the control plane cannot start: {error}; raise `ulimit -n`")),
     };
     let exit = outcome.unwrap_or_else(|fault| {
@@ -65,22 +83,36 @@ pub fn run(arguments: &SettingsArguments) -> Exit {
     exit
 }
 
-async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result<Exit, String> {
-    let running = Rc::new(Running::new(loaded));
+/// What a life begins with.
+struct Start {
+    settings: Settings,
+    loaded: Loaded,
+    texts: Texts,
+    levels: Levels,
+}
+
+async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<Exit, String> {
+    let Start { settings, loaded, texts, levels } = start;
+    let running = Rc::new(Running::new(loaded, texts));
     let config = running.config();
     let mut signals = caught_signals()?;
-    let quotas = RefCell::new(Quotas::open(&config)?);
-    let access = RefCell::new(Access::open(&config.log, sink.queue())?);
+    let recipe = Recipe::own(std::env::args_os().skip(1).collect())
+        .map_err(|error| format!("cannot find the program's own file: {error}"))?;
+    let mut inheritance = inheritance::receive().await?;
+    let mut inherited = inheritance.as_mut().map_or(activated, |one| std::mem::take(&mut one.listeners));
+    let mut succession = Succession::new(recipe, inheritance);
+    let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
+    let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
     let journal = Rc::new(Journal::open(&config.log, &sink.queue())?);
-    let prepared_ports = server::Prepared::open(&config.control, &mut Vec::new())?;
+    let control = server::Prepared::open(&config.control, &mut inherited)?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = plan(&config, &cells, epoch, &prepared_ports.addresses().tcp());
+    let plan = plan(&config, &cells, epoch, &control.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
     }
-    let certificates = RefCell::new(Certificates::of(&config));
+    let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
@@ -90,10 +122,11 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificate_facts.clone(),
+        carried: Rc::default(),
     };
+    let carried = tallies.carried.clone();
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal));
-    let ports = Ports::serve(state.clone(), prepared_ports);
     let life = Life {
         running,
         cells,
@@ -105,32 +138,41 @@ async fn live(loaded: ringway_shared::config::Loaded, sink: &mut Sink) -> Result
         clients,
         certificates,
         certificate_facts,
-        ports,
+        carried,
+        ports: OnceCell::new(),
+        reloader: OnceCell::new(),
+        manager: Rc::new(RefCell::new(Manager::of_environment())),
+        handed_over: Cell::default(),
     };
-    life.keep_quotas();
-    life.keep_certificates();
+    let ports = life.begin(&mut succession, control).await?;
+    let reloader = life.steer(settings, levels, ports, sink.queue());
     life.announce();
     let exit = tokio::select! {
-        exit = life.watch(&mut signals) => exit,
+        exit = life.watch(&mut signals, &mut succession) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
+        () = reloader.keep_time(&life.state) => Exit::Done,
     };
-    let _ = tokio::time::timeout(ANSWER_PATIENCE, life.ports.stop()).await;
-    // What ended last has its line too; the log's queue does not hold them all at once.
-    while sink.flush(FLUSH_PATIENCE) && life.write_records() > 0 {}
-    life.keep_quotas();
+    life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
 }
 
-fn plan(config: &Arc<Config>, cells: &[Arc<Cells>], epoch: Instant, control: &[SocketAddr]) -> Plan {
+fn plan(
+    config: &Arc<Config>,
+    cells: &[Arc<Cells>],
+    epoch: Instant,
+    control: &[SocketAddr],
+    inherited: Vec<OwnedFd>,
+) -> Plan {
     Plan {
         config: config.clone(),
         cells: cells.to_vec(),
         epoch,
         control_addresses: control.to_vec(),
         descriptors_max: raise_descriptor_limit(),
-        inherited: Vec::new(),
-        listeners_are_shared: false,
+        // Until it is this one's turn, no end of it may end them.
+        listeners_are_shared: !inherited.is_empty(),
+        inherited,
     }
 }
 
@@ -159,40 +201,74 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
-    access: RefCell<Access>,
-    quotas: RefCell<Quotas>,
-    certificates: RefCell<Certificates>,
+    access: Rc<RefCell<Access>>,
+    quotas: Rc<RefCell<Quotas>>,
+    certificates: Rc<RefCell<Certificates>>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
-    ports: Ports,
     clients: Rc<Cell<ClientFacts>>,
-}
-
-/// A drain under way.
-struct Ending {
-    exit: Exit,
-    /// What the workers were told last, and who could not be told yet: those are told again each round.
-    command: Command,
-    untold: Vec<usize>,
-    /// When the workers are told to cut what is left; then, when their end is no longer waited for.
-    deadline: Instant,
-}
-
-impl Ending {
-    fn is_cut(&self) -> bool {
-        matches!(self.command, Command::Cut)
-    }
+    /// What the processes before this one have counted.
+    carried: Rc<RefCell<Carried>>,
+    /// The control port, once it serves.
+    ports: OnceCell<Rc<Ports>>,
+    /// Who changes the configuration, from then on.
+    reloader: OnceCell<Rc<Reloader>>,
+    manager: Rc<RefCell<Manager>>,
+    /// Another process serves, and keeps the quotas' file.
+    handed_over: Cell<bool>,
 }
 
 impl Life {
+    /// Takes over from the process before, if there is one, and begins to answer at the control port.
+    async fn begin(
+        &self,
+        succession: &mut Succession,
+        control: server::Prepared,
+    ) -> Result<Rc<Ports>, String> {
+        let sockets = self.listeners(control.listeners())?;
+        succession.store(&sockets).await;
+        if let Some(news) = succession.take_over().await {
+            self.inherit(news);
+            // The process before has saved it just now.
+            let saved = Quotas::open(&self.running.config())?;
+            self.quotas.borrow_mut().reread(saved);
+        }
+        self.manager.borrow().store(&borrowed(&sockets));
+        let ports = Rc::new(Ports::serve(self.state.clone(), control));
+        let _ = self.ports.set(ports.clone());
+        self.unshare_listeners(succession.is_kept());
+        self.keep_quotas();
+        self.keep_certificates();
+        self.manager.borrow().ready("serving");
+        Ok(ports)
+    }
+
+    /// From now on the configuration can be changed.
+    fn steer(&self, settings: Settings, levels: Levels, ports: Rc<Ports>, log: Queue) -> Rc<Reloader> {
+        let household = Household {
+            access: self.access.clone(),
+            journal: self.state.journal.clone(),
+            quotas: self.quotas.clone(),
+            certificates: self.certificates.clone(),
+            certificate_facts: self.certificate_facts.clone(),
+            ports,
+            log,
+        };
+        let (running, workers) = (self.running.clone(), self.workers.clone());
+        let reloader = Rc::new(Reloader::new(settings, running, workers, household, levels));
+        self.state.employ(reloader.clone());
+        let _ = self.reloader.set(reloader.clone());
+        reloader
+    }
+
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
-        let control = self.ports.addresses();
+        let control = self.ports.get().map(|ports| ports.addresses()).unwrap_or_default();
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         let secured = [
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
-            ("control_tls", control.https.clone()),
+            ("control_tls", control.https),
         ]
         .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
@@ -212,7 +288,7 @@ impl Life {
     }
 
     /// Looks after the workers until all have ended.
-    async fn watch(&self, signals: &mut Signals) -> Exit {
+    async fn watch(&self, signals: &mut Signals, succession: &mut Succession) -> Exit {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut observed = tokio::time::interval(OBSERVED_EVERY);
@@ -220,22 +296,33 @@ impl Life {
         let mut ending = None;
         loop {
             tokio::select! {
+                event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
-                    Asked::Stop => ending = Some(self.asked_to_stop(ending)),
+                    Asked::Stop => {
+                        succession.abandon();
+                        ending = Some(self.asked_to_stop(ending));
+                    }
+                    Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
+                    Asked::Reload => self.reload(),
                     Asked::Reopen => self.reopen_logs(),
-                    Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
+                () = self.listens_elsewhere() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
+                    if self.is_well() {
+                        succession.mention_life();
+                    }
                 }
                 _ = rounds.tick() => {
                     self.write_records();
+                    self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
+                            succession.abandon();
                             self.drain(Exit::WorkerLost)
                         }),
                         Some(drain) => match self.move_on(drain) {
@@ -248,115 +335,52 @@ impl Life {
         }
     }
 
-    /// Why the process cannot go on, if it cannot: a worker died, or has given no sign of life for too long.
-    fn lost_worker(&self) -> Option<String> {
-        (0..self.cells.len()).find_map(|worker| {
-            match self.workers.state(worker) {
-                WorkerState::Died { cause } => Some(format!("worker {worker} died: {cause}")),
-                // Its inbox's bell broke; while draining it has done what it was told.
-                WorkerState::Ended { .. } => (!self.state.draining.get())
-                    .then(|| format!("worker {worker} ended though nobody told it to")),
-                WorkerState::Running => self.wedged_for(worker).map(|silent| {
-                    format!("worker {worker} is wedged: no heartbeat for {} ms", silent.as_millis())
-                }),
-            }
-        })
-    }
-
-    /// How long a running worker has been silent, if that is longer than `workers.wedged_after`.
-    fn wedged_for(&self, worker: usize) -> Option<Duration> {
-        let limit = self.running.config().workers.wedged_after;
-        let age = heartbeat_age(&self.cells[worker], self.epoch, Instant::now());
-        let running = self.workers.state(worker) == WorkerState::Running;
-        (running && !limit.is_zero() && age > limit).then_some(age)
-    }
-
-    /// The first request to stop drains, the second one cuts, the third one no longer waits.
-    fn asked_to_stop(&self, ending: Option<Ending>) -> Ending {
-        match ending {
-            None => self.drain(Exit::Done),
-            Some(drain) if drain.is_cut() => Ending { deadline: Instant::now(), ..drain },
-            Some(drain) => {
-                tracing::warn!("asked to stop while draining: cutting what is left");
-                self.cut(if drain.exit == Exit::Done { Exit::CutShort } else { drain.exit })
-            }
+    /// What there is to do once the workers have ended.
+    async fn leave(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
+        self.pass_on(succession, signals).await;
+        succession.finish().await;
+        if let Some(ports) = self.ports.get() {
+            let _ = tokio::time::timeout(ANSWER_PATIENCE, ports.stop()).await;
         }
+        // What ended last has its line too; the log's queue does not hold them all at once.
+        while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
+        self.keep_quotas();
     }
 
-    fn drain(&self, exit: Exit) -> Ending {
-        let websockets: u64 = self.cells.iter().map(|cells| cells.websocket.active()).sum();
-        let patience = patience(&self.running.config(), websockets > 0);
-        let active: u64 = self.cells.iter().map(|cells| cells.active()).sum::<u64>() + websockets;
-        tracing::info!("draining {active} connections, for at most {} s", patience.as_secs());
-        self.state.draining.set(true);
-        self.end(exit, Command::Drain, patience)
+    /// SIGHUP. What comes of it stands in the log.
+    fn reload(&self) {
+        let Some(reloader) = self.reloader.get().cloned() else { return };
+        let (state, manager) = (self.state.clone(), self.manager.clone());
+        spawn_local(async move {
+            manager.borrow().reloading();
+            let result = reloader.run(&state, Request::of_signal()).await;
+            manager.borrow().ready(if result.is_ok() { "serving" } else { "serving; a reload failed" });
+        });
     }
 
-    fn cut(&self, exit: Exit) -> Ending {
-        self.end(exit, Command::Cut, CUT_PATIENCE)
-    }
-
-    fn end(&self, exit: Exit, command: Command, patience: Duration) -> Ending {
-        let untold = self.tell((0..self.cells.len()).collect(), command);
-        if !untold.is_empty() {
-            tracing::warn!("workers {untold:?} cannot take {command:?} yet: their inboxes are full");
+    /// Returns when a reload has opened or closed a listener.
+    async fn listens_elsewhere(&self) {
+        match self.reloader.get() {
+            Some(reloader) => reloader.listeners_changed().await,
+            None => std::future::pending().await,
         }
-        Ending { exit, command, untold, deadline: Instant::now() + patience }
-    }
-
-    /// Moves a drain on. The error is the end: nothing is left to wait for.
-    fn move_on(&self, mut drain: Ending) -> Result<Ending, Exit> {
-        if let (Exit::Done, Some(cause)) = (drain.exit, self.lost_worker()) {
-            tracing::error!("{cause}, while draining");
-            drain.exit = Exit::WorkerLost;
-        }
-        drain.untold = self.tell(drain.untold, drain.command);
-        // A wedged thread cannot be waited for; it ends with the process.
-        let awaited: Vec<_> =
-            self.running().into_iter().filter(|worker| self.wedged_for(*worker).is_none()).collect();
-        if awaited.is_empty() {
-            tracing::info!("stopped; {} connections were cut", self.connections_cut());
-            return Err(drain.exit);
-        }
-        if Instant::now() < drain.deadline {
-            return Ok(drain);
-        }
-        if drain.is_cut() {
-            tracing::error!("ending without the workers {awaited:?}: they do not end");
-            return Err(if drain.exit == Exit::Done { Exit::WorkerLost } else { drain.exit });
-        }
-        tracing::warn!("the drain's deadline has passed: cutting what is left");
-        Ok(self.cut(drain.exit))
-    }
-
-    fn running(&self) -> Vec<usize> {
-        (0..self.cells.len()).filter(|worker| self.workers.state(*worker) == WorkerState::Running).collect()
-    }
-
-    fn connections_cut(&self) -> u64 {
-        let cut = |worker| match self.workers.state(worker) {
-            WorkerState::Ended { cut } => cut,
-            WorkerState::Running | WorkerState::Died { .. } => 0,
-        };
-        (0..self.cells.len()).map(cut).sum()
-    }
-
-    /// Tells these workers; which of them still run and could not be told.
-    fn tell(&self, workers: Vec<usize>, command: Command) -> Vec<usize> {
-        let refused = |worker: &usize| {
-            !self.workers.tell(*worker, command) && self.workers.state(*worker) == WorkerState::Running
-        };
-        workers.into_iter().filter(refused).collect()
     }
 
     fn keep_quotas(&self) {
+        if self.handed_over.get() {
+            return;
+        }
         self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
     }
 
-    /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
+    /// Shows what has been renewed.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
-        certificates.look(&self.workers, |shown| self.ports.renew_certificates(shown));
+        certificates.look(&self.workers, |shown| {
+            if let Some(ports) = self.ports.get() {
+                ports.renew_certificates(shown);
+            }
+        });
         self.certificate_facts.set(certificates.facts());
     }
 
@@ -383,13 +407,6 @@ impl Life {
             tracing::info!("no log file to reopen: log.access, log.audit and log.control name none");
         }
     }
-}
-
-/// How long a drain may take: as SOCKS5 says, and no less than WebSocket clients, if there are any, need to be told.
-fn patience(config: &Config, websockets: bool) -> Duration {
-    let timeouts = &config.websocket.timeouts;
-    let told = timeouts.drain + timeouts.close + Duration::from_secs(1);
-    config.socks5.timeouts.drain.max(if websockets { told } else { Duration::ZERO })
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

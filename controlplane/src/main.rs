@@ -1,11 +1,12 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
-//! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
+//! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
 //! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there).
-//! `doctor` looks at the host before any of this.
+//! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
 mod acl_test;
+mod allocator;
 mod audit;
 mod calendar;
 mod catalogue_docs;
@@ -15,6 +16,7 @@ mod doctor;
 mod exit;
 mod export;
 mod guard;
+mod handover;
 mod http_facts;
 mod jwks;
 mod life;
@@ -22,23 +24,22 @@ mod lines;
 mod log_file;
 mod logins;
 mod logs;
+mod manual;
 mod observe;
 mod passwd;
 mod port;
 mod quotas;
-#[allow(dead_code, reason = "being built")]
+mod reload;
 mod running;
 mod server;
 mod settings;
 mod signals;
 mod system;
+mod systemd;
 mod throttle;
 mod token;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::arguments();

@@ -2,6 +2,7 @@
 
 use crate::audit::Journal;
 use crate::certificates::CertificateFacts;
+use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
@@ -24,6 +25,8 @@ pub struct Tallies {
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
+    /// What the processes before this one have counted.
+    pub carried: Rc<RefCell<Carried>>,
 }
 
 /// The control port's state for this process.
@@ -78,7 +81,8 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             config_generation,
             reloads: running.reloads.get(),
         };
-        exporter.borrow_mut().render(&facts, format)
+        let page = exporter.borrow_mut().render(&facts, format);
+        tallies.carried.borrow().on(page)
     };
     Meter {
         render: Box::new(render),

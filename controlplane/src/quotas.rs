@@ -130,17 +130,30 @@ impl Quotas {
             told_ahead: false,
             save_failures: Rc::default(),
         };
-        let users = config.socks5.users.iter().flat_map(|users| &users.entries);
-        if users.into_iter().any(|user| user.quota.is_some()) {
-            quotas.read()?;
-        }
+        quotas.prepare(config)?;
         Ok(quotas)
+    }
+
+    /// Reads the file, if a user of this configuration has a quota and it has not been read yet.
+    pub fn prepare(&mut self, config: &Config) -> Result<(), String> {
+        let mut users = config.socks5.users.iter().flat_map(|users| &users.entries);
+        if users.any(|user| user.quota.is_some()) { self.read() } else { Ok(()) }
     }
 
     /// How often the file could not be read or saved.
     #[must_use]
     pub fn save_failures(&self) -> Rc<Cell<u64>> {
         self.save_failures.clone()
+    }
+
+    /// Takes over what has been read from the file just now. Before anything is kept.
+    pub fn reread(&mut self, now: Quotas) {
+        self.kept = now.kept;
+    }
+
+    /// What the file has of each user.
+    pub fn saved(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.kept.iter().flatten().map(|(name, kept)| (name.as_str(), kept.used_bytes))
     }
 
     /// Tells new users' usage what the file has of them, begins new months, and saves what has changed.

@@ -2,22 +2,24 @@
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
 //! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `guard` (who may), `record` (what is told of it), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs),
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod debug;
 mod drill;
 mod guard;
 mod health;
+mod memory;
 mod openapi;
 mod pages;
-#[allow(dead_code, reason = "being built: reload and hot restart call the rest")]
 mod ports;
 mod push;
 mod record;
+mod reload;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
@@ -27,7 +29,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use ports::{Ports, Prepared};
+pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;
 pub use state::{Facts, Meter, Staff, State};
 

@@ -8,10 +8,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum Asked {
     /// SIGTERM or SIGINT: drain, then stop.
     Stop,
+    /// SIGHUP: read the configuration anew.
+    Reload,
     /// SIGUSR1: open the log files anew.
     Reopen,
-    /// A signal whose work is not in this build; it must not end the process.
-    NotYet { signal: &'static str, work: &'static str },
+    /// SIGUSR2: hand over to a new process.
+    Upgrade,
 }
 
 /// The signals the process answers to, caught from now on.
@@ -40,9 +42,9 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
+            _ = self.hangup.recv() => Asked::Reload,
             _ = self.user1.recv() => Asked::Reopen,
-            _ = self.user2.recv() => Asked::NotYet { signal: "SIGUSR2", work: "hot restart" },
+            _ = self.user2.recv() => Asked::Upgrade,
         }
     }
 }

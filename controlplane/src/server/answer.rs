@@ -57,7 +57,6 @@ impl Answer {
 
     /// With what is different now: one line for the audit log, without secrets.
     #[must_use]
-    #[allow(dead_code, reason = "pages that change something are being built")]
     pub fn audited(mut self, difference: impl Into<Box<str>>) -> Self {
         self.difference = Some(difference.into());
         self

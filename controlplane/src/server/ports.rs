@@ -88,6 +88,18 @@ impl Addresses {
         addresses
     }
 
+    /// All, by the keys that name them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(&'static str, String)> {
+        let named = |key, addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| (key, address.to_string())).collect::<Vec<_>>()
+        };
+        let mut all = named("control.listen", &self.http);
+        all.extend(named("control.tls.listen", &self.https));
+        all.extend(self.unix.iter().map(|path| ("control.unix", path.display().to_string())));
+        all
+    }
+
     /// All that are reached by TCP.
     #[must_use]
     pub fn tcp(&self) -> Vec<SocketAddr> {
@@ -115,6 +127,11 @@ impl Prepared {
         };
         let added = places(control).into_iter().map(open).collect::<Result<_, _>>()?;
         Ok(Prepared { added, closing: Vec::new(), tls, keeper })
+    }
+
+    /// Copies of the sockets that were added. Errors: descriptors ran out.
+    pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.added.iter().map(Listener::duplicate).collect()
     }
 
     /// Where these will be reached: those that were added.
@@ -201,6 +218,14 @@ impl Ports {
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         Addresses::of(self.open.borrow().iter().map(|open| &*open.listener))
+    }
+
+    /// Where it will be reached once this is committed.
+    #[must_use]
+    pub fn addresses_after(&self, prepared: &Prepared) -> Addresses {
+        let open = self.open.borrow();
+        let kept = open.iter().filter(|open| !prepared.closing.contains(&open.number));
+        Addresses::of(kept.map(|open| &*open.listener).chain(&prepared.added))
     }
 
     /// Copies of all listening sockets, for a successor. Errors: descriptors ran out.

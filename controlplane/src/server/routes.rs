@@ -6,7 +6,7 @@ use super::guard::{Asking, Refused};
 use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, openapi, pages, push, stats};
+use super::{debug, drill, health, memory, openapi, pages, push, reload, stats};
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -20,8 +20,20 @@ use tokio::time::timeout;
 pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// The pages that have routes, in the order of the index.
-const PAGES: &[&[Route]] =
-    &[ROUTES, openapi::ROUTES, pages::ROUTES, health::ROUTES, stats::ROUTES, push::ROUTES, drill::ROUTES];
+const PAGES: &[&[Route]] = &[
+    ROUTES,
+    openapi::ROUTES,
+    pages::ROUTES,
+    health::ROUTES,
+    stats::ROUTES,
+    reload::ROUTES,
+    reload::OVERRIDES,
+    reload::LEVELS,
+    memory::ROUTES,
+    push::ROUTES,
+    debug::ROUTES,
+    drill::ROUTES,
+];
 
 const ROUTES: &[Route] =
     &[Route::get("/", Scope::Read, index, "This list.", &[ok("One route a line.", text(TEXT))])];

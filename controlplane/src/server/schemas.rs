@@ -14,10 +14,13 @@ const FILES: &[&str] = &[
     include_str!("schemas/problem.json"),
     include_str!("schemas/openapi.json"),
     include_str!("schemas/config.json"),
+    include_str!("schemas/reload.json"),
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
+    include_str!("schemas/memory.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
+    include_str!("schemas/debug.json"),
 ];
 
 /// Every schema, by name.

@@ -6,12 +6,13 @@ use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
 use crate::observe::{Observer, Snapshot};
+use crate::reload::Reloader;
 use crate::running::Running;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,6 +73,8 @@ pub struct State {
     pub(super) guard: Guard,
     pub journal: Rc<Journal>,
     pub draining: Cell<bool>,
+    /// Who changes the configuration; none in tests of pages that do not.
+    reloader: OnceCell<Rc<Reloader>>,
     pub(super) seats: Rc<Seats>,
     /// Those of the Unix socket.
     pub(super) unix_seats: Rc<Seats>,
@@ -109,10 +112,20 @@ impl State {
             guard: Guard::default(),
             journal,
             draining: Cell::new(false),
+            reloader: OnceCell::new(),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
             pages: Default::default(),
         }
+    }
+
+    /// Lets the configuration be changed by this one.
+    pub fn employ(&self, reloader: Rc<Reloader>) {
+        let _ = self.reloader.set(reloader);
+    }
+
+    pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
+        self.reloader.get().cloned()
     }
 
     /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.
@@ -122,7 +135,8 @@ impl State {
     }
 
     /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
-    pub(super) fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
+    #[must_use]
+    pub fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
         let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
         let mut page = self.pages[format as usize].borrow_mut();
         let now = Instant::now();

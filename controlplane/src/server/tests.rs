@@ -11,8 +11,11 @@ use crate::export::Format;
 use crate::logs::Sink;
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
+use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{Config, HostFacts, Sources, load};
+use ringway_shared::connection::Connection;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -225,7 +228,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
-    let running = Rc::new(Running::new(load(&sources).unwrap()));
+    let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
     let journal = Rc::new(Journal::open(&running.config().log, &Sink::new().queue()).unwrap());
     let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
     let subject = Subject {
@@ -268,6 +271,8 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    cells.flight.note(1_000, None, What::Began);
+    cells.flight.note(2_000, Some(Connection::socks5(7)), What::Closed(Reason::Finished));
     let websocket = &cells.websocket;
     websocket.sockets_now.add(2);
     websocket.upgraded.add(3);

@@ -69,7 +69,11 @@ pub const DOORS: &[Door] = &[
         package: "tungstenite",
         files: &["dataplane/src/proto/websocket.rs", "dataplane/src/proto/upgrade.rs"],
     },
-    Door { package: "mimalloc", files: &["controlplane/src/main.rs"] },
+    Door { package: "clap_complete", files: &["controlplane/src/manual.rs"] },
+    Door { package: "clap_mangen", files: &["controlplane/src/manual.rs"] },
+    Door { package: "mimalloc", files: &["controlplane/src/allocator.rs"] },
+    Door { package: "libmimalloc_sys", files: &["controlplane/src/allocator.rs"] },
+    Door { package: "listenfd", files: &["controlplane/src/systemd.rs"] },
     Door { package: "argon2", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
     Door { package: "bcrypt", files: &["dataplane/src/io/verify.rs", "controlplane/src/passwd.rs"] },
 ];

@@ -155,6 +155,7 @@ fn blank_config() -> Config {
             driver: DriverChoice::Auto,
             stalled_after: Duration::ZERO,
             wedged_after: Duration::ZERO,
+            ready_within: Duration::ZERO,
         },
         socks5: blank_socks5(),
         websocket: blank_websocket(),

@@ -52,6 +52,7 @@ pub use tls::{
     Authorities, Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion,
     common_name,
 };
+pub use units::{duration as read_duration, show_duration};
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
 pub use websocket::*;
@@ -82,6 +83,8 @@ pub struct Workers {
     pub stalled_after: Duration,
     /// A worker whose heartbeat is older than this makes the process drain and exit; zero: never.
     pub wedged_after: Duration,
+    /// How long the new process of a hot restart may take until it could serve.
+    pub ready_within: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +179,17 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+impl LogLevel {
+    pub const ALL: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+
+    /// The name used in the configuration.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["error", "warn", "info", "debug", "trace"][self as usize]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,6 +47,13 @@ pub const WORKERS: &[Key] = &[
         Kind::Duration(Duration::ZERO..=DAY, |d, t| d.config.workers.wedged_after = t),
         "A worker that has not shown life for so long makes the process drain and exit. `0s`: never.",
     ),
+    key(
+        "workers.ready_within",
+        "60s",
+        Live,
+        Kind::Duration(MILLISECOND_100..=HOUR, |d, t| d.config.workers.ready_within = t),
+        "How long a new process may take at a hot restart until it could serve. One that takes longer is killed, and the old one goes on.",
+    ),
 ];
 
 pub const LOG: &[Key] = &[

@@ -1,0 +1,366 @@
+//! Taking over from the process before, and handing over to the next.
+
+use super::ending::Ending;
+use super::{ANSWER_PATIENCE, Life};
+use crate::exit::Exit;
+use crate::export::Format;
+use crate::export::carried::Told;
+use crate::handover::Message;
+use crate::handover::child::{Heir, Recipe};
+use crate::handover::inheritance::Inheritance;
+use crate::handover::link::Link;
+use crate::handover::upgrade::{self, News, Successor};
+use crate::signals::{Asked, Signals};
+use crate::systemd::borrowed;
+use ringway_shared::command::Command;
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long the process before may take until it no longer answers at the control port.
+const TURN_MAX: Duration = Duration::from_secs(10);
+/// How long a holder may take to hear what our listeners are.
+const TELLING_MAX: Duration = Duration::from_secs(1);
+/// How long the last counts may take to be told.
+const LAST_MAX: Duration = Duration::from_secs(2);
+
+/// Whom this process has from, and whom it gives to.
+pub struct Succession {
+    /// How to start the next process.
+    recipe: Recipe,
+    /// Who started this one, as long as it has something to say.
+    holder: Option<Holder>,
+    /// The next process, until it could serve.
+    starting: Option<Task<Result<Heir, String>>>,
+    /// Handing over, until this process ends.
+    handing: Option<Task<()>>,
+    /// It is the end: tell the last.
+    last: Rc<Notify>,
+}
+
+/// Something under way.
+type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+
+struct Holder {
+    link: Link,
+    keeps: bool,
+}
+
+/// What there is to do about it.
+pub enum Event {
+    /// The next process could serve.
+    Ready(Heir),
+    /// It could not, and is gone.
+    Failed(String),
+    /// The holder has another process, which could serve.
+    Retire(Link),
+    /// From the process before.
+    News(News),
+    /// The supervisor has gone, or the process before has ended.
+    Alone { was_kept: bool },
+}
+
+impl Succession {
+    #[must_use]
+    pub fn new(recipe: Recipe, inheritance: Option<Inheritance>) -> Succession {
+        let holder = inheritance.map(|Inheritance { link, keeps, .. }| Holder { link, keeps });
+        Succession { recipe, holder, starting: None, handing: None, last: Rc::default() }
+    }
+
+    /// Whether somebody keeps our listeners for the process after this one.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.keeps)
+    }
+
+    /// Tells who keeps them which listeners there are.
+    pub async fn store(&self, listeners: &[OwnedFd]) {
+        let Some(Holder { link, keeps: true }) = &self.holder else { return };
+        let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+        if !matches!(timeout(TELLING_MAX, link.say_listeners(&sockets)).await, Ok(Ok(()))) {
+            tracing::warn!(
+                "the supervisor was not told which listeners there are: after a crash some would be bound anew"
+            );
+        }
+    }
+
+    /// Says that this process could serve, and waits for its turn. What the one before had counted until then;
+    /// `None`: nobody was before.
+    pub async fn take_over(&mut self) -> Option<News> {
+        let Holder { link, .. } = self.holder.as_ref()?;
+        let mut all = News::default();
+        let turn = async {
+            link.say(&Message::Ready).await?;
+            loop {
+                match link.hear().await?.ok_or(Errno::CONNRESET)?.0 {
+                    Message::Counters { rows } => all.counters.extend(rows),
+                    // Its file has them by now.
+                    Message::Quotas { .. } => {}
+                    Message::YourTurn => return Ok::<(), io::Error>(()),
+                    _ => {}
+                }
+            }
+        };
+        match timeout(TURN_MAX, turn).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                tracing::warn!("the process that handed over has gone: going on without its last counts");
+                self.holder = None;
+            }
+            Err(_) => tracing::warn!(
+                "the process that handed over still answers at the control port: going on beside it"
+            ),
+        }
+        Some(all)
+    }
+
+    /// What there is to do next. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            let Succession { holder, starting, handing, .. } = self;
+            let heard = tokio::select! {
+                outcome = polled(starting) => {
+                    self.starting = None;
+                    return outcome.map_or_else(Event::Failed, Event::Ready);
+                }
+                () = polled(handing) => {
+                    self.handing = None;
+                    continue;
+                }
+                heard = heard(holder) => heard,
+            };
+            match heard {
+                Ok(Some((Message::Counters { rows: counters }, _))) => {
+                    return Event::News(News { counters, ..News::default() });
+                }
+                Ok(Some((Message::Quotas { used: quotas }, _))) => {
+                    return Event::News(News { quotas, ..News::default() });
+                }
+                Ok(Some((Message::Retire, _))) => {
+                    if let Some(holder) = self.holder.take() {
+                        return Event::Retire(holder.link);
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    let was_kept = self.is_kept();
+                    self.holder = None;
+                    return Event::Alone { was_kept };
+                }
+            }
+        }
+    }
+
+    /// Tells the supervisor that all is well.
+    pub fn mention_life(&self) {
+        if let Some(Holder { link, keeps: true }) = &self.holder {
+            // It is said again in a second.
+            let _ = link.mention(&Message::Alive);
+        }
+    }
+
+    /// Gives up starting a process: one that has been started is killed.
+    pub fn abandon(&mut self) {
+        if self.starting.take().is_some() {
+            tracing::warn!("the hot restart is abandoned: this process is asked to stop");
+        }
+    }
+
+    /// Whether the process before this one has not ended yet, and this one passes its counts on.
+    #[must_use]
+    pub fn passes_on(&self) -> bool {
+        self.handing.is_some() && self.holder.is_some()
+    }
+
+    /// Tells the last, if this process has handed over.
+    pub async fn finish(&mut self) {
+        if let Some(handing) = self.handing.take() {
+            self.last.notify_one();
+            let _ = timeout(LAST_MAX, handing).await;
+        }
+    }
+}
+
+async fn polled<T>(future: &mut Option<Task<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn heard(holder: &Option<Holder>) -> io::Result<Option<crate::handover::link::Received>> {
+    match holder {
+        Some(holder) => holder.link.hear().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Life {
+    /// SIGUSR2: begins a hot restart, or says why not.
+    pub fn upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) {
+        let refused = |why: &str| tracing::warn!("no hot restart: {why}");
+        if ending.is_some() {
+            return refused("this process is draining");
+        }
+        if succession.starting.is_some() {
+            return refused("another one is under way");
+        }
+        if let Some(Holder { link, keeps: true }) = &succession.holder {
+            return match link.mention(&Message::Upgrade) {
+                Ok(()) => tracing::info!("asked the supervisor for a hot restart"),
+                Err(error) => refused(&format!("the supervisor cannot be asked: {error}")),
+            };
+        }
+        match self.listeners_now() {
+            Ok(listeners) => {
+                let patience = self.running.config().workers.ready_within;
+                let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
+                succession.starting = Some(Box::pin(start));
+            }
+            Err(fault) => refused(&fault),
+        }
+    }
+
+    /// Acts on what happens to the succession.
+    pub fn succeed(
+        &self,
+        succession: &mut Succession,
+        event: Event,
+        ending: Option<Ending>,
+    ) -> Option<Ending> {
+        match event {
+            Event::Ready(heir) if ending.is_none() => {
+                return Some(self.retire(succession, Successor::Child(heir)));
+            }
+            // It is killed by being dropped.
+            Event::Ready(_) => {}
+            Event::Failed(why) => {
+                tracing::error!("hot restart: the new process {why}; this one goes on serving");
+                self.unshare_listeners(succession.is_kept());
+            }
+            Event::Retire(link) if ending.is_none() => {
+                return Some(self.retire(succession, Successor::Unknown(link)));
+            }
+            Event::Retire(_) => {}
+            Event::News(news) => self.inherit(news),
+            Event::Alone { was_kept: false } => {}
+            Event::Alone { was_kept: true } => {
+                tracing::warn!(
+                    "the supervisor has gone: this process goes on, and nobody would start another"
+                );
+                self.unshare_listeners(false);
+            }
+        }
+        ending
+    }
+
+    /// Copies of all listening sockets; `control` are those of the control port.
+    pub fn listeners(&self, control: io::Result<Vec<OwnedFd>>) -> Result<Vec<OwnedFd>, String> {
+        let control =
+            control.map_err(|error| format!("cannot copy a listening socket: {error}; raise `ulimit -n`"))?;
+        let listeners = self.workers.listeners()?;
+        Ok(listeners.into_iter().map(|(_, _, socket)| socket).chain(control).collect())
+    }
+
+    /// Copies of all listening sockets there are now.
+    fn listeners_now(&self) -> Result<Vec<OwnedFd>, String> {
+        self.listeners(self.ports.get().map_or_else(|| Ok(Vec::new()), |ports| ports.listeners()))
+    }
+
+    /// Has the listeners there are now kept by whoever keeps them.
+    pub async fn store_listeners(&self, succession: &Succession) {
+        if !succession.is_kept() && !self.manager.borrow().is_there() {
+            return;
+        }
+        match self.listeners_now() {
+            Ok(listeners) => {
+                succession.store(&listeners).await;
+                self.manager.borrow().store(&borrowed(&listeners));
+            }
+            Err(fault) => tracing::warn!("after a crash some listeners would be bound anew: {fault}"),
+        }
+        self.unshare_listeners(succession.is_kept());
+    }
+
+    /// From now on an end of this process ends its listeners, unless somebody keeps them.
+    pub fn unshare_listeners(&self, kept: bool) {
+        self.workers.share_listeners(kept || self.manager.borrow().is_there());
+        if let Some(ports) = self.ports.get() {
+            ports.leave_files(kept);
+        }
+    }
+
+    /// The new process could serve: hands over to it, and drains.
+    pub fn retire(&self, succession: &mut Succession, successor: Successor) -> Ending {
+        if let Successor::Child(heir) = &successor {
+            tracing::info!("handing over to process {}", heir.pid());
+            self.manager.borrow().handed_to(heir.pid());
+        }
+        self.manager.borrow_mut().leave();
+        let ending = self.drain_by(Command::Retire, Exit::Done);
+        // The file is the successor's from now on.
+        self.keep_quotas();
+        self.handed_over.set(true);
+        let ports = self.ports.get().cloned();
+        let closed = async move {
+            if let Some(ports) = ports {
+                ports.leave_files(true);
+                let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
+            }
+        };
+        let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
+        succession.handing = Some(Box::pin(handing));
+        ending
+    }
+
+    /// Stays until the process before has ended, for what it counts goes by this one.
+    pub async fn pass_on(&self, succession: &mut Succession, signals: &mut Signals) {
+        while succession.passes_on() {
+            tokio::select! {
+                event = succession.next() => drop(self.succeed(succession, event, None)),
+                asked = signals.next() => if asked == Asked::Stop {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What this process counts from now on; the first time, all that it has published.
+    fn news(&self) -> impl FnMut() -> News + 'static {
+        let (state, workers) = (self.state.clone(), self.workers.clone());
+        let mut told = Told::default();
+        let quotas = self.quotas.borrow();
+        let mut used: HashMap<String, u64> =
+            quotas.saved().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        move || {
+            let counters = told.news(&state.metrics(Format::Prometheus, true));
+            let mut quotas = Vec::new();
+            for account in workers.accounts().iter().filter(|account| account.user.quota.is_some()) {
+                let now = account.usage.quota_used.load(Relaxed);
+                let before = used.insert(account.user.name.to_string(), now).unwrap_or(0);
+                if now > before {
+                    quotas.push((account.user.name.to_string(), now - before));
+                }
+            }
+            News { counters, quotas }
+        }
+    }
+
+    /// Adds what the process before has counted.
+    pub fn inherit(&self, news: News) {
+        self.carried.borrow_mut().add(news.counters);
+        let accounts = self.workers.accounts();
+        for (name, bytes) in news.quotas {
+            if let Some(account) = accounts.iter().find(|account| *account.user.name == *name) {
+                account.usage.quota_used.fetch_add(bytes, Relaxed);
+            }
+        }
+    }
+}
