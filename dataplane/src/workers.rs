@@ -113,6 +113,8 @@ pub struct Workers {
     /// What new connections are served under.
     service: RefCell<Service>,
     listening: RefCell<Vec<Listening>>,
+    /// Where workers may listen still, until all show this generation.
+    closing: RefCell<(u64, Vec<SocketAddr>)>,
     /// The number of the next listener.
     next_listener: Cell<u64>,
     listeners_are_shared: Arc<AtomicBool>,
