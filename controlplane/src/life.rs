@@ -169,6 +169,7 @@ fn tallies(
 ) -> Tallies {
     Tallies {
         log_lines_dropped: sink.dropped(),
+        log_recent: sink.recent(),
         quota_save_failures: quotas.save_failures(),
         clients: clients.clone(),
         key_fetches: Rc::default(),

@@ -9,6 +9,7 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod bundle;
 mod connections;
 mod debug;
 mod drain;

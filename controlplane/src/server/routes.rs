@@ -7,7 +7,7 @@ use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
 use super::{
-    connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+    bundle, connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -37,6 +37,7 @@ const PAGES: &[&[Route]] = &[
     memory::ROUTES,
     push::ROUTES,
     debug::ROUTES,
+    bundle::ROUTES,
     smoke::ROUTES,
     drill::ROUTES,
 ];

@@ -6,6 +6,7 @@ use super::push::Desk;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
 use crate::rest::{Rest, Stage};
@@ -70,6 +71,8 @@ pub struct Facts {
     pub version: &'static str,
     /// What the operator should know about the start ([`ringway_dataplane::Workers::notices`]).
     pub notices: Vec<String>,
+    /// The log's last lines.
+    pub recent: Recent,
 }
 
 /// What all requests share.
