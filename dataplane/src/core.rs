@@ -88,6 +88,8 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It takes no new clients for now.
+    pub resting: Cell<bool>,
     /// It drains because a successor serves in its place: who has got in by now still gets served.
     pub retiring: Cell<bool>,
     /// The WebSocket connections.
@@ -116,6 +118,7 @@ impl Core {
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            resting: Cell::new(false),
             retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
             first_serial: first_serial(

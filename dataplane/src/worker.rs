@@ -180,6 +180,8 @@ impl Worker {
                 self.core.retiring.set(true);
                 self.drain();
             }
+            Mail::Command(Command::Rest) => self.rest(true),
+            Mail::Command(Command::Resume) => self.rest(false),
             Mail::Command(Command::Cut) => {
                 self.core.note(What::Cutting);
                 self.drain();
@@ -187,6 +189,14 @@ impl Worker {
                 self.cut += gateway::cut_all(&self.core);
             }
             Mail::Command(Command::Drill(drill)) => self.drill(drill),
+        }
+    }
+
+    /// Rests, or serves again. Once it drains there is no way back.
+    fn rest(&self, resting: bool) {
+        if !self.core.draining.get() && self.core.resting.replace(resting) != resting {
+            self.core.note(if resting { What::Resting } else { What::Resumed });
+            if resting { gateway::drain(&self.core) } else { gateway::resume(&self.core) }
         }
     }
 

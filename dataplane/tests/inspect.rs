@@ -4,6 +4,7 @@
 mod proxy;
 
 use proxy::{PATIENCE, Proxy, until};
+use ringway_shared::command::Command;
 use ringway_shared::connection::{ConnectionId, Service};
 use ringway_shared::inspect::{
     Answer, Ask, By, Details, FIELDS, Filter, KillOrder, Of, OfService, Place, ROWS_MAX, Row, SCANNED_MAX,
@@ -309,4 +310,34 @@ fn the_largest_are_added_up() {
     let topics = top(By::Topic, Of::Subscribers);
     assert_eq!((topics.of("all"), topics.of("t0"), topics.len()), (Some(2), Some(1), 3));
     assert_eq!(Service::ALL.len(), 2);
+}
+
+/// Who is being served goes on; who comes is refused, until the worker serves again.
+#[test]
+fn a_resting_worker_takes_no_new_clients_and_cuts_nobody() {
+    let proxy = Proxy::start(|config| {
+        config.websocket.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.websocket.timeouts.drain = Duration::ZERO;
+    });
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = target.local_addr().unwrap().port();
+    let mut client = proxy.connect("127.0.0.1", port).stream;
+    let (mut other, _) = target.accept().unwrap();
+    let mut greeted = proxy.client(None);
+    let mut told = websocket(&proxy);
+    assert!(proxy.workers.tell(0, Command::Rest));
+    assert_eq!(frame(&mut told), (0x88, [&1012u16.to_be_bytes()[..], b"service restart"].concat()));
+    let mut late = TcpStream::connect(proxy.workers.socks5_addresses()[0]).unwrap();
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    is_reset(&mut late);
+    assert_eq!(proxy.end().reason, Reason::Draining);
+    client.write_all(b"still here").unwrap();
+    other.read_exact(&mut [0; 10]).unwrap();
+    greeted.write_all(&proxy::request(1, "127.0.0.1", port)).unwrap();
+    assert_eq!(proxy::answer(greeted).reply, 0, "whoever was in is served");
+    assert!(proxy.workers.tell(0, Command::Resume));
+    // The worker obeys in order: this is answered after it.
+    list(&proxy, &[], 1);
+    assert_eq!(proxy.connect("127.0.0.1", port).reply, 0);
+    say(&mut websocket(&proxy), "{}");
 }

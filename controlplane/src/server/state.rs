@@ -1,15 +1,19 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
-use super::push::{Desk, Keys};
+use super::push::Desk;
+use crate::audit::Journal;
 use crate::export::Format;
+use crate::guard::Failure;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
+use crate::rest::{Rest, Stage};
 use crate::running::Running;
 use crate::top::Ends;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -58,6 +62,8 @@ pub struct Meter {
     pub begin: Box<dyn Fn()>,
     /// It is answered, or its client is gone.
     pub end: Box<Counted>,
+    /// It was refused before it was looked at.
+    pub refuse: Box<dyn Fn(Failure)>,
 }
 
 /// What does not change from request to request.
@@ -65,6 +71,8 @@ pub struct Facts {
     pub version: &'static str,
     /// What the operator should know about the start ([`ringway_dataplane::Workers::notices`]).
     pub notices: Vec<String>,
+    /// The log's last lines.
+    pub recent: Recent,
 }
 
 /// What all requests share.
@@ -74,12 +82,18 @@ pub struct State {
     pub staff: Staff,
     pub meter: Meter,
     pub(super) push: Desk,
+    pub(super) guard: Guard,
+    pub journal: Rc<Journal>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// Whether new clients are taken.
+    pub rest: Rest,
+    /// Whom earlier drains had sent away when this one began.
+    pub(super) turned_away: Cell<[u64; 3]>,
     /// What ended connections came to.
     pub ends: RefCell<Ends>,
     /// Those of the Unix socket.
@@ -104,10 +118,13 @@ impl State {
         meter: Meter,
         push: Desk,
         observer: Observer,
+        journal: Rc<Journal>,
     ) -> Self {
         State {
             seats: Rc::default(),
             inspectors: Semaphore::new(INSPECTORS_MAX),
+            rest: Rest::default(),
+            turned_away: Cell::default(),
             ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
             openapi: RefCell::default(),
@@ -116,6 +133,8 @@ impl State {
             staff,
             meter,
             push,
+            guard: Guard::default(),
+            journal,
             draining: Cell::new(false),
             reloader: OnceCell::new(),
             observer: RefCell::new(observer),
@@ -131,11 +150,6 @@ impl State {
 
     pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
         self.reloader.get().cloned()
-    }
-
-    /// Takes over what is kept ready of a configuration that has been put in force.
-    pub fn serve_under(&self, config: &Config) {
-        self.push.change_keys(Keys::new(&config.control.api_keys));
     }
 
     /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.
@@ -169,6 +183,18 @@ impl State {
         }
         let taken = Rc::new(self.observer.borrow_mut().look(&self.staff.state));
         latest.insert(taken).clone()
+    }
+
+    /// Whether new clients had better go elsewhere.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get() || self.rest.stage() != Stage::Serving
+    }
+
+    /// Moves a drain on. True: the process is to end.
+    pub fn go_on_resting(&self) -> bool {
+        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.client_sockets()).sum());
+        self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 
     /// Runs `read` over the workers' cells.

@@ -26,8 +26,11 @@ const RATE_OVER: Duration = Duration::from_millis(500);
 const LEADERS: RangeInclusive<usize> = 1..=100;
 const LEADERS_DEFAULT: usize = 10;
 
+/// Sums by their names, and what the workers add up for each.
+type Kinds = &'static [(&'static str, Of)];
+
 /// What may be asked: by what, of what, and what the workers add up for it.
-const TOPS: &[(&str, By, &[(&str, Of)])] = &[
+const TOPS: &[(&str, By, Kinds)] = &[
     ("user", By::User, CONNECTIONS),
     ("target", By::Target, CONNECTIONS),
     (
@@ -36,8 +39,7 @@ const TOPS: &[(&str, By, &[(&str, Of)])] = &[
         &[("subscribers", Of::Subscribers), ("publications", Of::Publications), (RATE, Of::Publications)],
     ),
 ];
-const CONNECTIONS: &[(&str, Of)] =
-    &[("bytes", Of::Bytes), ("connections", Of::Connections), (RATE, Of::Bytes)];
+const CONNECTIONS: Kinds = &[("bytes", Of::Bytes), ("connections", Of::Connections), (RATE, Of::Bytes)];
 const RATE: &str = "rate";
 
 pub const ROUTES: &[Route] = &[Route::get(

@@ -20,15 +20,18 @@ def pages(proxy, query=""):
     found, cursor, count = [], None, 0
     while True:
         more = f"&cursor={cursor}" if cursor else ""
-        answer = proxy.get(f"{LIST}?{query}{more}")
-        assert answer.status == 200, answer.text
-        page = answer.json
-        assert page["partial"] == [], page["partial"]
+        page = eventually(lambda: whole(proxy.get(f"{LIST}?{query}{more}")))
         found += page["connections"]
         count += 1
         cursor = page["next"]
         if cursor is None:
             return found, count
+
+
+def whole(answer):
+    """The page, if no worker was too busy to answer: such a page is asked for again."""
+    assert answer.status == 200, answer.text
+    return None if answer.json["partial"] else answer.json
 
 
 def listed(proxy, query=""):

@@ -340,6 +340,11 @@ pub fn drain(core: &Rc<Core>) {
     core.gateway.state.borrow_mut().drain(core);
 }
 
+/// Stops telling connections to go.
+pub fn resume(core: &Rc<Core>) {
+    core.gateway.state.borrow_mut().drain = None;
+}
+
 /// Ends everybody at once; how many that were.
 pub fn cut_all(core: &Rc<Core>) -> u64 {
     core.gateway.state.borrow_mut().cut_all(core)

@@ -40,6 +40,9 @@ pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
 
 /// Whether the connection may stay. Who must first say whom it stands for is admitted when it has.
 fn received(core: &Core, session: &Session) -> Result<(), Reason> {
+    if core.resting.get() {
+        return Err(Reason::Draining);
+    }
     if !core.has_room_for_client() {
         return Err(Reason::LimitConnections);
     }
