@@ -35,6 +35,8 @@ pub enum Task {
     /// Asks the rules of a configuration.
     #[command(subcommand)]
     Acl(Rules),
+    /// Runs ringway in a process of its own, keeps its listening sockets, and starts it anew whenever it crashes.
+    Supervise,
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
@@ -74,6 +76,8 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
+        // It runs, which is not answered here.
+        Task::Supervise => return None,
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
     };

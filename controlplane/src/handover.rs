@@ -48,8 +48,8 @@ pub enum Message {
     Listeners { left: usize },
     /// The heir could serve.
     Ready,
-    /// All workers of the heir give signs of life.
-    Alive,
+    /// The heir lives; `well`: all its workers too.
+    Alive { well: bool },
     /// The heir asks to be replaced by a new process.
     Upgrade,
     /// The heir is to hand over: another one is ready.

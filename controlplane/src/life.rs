@@ -277,9 +277,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
-                    if self.is_well() {
-                        succession.mention_life();
-                    }
+                    succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
                     self.write_records();

@@ -31,6 +31,7 @@ mod running;
 mod server;
 mod settings;
 mod signals;
+mod supervise;
 mod system;
 mod systemd;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let arguments = cli::arguments();
     match cli::answer(&arguments) {
         Some(code) => code.into(),
+        None if matches!(arguments.task, Some(cli::Task::Supervise)) => supervise::run(&arguments.settings),
         None => life::run(&arguments.settings).into(),
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use ringway_shared::config::{
     FILE_BYTES_MAX, HostFacts, Loaded, SourceFile, Sources, USERS_FILE_BYTES_MAX, load as load_sources,
 };
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,15 @@ pub struct SettingsArguments {
     /// Sets one key to a YAML value, e.g. --set 'socks5.allow_targets=[loopback]'. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub sets: Vec<String>,
+}
+
+impl SettingsArguments {
+    /// The same as words of a command line.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        let config = self.config.iter().flat_map(|path| ["--config".into(), path.clone().into_os_string()]);
+        config.chain(self.sets.iter().flat_map(|set| ["--set".into(), set.into()])).collect()
+    }
 }
 
 /// Loads the configuration whole. The error lists every fault, ready to print.

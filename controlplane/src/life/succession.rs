@@ -157,11 +157,11 @@ impl Succession {
         }
     }
 
-    /// Tells the supervisor that all is well.
-    pub fn mention_life(&self) {
+    /// Tells the supervisor that this process lives, and whether all its workers do.
+    pub fn mention_life(&self, well: bool) {
         if let Some(Holder { link, keeps: true }) = &self.holder {
             // It is said again in a second.
-            let _ = link.mention(&Message::Alive);
+            let _ = link.mention(&Message::Alive { well });
         }
     }
 
