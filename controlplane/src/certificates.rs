@@ -5,7 +5,7 @@
 
 use crate::settings::read_bounded;
 use ringway_dataplane::Workers;
-use ringway_shared::config::{Certificate, CertificateFiles, Config, PEM_BYTES_MAX};
+use ringway_shared::config::{Certificate, CertificateFiles, Config, PEM_BYTES_MAX, Tls};
 use ringway_shared::tls::TlsService;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,15 +20,44 @@ const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// What is told of the certificates in metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// When the first certificate of each service ends, since 1970, in the order of [`TlsService::ALL`].
-    pub expiries: [Option<Duration>; TlsService::ALL.len()],
+    /// When the first certificate of each service ends, since 1970, in the order of [`SHOWN_BY`].
+    pub expiries: [Option<Duration>; SHOWN_BY.len()],
     /// Changed files that could not be used.
     pub failures: u64,
 }
 
+/// Who shows certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    Service(TlsService),
+    Control,
+}
+
+pub const SHOWN_BY: [ShownBy; 3] =
+    [ShownBy::Service(TlsService::Socks5), ShownBy::Service(TlsService::WebSocket), ShownBy::Control];
+
+impl ShownBy {
+    /// The name of its section in the configuration, and of its metrics' label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            ShownBy::Service(service) => service.label(),
+            ShownBy::Control => "control",
+        }
+    }
+
+    fn tls(self, config: &Config) -> &Tls {
+        match self {
+            ShownBy::Service(TlsService::Socks5) => &config.socks5.tls,
+            ShownBy::Service(TlsService::WebSocket) => &config.websocket.tls,
+            ShownBy::Control => &config.control.tls.tls,
+        }
+    }
+}
+
 /// The certificates of all services.
 pub struct Certificates {
-    services: [Vec<Watched>; TlsService::ALL.len()],
+    services: [Vec<Watched>; SHOWN_BY.len()],
     failures: u64,
     due: Instant,
 }
@@ -56,28 +85,37 @@ impl Certificates {
     /// Those of a configuration, read as they were shown last.
     #[must_use]
     pub fn of(config: &Config) -> Certificates {
-        let services = TlsService::ALL.map(|service| {
-            let tls = match service {
-                TlsService::Socks5 => &config.socks5.tls,
-                TlsService::WebSocket => &config.websocket.tls,
-            };
-            tls.certificates.iter().map(|shown| Watched { shown: shown.clone(), read: None }).collect()
+        let services = SHOWN_BY.map(|service| {
+            let certificates = &service.tls(config).certificates;
+            certificates.iter().map(|shown| Watched { shown: shown.clone(), read: None }).collect()
         });
         Certificates { services, failures: 0, due: Instant::now() }
     }
 
+    /// Goes on with those of another configuration, which the workers serve under already. Its texts may be older than what
+    /// was shown since: certificates follow their files.
+    pub fn follow(&mut self, config: &Config, workers: &Workers, control: impl Fn(&[Arc<Certificate>])) {
+        self.services = Certificates::of(config).services;
+        self.due = Instant::now();
+        self.look(workers, control);
+    }
+
     /// Looks at the files, if it is time to. Call it each second. Reads small local files only when they have changed.
-    pub fn look(&mut self, workers: &Workers) {
+    /// `control` is given those of the control port when one of them has been renewed.
+    pub fn look(&mut self, workers: &Workers, control: impl Fn(&[Arc<Certificate>])) {
         let now = Instant::now();
         if now >= self.due {
             self.due = now + LOOKED_AT_EVERY;
-            self.look_now(|service, certificates| workers.renew_certificates(service, certificates));
+            self.look_now(|shown_by, certificates| match shown_by {
+                ShownBy::Service(service) => workers.renew_certificates(service, certificates),
+                ShownBy::Control => control(certificates),
+            });
         }
     }
 
     /// Looks at the files now. `renew` is given all certificates of a service of which one has been renewed.
-    pub fn look_now(&mut self, renew: impl Fn(TlsService, &[Arc<Certificate>])) {
-        for (service, watched) in TlsService::ALL.into_iter().zip(&mut self.services) {
+    pub fn look_now(&mut self, renew: impl Fn(ShownBy, &[Arc<Certificate>])) {
+        for (service, watched) in SHOWN_BY.into_iter().zip(&mut self.services) {
             let mut renewed = false;
             for one in watched.iter_mut() {
                 match one.look() {
@@ -148,8 +186,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 /// What the operator should know of the certificates of a configuration.
 pub fn notices(config: &Config) -> Vec<String> {
-    let services = [(TlsService::Socks5, &config.socks5.tls), (TlsService::WebSocket, &config.websocket.tls)];
-    services.into_iter().flat_map(|(service, tls)| notices_of(service, &tls.certificates)).collect()
+    SHOWN_BY.into_iter().flat_map(|service| notices_of(service, &service.tls(config).certificates)).collect()
 }
 
 /// How a certificate stands, in whole days.
@@ -192,7 +229,7 @@ impl std::fmt::Display for Condition {
     }
 }
 
-fn notices_of(service: TlsService, certificates: &[Arc<Certificate>]) -> impl Iterator<Item = String> {
+fn notices_of(service: ShownBy, certificates: &[Arc<Certificate>]) -> impl Iterator<Item = String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     certificates.iter().filter_map(move |certificate| {
         let condition = Condition::of(certificate, now);
@@ -238,7 +275,7 @@ mod tests {
     fn renewals(certificates: &mut Certificates) -> usize {
         let count = std::cell::Cell::new(0);
         certificates.look_now(|service, shown| {
-            assert_eq!((service, shown.len()), (TlsService::WebSocket, 2));
+            assert_eq!((service, shown.len()), (ShownBy::Service(TlsService::WebSocket), 2));
             count.set(count.get() + 1);
         });
         count.get()
@@ -257,7 +294,7 @@ mod tests {
             let read = Certificate::read(files.clone(), &|path| read_bounded(path, PEM_BYTES_MAX)).unwrap();
             Watched { shown: Arc::new(read), read: None }
         };
-        let services = [Vec::new(), both.iter().map(read).collect()];
+        let services = [Vec::new(), both.iter().map(read).collect(), Vec::new()];
         let mut certificates = Certificates { services, failures: 0, due: Instant::now() };
         // As read at the start.
         assert_eq!(renewals(&mut certificates), 0);
@@ -300,7 +337,7 @@ mod tests {
                 not_after: ends,
                 certified: read.certified.clone(),
             };
-            let notices: Vec<_> = notices_of(TlsService::Socks5, &[Arc::new(one)]).collect();
+            let notices: Vec<_> = notices_of(SHOWN_BY[0], &[Arc::new(one)]).collect();
             match told {
                 None => assert_eq!(notices, Vec::<String>::new()),
                 Some(told) => assert!(notices[0].contains(told), "{notices:?}"),

@@ -7,7 +7,7 @@ pub mod carried;
 pub mod page;
 pub mod process;
 
-use crate::certificates::CertificateFacts;
+use crate::certificates::{CertificateFacts, SHOWN_BY};
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
@@ -20,7 +20,6 @@ use ringway_shared::exemplar::Exemplars;
 use ringway_shared::metrics::{ByReason, Cells, FAMILIES, Family, Source};
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Protocol};
-use ringway_shared::tls::TlsService;
 use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -148,7 +147,7 @@ impl Exporter {
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),
             "build_info" => samples.put(&[self.build.version, self.build.commit], 1),
             "tls_certificate_expiry_timestamp_seconds" => {
-                for (service, expiry) in TlsService::ALL.iter().zip(facts.certificates.expiries) {
+                for (service, expiry) in SHOWN_BY.iter().zip(facts.certificates.expiries) {
                     expiry.into_iter().for_each(|end| samples.put(&[service.label()], end.as_secs()));
                 }
             }

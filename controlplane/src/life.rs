@@ -1,9 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over), `ports` (the control port's end).
+//! Below it: `ending` (the drain), `succession` (taking over and handing over).
 
 mod ending;
-mod ports;
 mod succession;
 
 use crate::access::Access;
@@ -15,29 +14,29 @@ use crate::handover::child::Recipe;
 use crate::handover::inheritance;
 use crate::jwks;
 use crate::logins;
-use crate::logs::{self, Sink};
+use crate::logs::{self, Levels, Queue, Sink};
 use crate::observe::{Observer, Subject};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
+use crate::reload::{Household, Reloader, Request};
 use crate::running::Running;
-use crate::server;
-use crate::settings::{self, SettingsArguments};
+use crate::server::{self, Ports};
+use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
 use crate::systemd::{self, Manager, borrowed};
-use ports::Ports;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use succession::Succession;
-use tokio::net::TcpListener;
+use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -46,6 +45,8 @@ const ROUND: Duration = Duration::from_millis(100);
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round, if the log has room; the rest wait in their queue for the next.
 const RECORDS_PER_ROUND: usize = 4_096;
+/// How long control requests in flight may take to be answered at the end.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -54,18 +55,21 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 pub fn run(arguments: &SettingsArguments) -> Exit {
     // Before there are threads.
     let activated = systemd::listeners();
-    let loaded = match settings::load(arguments) {
-        Ok(loaded) => loaded,
+    let settings = Settings::of(arguments);
+    let read = settings.read().and_then(|texts| Ok((settings.load(&texts, &[], &[])?, texts)));
+    let (loaded, texts) = match read {
+        Ok(read) => read,
         Err(faults) => {
-            say(&mut std::io::stderr().lock(), &faults);
+            say(&mut std::io::stderr().lock(), &faults.to_string());
             return Exit::BadConfiguration;
         }
     };
-    let mut sink = logs::begin(&loaded.config.log);
+    let (mut sink, levels) = logs::begin(&loaded.config.log);
+    let start = Start { settings, loaded, texts, levels };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let life = async { live(loaded, activated?, &mut sink).await };
+            let life = async { live(start, activated?, &mut sink).await };
             tokio::task::LocalSet::new().block_on(&runtime, life)
         }
         Err(error) => Err(format!("the control plane cannot start: {error}; raise `ulimit -n`")),
@@ -78,8 +82,17 @@ pub fn run(arguments: &SettingsArguments) -> Exit {
     exit
 }
 
-async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<Exit, String> {
-    let running = Rc::new(Running::new(loaded));
+/// What a life begins with.
+struct Start {
+    settings: Settings,
+    loaded: Loaded,
+    texts: Texts,
+    levels: Levels,
+}
+
+async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<Exit, String> {
+    let Start { settings, loaded, texts, levels } = start;
+    let running = Rc::new(Running::new(loaded, texts));
     let config = running.config();
     let mut signals = caught_signals()?;
     let recipe = Recipe::own(std::env::args_os().skip(1).collect())
@@ -87,20 +100,17 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
     let mut inheritance = inheritance::receive().await?;
     let mut inherited = inheritance.as_mut().map_or(activated, |one| std::mem::take(&mut one.listeners));
     let mut succession = Succession::new(recipe, inheritance);
-    let quotas = RefCell::new(Quotas::open(&config)?);
-    let access = RefCell::new(Access::open(&config.log, sink.queue())?);
-    let listeners = server::bind(&config.control.listen, &mut inherited)?;
-    let control_sockets = copies(&listeners)?;
-    let control_addresses: Vec<SocketAddr> =
-        listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+    let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
+    let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
+    let control = server::Prepared::open(&config.control, &mut inherited)?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = plan(&config, &cells, epoch, &control_addresses, inherited);
+    let plan = plan(&config, &cells, epoch, &control.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
     }
-    let certificates = RefCell::new(Certificates::of(&config));
+    let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
@@ -127,26 +137,22 @@ async fn live(loaded: Loaded, activated: Vec<OwnedFd>, sink: &mut Sink) -> Resul
         certificates,
         certificate_facts,
         carried,
-        control_sockets: RefCell::new(control_sockets),
-        ports: Cell::default(),
-        manager: RefCell::new(Manager::of_environment()),
+        ports: OnceCell::new(),
+        reloader: OnceCell::new(),
+        manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
     };
-    life.begin(&mut succession, listeners).await?;
-    life.announce(&control_addresses);
+    let ports = life.begin(&mut succession, control).await?;
+    let reloader = life.steer(settings, levels, ports, sink.queue());
+    life.announce();
     let exit = tokio::select! {
         exit = life.watch(&mut signals, &mut succession) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
+        () = reloader.keep_time(&life.state) => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
-}
-
-/// Copies for the process after this one.
-fn copies(listeners: &[TcpListener]) -> Result<Vec<OwnedFd>, String> {
-    let copies: std::io::Result<_> = listeners.iter().map(|one| one.as_fd().try_clone_to_owned()).collect();
-    copies.map_err(|error| format!("cannot copy a control listener: {error}; raise `ulimit -n`"))
 }
 
 fn plan(
@@ -193,26 +199,30 @@ struct Life {
     epoch: Instant,
     workers: Rc<Workers>,
     state: Rc<server::State>,
-    access: RefCell<Access>,
-    quotas: RefCell<Quotas>,
-    certificates: RefCell<Certificates>,
+    access: Rc<RefCell<Access>>,
+    quotas: Rc<RefCell<Quotas>>,
+    certificates: Rc<RefCell<Certificates>>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
     clients: Rc<Cell<ClientFacts>>,
     /// What the processes before this one have counted.
     carried: Rc<RefCell<Carried>>,
-    /// Copies of the control port's listeners.
-    control_sockets: RefCell<Vec<OwnedFd>>,
-    /// The control port, while it serves.
-    ports: Cell<Option<Ports>>,
-    manager: RefCell<Manager>,
+    /// The control port, once it serves.
+    ports: OnceCell<Rc<Ports>>,
+    /// Who changes the configuration, from then on.
+    reloader: OnceCell<Rc<Reloader>>,
+    manager: Rc<RefCell<Manager>>,
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
 }
 
 impl Life {
     /// Takes over from the process before, if there is one, and begins to answer at the control port.
-    async fn begin(&self, succession: &mut Succession, listeners: Vec<TcpListener>) -> Result<(), String> {
-        let sockets = self.listeners()?;
+    async fn begin(
+        &self,
+        succession: &mut Succession,
+        control: server::Prepared,
+    ) -> Result<Rc<Ports>, String> {
+        let sockets = self.listeners(control.listeners())?;
         succession.store(&sockets).await;
         if let Some(news) = succession.take_over().await {
             self.inherit(news);
@@ -221,35 +231,56 @@ impl Life {
             self.quotas.borrow_mut().reread(saved);
         }
         self.manager.borrow().store(&borrowed(&sockets));
+        let ports = Rc::new(Ports::serve(self.state.clone(), control));
+        let _ = self.ports.set(ports.clone());
         self.unshare_listeners(succession.is_kept());
         self.keep_quotas();
         self.keep_certificates();
-        self.ports.set(Some(Ports::open(listeners, &self.state)));
         self.manager.borrow().ready("serving");
-        Ok(())
+        Ok(ports)
+    }
+
+    /// From now on the configuration can be changed.
+    fn steer(&self, settings: Settings, levels: Levels, ports: Rc<Ports>, log: Queue) -> Rc<Reloader> {
+        let household = Household {
+            access: self.access.clone(),
+            quotas: self.quotas.clone(),
+            certificates: self.certificates.clone(),
+            certificate_facts: self.certificate_facts.clone(),
+            ports,
+            log,
+        };
+        let (running, workers) = (self.running.clone(), self.workers.clone());
+        let reloader = Rc::new(Reloader::new(settings, running, workers, household, levels));
+        self.state.employ(reloader.clone());
+        let _ = self.reloader.set(reloader.clone());
+        reloader
     }
 
     /// The one line that says that all listeners are up, and where.
-    fn announce(&self, control: &[SocketAddr]) {
+    fn announce(&self) {
+        let control = self.ports.get().map(|ports| ports.addresses()).unwrap_or_default();
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         let secured = [
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
+            ("control_tls", control.https),
         ]
         .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
             _ => format!(" {name}={}", listed(&addresses)),
         });
         tracing::info!(
-            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}",
+            "ready socks5={} websocket={} control={} workers={} driver={} connections_max={}{}{}",
             listed(&self.workers.socks5_addresses()),
             listed(&self.workers.websocket_addresses()),
-            listed(control),
+            listed(&control.http),
             self.cells.len(),
             driver.label(),
             self.workers.connections_max(),
             secured.concat(),
+            control.unix.map_or_else(String::new, |path| format!(" control_unix={}", path.display())),
         );
     }
 
@@ -269,9 +300,10 @@ impl Life {
                         ending = Some(self.asked_to_stop(ending));
                     }
                     Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
+                    Asked::Reload => self.reload(),
                     Asked::Reopen => self.access.borrow_mut().reopen(),
-                    Asked::NotYet { signal, work } => tracing::warn!("{signal}: {work} is not in this build yet"),
                 },
+                () = self.listens_elsewhere() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
@@ -302,12 +334,31 @@ impl Life {
     async fn leave(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
         self.pass_on(succession, signals).await;
         succession.finish().await;
-        if let Some(ports) = self.ports.take() {
-            ports.close().await;
+        if let Some(ports) = self.ports.get() {
+            let _ = tokio::time::timeout(ANSWER_PATIENCE, ports.stop()).await;
         }
         // What ended last has its line too; the log's queue does not hold them all at once.
         while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
         self.keep_quotas();
+    }
+
+    /// SIGHUP. What comes of it stands in the log.
+    fn reload(&self) {
+        let Some(reloader) = self.reloader.get().cloned() else { return };
+        let (state, manager) = (self.state.clone(), self.manager.clone());
+        spawn_local(async move {
+            manager.borrow().reloading();
+            let result = reloader.run(&state, Request::of_signal()).await;
+            manager.borrow().ready(if result.is_ok() { "serving" } else { "serving; a reload failed" });
+        });
+    }
+
+    /// Returns when a reload has opened or closed a listener.
+    async fn listens_elsewhere(&self) {
+        match self.reloader.get() {
+            Some(reloader) => reloader.listeners_changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     fn keep_quotas(&self) {
@@ -317,10 +368,14 @@ impl Life {
         self.quotas.borrow_mut().keep(&self.workers.accounts(), SystemTime::now());
     }
 
-    /// Shows what has been renewed. Later a reload of the configuration will do so too, by `Certificates::of`.
+    /// Shows what has been renewed.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
-        certificates.look(&self.workers);
+        certificates.look(&self.workers, |shown| {
+            if let Some(ports) = self.ports.get() {
+                ports.renew_certificates(shown);
+            }
+        });
         self.certificate_facts.set(certificates.facts());
     }
 

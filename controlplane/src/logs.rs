@@ -3,15 +3,17 @@
 //! Nobody ever waits for the log. A line goes into a bounded queue; the control plane writes to standard
 //! error only what it takes at once. A sink that stays blocked costs lines, which are counted, and nothing else.
 
-use ringway_shared::config::{Log, LogFormat, LogLevel};
+mod levels;
+
+pub use levels::{Levels, MODULES_MAX, Raised, is_module};
+
+use ringway_shared::config::{Log, LogFormat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,6 +28,8 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 const PANICS_PER_SECOND: u64 = 10;
 /// The target of lines about logins, which other programs act upon: no level silences them.
 pub const LOGIN: &str = "login";
+/// The target of lines about who changed what: neither.
+pub const AUDIT: &str = "audit";
 
 /// The queue's writing end, held by the tracing subscriber and by those who write whole lines.
 #[derive(Clone)]
@@ -42,20 +46,21 @@ pub struct Sink {
     current: Option<(Box<[u8]>, usize)>,
 }
 
-/// Begins logging: from here on `tracing`'s macros and panics go to the returned sink.
+/// Begins logging: from here on `tracing`'s macros and panics go to the returned sink, as far as the levels let them.
 #[must_use]
-pub fn begin(log: &Log) -> Sink {
+pub fn begin(log: &Log) -> (Sink, Levels) {
     let sink = Sink::new();
     let queue = sink.queue();
     let layer = tracing_subscriber::fmt::layer().with_writer(queue).with_ansi(false);
-    let registry = tracing_subscriber::registry().with(filter(log.level));
+    let (filter, levels) = Levels::new(log.level);
+    let registry = tracing_subscriber::registry().with(filter);
     // A second subscriber (in tests) is refused; the first one stays.
     let _ = match log.format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     std::panic::set_hook(Box::new(log_panic));
-    sink
+    (sink, levels)
 }
 
 impl Queue {
@@ -75,27 +80,6 @@ impl Queue {
     /// Counts lines that were never to be written.
     pub fn count_dropped(&self, lines: u64) {
         self.dropped.fetch_add(lines, Relaxed);
-    }
-}
-
-/// What is written at all.
-fn filter(least: LogLevel) -> Targets {
-    Targets::new()
-        .with_default(level(least))
-        // Odd packets of strangers are no news of ours.
-        .with_target("hickory_resolver", LevelFilter::ERROR)
-        .with_target("hickory_net", LevelFilter::ERROR)
-        .with_target("hickory_proto", LevelFilter::ERROR)
-        .with_target(LOGIN, LevelFilter::WARN)
-}
-
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
     }
 }
 
@@ -235,11 +219,5 @@ mod tests {
             sink.queue().put("line\n");
         }
         assert_eq!(sink.dropped().load(Relaxed), 3);
-    }
-
-    #[test]
-    fn no_level_silences_failed_logins() {
-        assert!(filter(LogLevel::Error).would_enable(LOGIN, &tracing::Level::WARN));
-        assert!(!filter(LogLevel::Error).would_enable("ringway", &tracing::Level::WARN));
     }
 }

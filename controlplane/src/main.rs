@@ -1,11 +1,12 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
-//! In reading order: `cli` (what was asked), `settings` and `running` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
+//! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
+//! `access`, `log_file`, `logins` and `audit` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
 //! `doctor` looks at the host before any of this.
 
 mod access;
 mod acl_test;
+mod audit;
 mod calendar;
 mod catalogue_docs;
 mod certificates;
@@ -26,7 +27,7 @@ mod observe;
 mod passwd;
 mod port;
 mod quotas;
-#[allow(dead_code, reason = "being built")]
+mod reload;
 mod running;
 mod server;
 mod settings;

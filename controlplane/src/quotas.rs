@@ -130,11 +130,14 @@ impl Quotas {
             told_ahead: false,
             save_failures: Rc::default(),
         };
-        let users = config.socks5.users.iter().flat_map(|users| &users.entries);
-        if users.into_iter().any(|user| user.quota.is_some()) {
-            quotas.read()?;
-        }
+        quotas.prepare(config)?;
         Ok(quotas)
+    }
+
+    /// Reads the file, if a user of this configuration has a quota and it has not been read yet.
+    pub fn prepare(&mut self, config: &Config) -> Result<(), String> {
+        let mut users = config.socks5.users.iter().flat_map(|users| &users.entries);
+        if users.any(|user| user.quota.is_some()) { self.read() } else { Ok(()) }
     }
 
     /// How often the file could not be read or saved.

@@ -1,13 +1,14 @@
 //! The configuration in force, and those that were before it.
 
 use crate::export::ReloadFacts;
-use ringway_shared::config::{Config, Effective, Loaded};
+use crate::settings::Texts;
+use ringway_shared::config::{Change, Config, Effective, Loaded, Override};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Generations kept to roll back to, besides the one in force.
 pub const EARLIER_MAX: usize = 10;
@@ -25,11 +26,37 @@ pub struct Generation {
     pub shown: String,
     /// The ETag that changes with it.
     pub tag: String,
+    pub made_of: MadeOf,
+    /// What made it differ from the one before.
+    pub changes: Vec<Change>,
+}
+
+/// What a configuration was made of, so that another one can be made of it.
+#[derive(Clone, Default)]
+pub struct MadeOf {
+    pub texts: Rc<Texts>,
+    pub overrides: Vec<Temporary>,
+}
+
+/// A key that somebody has set for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Temporary {
+    /// Its key, its value and when it returns, for people.
+    pub set: Override,
+    pub due: Instant,
+    pub by: String,
 }
 
 impl Generation {
     #[must_use]
-    pub fn new(number: u64, loaded: Loaded, by: &str, since: SystemTime) -> Generation {
+    pub fn new(
+        number: u64,
+        loaded: Loaded,
+        by: &str,
+        since: SystemTime,
+        made_of: MadeOf,
+        changes: Vec<Change>,
+    ) -> Generation {
         let shown = format!("{:#}\n", loaded.effective.to_json());
         let mut hasher = DefaultHasher::new();
         (number, &shown).hash(&mut hasher);
@@ -41,6 +68,8 @@ impl Generation {
             by: by.to_owned(),
             tag: format!("\"{number}-{:016x}\"", hasher.finish()),
             shown,
+            made_of,
+            changes,
         }
     }
 }
@@ -57,8 +86,9 @@ pub struct Running {
 impl Running {
     /// The configuration of the start.
     #[must_use]
-    pub fn new(loaded: Loaded) -> Running {
-        let first = Generation::new(1, loaded, "start", SystemTime::now());
+    pub fn new(loaded: Loaded, texts: Texts) -> Running {
+        let made_of = MadeOf { texts: Rc::new(texts), overrides: Vec::new() };
+        let first = Generation::new(1, loaded, "start", SystemTime::now(), made_of, Vec::new());
         let reloads = Cell::new(ReloadFacts::at_start());
         Running { current: RefCell::new(Rc::new(first)), earlier: RefCell::default(), reloads }
     }

@@ -1,8 +1,8 @@
 //! The control port: HTTP/1.1 over hyper, on the control thread alone.
 //!
-//! This page holds the sockets: binding, accepting, and the life of one connection with its limits. In reading
-//! order below it: `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs),
+//! This page holds accepting, and the life of one connection with its limits. In reading
+//! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
@@ -13,7 +13,9 @@ mod drill;
 mod health;
 mod openapi;
 mod pages;
+mod ports;
 mod push;
+mod reload;
 #[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
@@ -23,26 +25,25 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;
-use crate::handover::inheritance;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use ports::tls::{Failed, Tls};
+use ports::{Accepted, Listener};
+use rustix::net::sockopt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::AsyncWrite;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
@@ -54,99 +55,93 @@ const HEADER_READ_MAX: Duration = Duration::from_secs(5);
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// How long a client may leave sent bytes unacknowledged, or its window shut, before the kernel ends it.
 const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// After so long a connection ends with the answer it is at: what was believed of who sent it is looked at anew.
+const CONNECTION_MAX: Duration = Duration::from_secs(600);
 /// How long the listener rests after accept(2) failed, e.g. because descriptors ran out.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// Connections that wait in the kernel to be accepted.
-const BACKLOG: i32 = 128;
 /// Refused connections that are told so at once; further ones are just closed.
 const REFUSALS_MAX: usize = 16;
 /// How long a refused client may take to read why.
 const REFUSAL_MAX: Duration = Duration::from_secs(1);
 
-/// Binds the control port's addresses, but for those among the `inherited` sockets. Must be called within the tokio
-/// runtime that will serve them.
-///
-/// # Errors
-/// For the operator: names the key, the address and the remedy.
-pub fn bind(addresses: &[SocketAddr], inherited: &mut Vec<OwnedFd>) -> Result<Vec<TcpListener>, String> {
-    let explain = |address: &SocketAddr, error: io::Error| {
-        let remedy = match Errno::from_io_error(&error) {
-            Some(Errno::ADDRINUSE) => {
-                "another process listens there: stop it (`ss -ltnp` names it) or choose another port"
-            }
-            Some(Errno::ADDRNOTAVAIL) => "no interface of this host has that address",
-            Some(Errno::ACCESS) => "ports below 1024 need CAP_NET_BIND_SERVICE",
-            Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n`",
-            _ => "check the address",
-        };
-        format!("control.listen {address}: {error}: {remedy}")
-    };
-    let open = |address: &SocketAddr| match inheritance::take(inherited, *address) {
-        Some(socket) => TcpListener::from_std(socket.into()).map_err(|error| explain(address, error)),
-        None => bind_one(*address).map_err(|error| explain(address, error)),
-    };
-    addresses.iter().map(open).collect()
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    if address.is_ipv6() {
-        // As the SOCKS5 listener: `[::]` leaves 0.0.0.0 to an entry of its own.
-        sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Serves one listener until `stop` turns true (or its sender is gone), then closes it and returns when the
-/// requests in flight, on all listeners, are answered. Must run within a `LocalSet`.
-pub async fn serve(listener: TcpListener, state: Rc<State>, stop: watch::Receiver<bool>) {
+/// Serves one listener until `stop` turns true (or its sender is gone). Must run within a `LocalSet`.
+async fn serve(listener: Rc<Listener>, tls: Rc<Tls>, state: Rc<State>, stop: watch::Receiver<bool>) {
     let refusals = Rc::new(());
     loop {
         let accepted = match first_of(pin!(stopped(stop.clone())), pin!(listener.accept())).await {
             First::Left(()) => break,
             First::Right(accepted) => accepted,
         };
-        match (accepted, state.seats.take(state.running.config().control.connections_max)) {
-            (Err(_), _) => sleep(ACCEPT_BACKOFF).await,
-            (Ok((stream, peer)), Some(seat)) => {
-                let connection = attend(stream, Peer::Tcp(peer), state.clone(), stop.clone());
+        let Ok(accepted) = accepted else {
+            sleep(ACCEPT_BACKOFF).await;
+            continue;
+        };
+        // Whoever may use the Unix socket gets in when strangers take all other seats.
+        let seats = if matches!(accepted, Accepted::Unix(_)) { &state.unix_seats } else { &state.seats };
+        match (seats.take(state.running.config().control.connections_max), accepted) {
+            (Some(seat), accepted) => {
+                let connection = attend(accepted, tls.clone(), state.clone(), stop.clone());
                 spawn_local(async move {
                     connection.await;
                     drop(seat);
                 });
             }
-            (Ok((stream, _)), None) if Rc::strong_count(&refusals) <= REFUSALS_MAX => {
+            (None, Accepted::Http(stream, _)) if Rc::strong_count(&refusals) <= REFUSALS_MAX => {
                 let counted = refusals.clone();
                 spawn_local(async move {
                     let _ = timeout(REFUSAL_MAX, refuse(stream)).await;
                     drop(counted);
                 });
             }
-            (Ok(_), None) => {}
+            (None, _) => {}
         }
     }
-    drop(listener);
-    state.seats.all_free().await;
 }
 
-/// The life of one connection: request after request, until the client goes, breaks a limit, or `stop`.
-async fn attend(stream: TcpStream, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>) {
+/// From accept to HTTP: who is at the other end.
+async fn attend(accepted: Accepted, tls: Rc<Tls>, state: Rc<State>, stop: watch::Receiver<bool>) {
+    match accepted {
+        Accepted::Http(stream, address) => {
+            tune(&stream);
+            converse(stream, Peer::Tcp(address), state, stop).await;
+        }
+        Accepted::Https(stream, address) => {
+            tune(&stream);
+            match tls.shake_hands(stream, address).await {
+                Ok((stream, peer)) => converse(stream, peer, state, stop).await,
+                Err(Failed::Certificate) => {}
+                Err(Failed::Otherwise) => {}
+            }
+        }
+        Accepted::Unix(stream) => {
+            // Without knowing whose it is there is nothing to say.
+            let Ok(owner) = stream.peer_cred() else { return };
+            let peer = Peer::Unix { uid: owner.uid(), pid: owner.pid() };
+            converse(stream, peer, state, stop).await;
+        }
+    }
+}
+
+fn tune(stream: &TcpStream) {
     // Neither can fail on a socket just accepted, and without them it is only slower.
     let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_tcp_user_timeout(&stream, UNREAD_ANSWER_MAX.as_millis() as u32);
+    let _ = sockopt::set_tcp_user_timeout(stream, UNREAD_ANSWER_MAX.as_millis() as u32);
+}
+
+/// Request after request, until the client goes, breaks a limit, or the time is up.
+async fn converse<S>(stream: S, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let service = service_fn(move |request| routes::answer(state.clone(), peer.clone(), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let over = timeout(CONNECTION_MAX, stopped(stop));
     // What went wrong with a connection is its client's affair: hyper has answered 400 or 431, or closed.
-    match first_of(pin!(stopped(stop)), connection.as_mut()).await {
+    match first_of(pin!(over), connection.as_mut()).await {
         First::Right(_ended) => {}
-        First::Left(()) => {
+        First::Left(_) => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }

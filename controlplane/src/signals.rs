@@ -8,12 +8,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum Asked {
     /// SIGTERM or SIGINT: drain, then stop.
     Stop,
+    /// SIGHUP: read the configuration anew.
+    Reload,
     /// SIGUSR1: open the log files anew.
     Reopen,
     /// SIGUSR2: hand over to a new process.
     Upgrade,
-    /// A signal whose work is not in this build; it must not end the process.
-    NotYet { signal: &'static str, work: &'static str },
 }
 
 /// The signals the process answers to, caught from now on.
@@ -42,7 +42,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::NotYet { signal: "SIGHUP", work: "reloading the configuration" },
+            _ = self.hangup.recv() => Asked::Reload,
             _ = self.user1.recv() => Asked::Reopen,
             _ = self.user2.recv() => Asked::Upgrade,
         }

@@ -57,7 +57,7 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
         }
     };
     let ready_within = config.workers.ready_within;
-    let mut sink = logs::begin(&config.log);
+    let (mut sink, _) = logs::begin(&config.log);
     drop(config);
     let begin = || -> Result<ExitCode, String> {
         let mut recipe = Recipe::own(arguments.words()).map_err(|error| error.to_string())?;
@@ -182,8 +182,7 @@ impl Supervisor {
             }
             Asked::Reopen => self.crew.signal(Signal::USR1),
             Asked::Upgrade => self.upgrade().await,
-            // SIGHUP.
-            _ => self.crew.signal(Signal::HUP),
+            Asked::Reload => self.crew.signal(Signal::HUP),
         }
     }
 

@@ -55,7 +55,6 @@ impl Manager {
     }
 
     /// A reload begins; [`Manager::ready`] ends it.
-    #[allow(dead_code, reason = "for reload, which is being built")]
     pub fn reloading(&self) {
         // sd_notify(3) wants the time it began, by the same clock as the manager's.
         let now = clock_gettime(ClockId::Monotonic);

@@ -174,9 +174,9 @@ fn faults_of_overrides_name_the_override() {
             "environment RINGWAY_SOCKS5__LISTEN: socks5.listen: is empty: give a value, or [] for an empty list",
         ),
         (
-            vec![("RINGWAY_LOG__AUDIT", "x")],
+            vec![("RINGWAY_CONTROL__OPEN", "true")],
             vec![],
-            "environment RINGWAY_LOG__AUDIT: log.audit: is not in this build yet: remove it",
+            "environment RINGWAY_CONTROL__OPEN: control.open: unknown key: it is called control.insecure now; did you mean \"control.insecure\"?",
         ),
         (
             vec![("RINGWAY_SOCKS5__UDP", "x")],

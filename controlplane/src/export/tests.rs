@@ -101,7 +101,7 @@ impl Scene {
             quota_save_failures: 5,
             key_fetches: [6, 7],
             certificates: CertificateFacts {
-                expiries: [None, Some(Duration::from_secs(1_893_456_000))],
+                expiries: [None, Some(Duration::from_secs(1_893_456_000)), None],
                 failures: 6,
             },
             config_generation: 1,

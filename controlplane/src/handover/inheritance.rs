@@ -2,10 +2,7 @@
 
 use super::link::{Gathering, Link, Received};
 use super::{BY_STDIN, Message, VARIABLE, VERSION};
-use rustix::io::ioctl_fionbio;
-use rustix::net::{getsockname, sockopt};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -69,15 +66,4 @@ async fn greeting(link: Link) -> io::Result<Inheritance> {
             return Ok(Inheritance { link, keeps, listeners });
         }
     }
-}
-
-/// Takes the socket that listens at this address out of the inherited ones.
-pub fn take(inherited: &mut Vec<OwnedFd>, address: SocketAddr) -> Option<OwnedFd> {
-    let listens_there = |socket: &OwnedFd| {
-        let bound = getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok());
-        bound == Some(address) && sockopt::socket_acceptconn(socket) == Ok(true)
-    };
-    let socket = inherited.swap_remove(inherited.iter().position(listens_there)?);
-    ioctl_fionbio(&socket, true).ok()?;
-    Some(socket)
 }

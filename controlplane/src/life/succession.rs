@@ -1,7 +1,7 @@
 //! Taking over from the process before, and handing over to the next.
 
-use super::Life;
 use super::ending::Ending;
+use super::{ANSWER_PATIENCE, Life};
 use crate::exit::Exit;
 use crate::export::Format;
 use crate::export::carried::Told;
@@ -11,6 +11,7 @@ use crate::handover::inheritance::Inheritance;
 use crate::handover::link::Link;
 use crate::handover::upgrade::{self, News, Successor};
 use crate::signals::{Asked, Signals};
+use crate::systemd::borrowed;
 use ringway_shared::command::Command;
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -217,7 +218,7 @@ impl Life {
                 Err(error) => refused(&format!("the supervisor cannot be asked: {error}")),
             };
         }
-        match self.listeners() {
+        match self.listeners_now() {
             Ok(listeners) => {
                 let patience = self.running.config().workers.ready_within;
                 let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
@@ -260,22 +261,40 @@ impl Life {
         ending
     }
 
-    /// Copies of all listening sockets.
-    pub fn listeners(&self) -> Result<Vec<OwnedFd>, String> {
+    /// Copies of all listening sockets; `control` are those of the control port.
+    pub fn listeners(&self, control: io::Result<Vec<OwnedFd>>) -> Result<Vec<OwnedFd>, String> {
+        let control =
+            control.map_err(|error| format!("cannot copy a listening socket: {error}; raise `ulimit -n`"))?;
         let listeners = self.workers.listeners()?;
-        let mut listeners: Vec<_> = listeners.into_iter().map(|(_, _, socket)| socket).collect();
-        for socket in self.control_sockets.borrow().iter() {
-            let copy = socket.try_clone();
-            listeners.push(
-                copy.map_err(|error| format!("cannot copy a listening socket: {error}; raise `ulimit -n`"))?,
-            );
+        Ok(listeners.into_iter().map(|(_, _, socket)| socket).chain(control).collect())
+    }
+
+    /// Copies of all listening sockets there are now.
+    fn listeners_now(&self) -> Result<Vec<OwnedFd>, String> {
+        self.listeners(self.ports.get().map_or_else(|| Ok(Vec::new()), |ports| ports.listeners()))
+    }
+
+    /// Has the listeners there are now kept by whoever keeps them.
+    pub async fn store_listeners(&self, succession: &Succession) {
+        if !succession.is_kept() && !self.manager.borrow().is_there() {
+            return;
         }
-        Ok(listeners)
+        match self.listeners_now() {
+            Ok(listeners) => {
+                succession.store(&listeners).await;
+                self.manager.borrow().store(&borrowed(&listeners));
+            }
+            Err(fault) => tracing::warn!("after a crash some listeners would be bound anew: {fault}"),
+        }
+        self.unshare_listeners(succession.is_kept());
     }
 
     /// From now on an end of this process ends its listeners, unless somebody keeps them.
     pub fn unshare_listeners(&self, kept: bool) {
         self.workers.share_listeners(kept || self.manager.borrow().is_there());
+        if let Some(ports) = self.ports.get() {
+            ports.leave_files(kept);
+        }
     }
 
     /// The new process could serve: hands over to it, and drains.
@@ -289,10 +308,11 @@ impl Life {
         // The file is the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
-        let ports = self.ports.take();
+        let ports = self.ports.get().cloned();
         let closed = async move {
             if let Some(ports) = ports {
-                ports.close().await;
+                ports.leave_files(true);
+                let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
             }
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());

@@ -25,6 +25,7 @@ use fields::Fields;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
 use serde_json::Value as Json;
+use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -163,7 +164,7 @@ const fn form(
 
 /// What the publish API keeps from request to request.
 pub struct Desk {
-    keys: Keys,
+    keys: RefCell<Keys>,
     bodies: Semaphore,
     /// Tells this process from another one, and from itself after a restart.
     uid: String,
@@ -176,14 +177,19 @@ impl Desk {
     pub fn new(keys: Keys, node: String) -> Desk {
         // A hasher's seed is the standard library's source of random numbers.
         let uid = format!("{:016x}", RandomState::new().build_hasher().finish());
-        Desk { keys, bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
+        Desk { keys: RefCell::new(keys), bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
+    }
+
+    /// From now on these open it.
+    pub fn change_keys(&self, keys: Keys) {
+        self.keys.replace(keys);
     }
 }
 
 /// Answers one request.
 pub async fn answer(state: &State, form: Form, headers: &HeaderMap, body: Incoming) -> Answer {
     let deadline = Instant::now() + ASKING_MAX;
-    if let Err(refusal) = guard::admit(&state.push.keys, headers) {
+    if let Err(refusal) = guard::admit(&state.push.keys.borrow(), headers) {
         return refusal;
     }
     let declared = body.size_hint().exact().unwrap_or(BODY_BYTES_MAX as u64).min(BODY_BYTES_MAX as u64);

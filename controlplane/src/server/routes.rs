@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, openapi, pages, push, stats};
+use super::{drill, health, openapi, pages, push, reload, stats};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -18,8 +18,18 @@ use tokio::time::timeout;
 pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// The pages that have routes, in the order of the index.
-const PAGES: &[&[Route]] =
-    &[ROUTES, openapi::ROUTES, pages::ROUTES, health::ROUTES, stats::ROUTES, push::ROUTES, drill::ROUTES];
+const PAGES: &[&[Route]] = &[
+    ROUTES,
+    openapi::ROUTES,
+    pages::ROUTES,
+    health::ROUTES,
+    stats::ROUTES,
+    reload::ROUTES,
+    reload::OVERRIDES,
+    reload::LEVELS,
+    push::ROUTES,
+    drill::ROUTES,
+];
 
 const ROUTES: &[Route] =
     &[Route::get("/", Scope::Read, index, "This list.", &[ok("One route a line.", text(TEXT))])];

@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/problem.json"),
     include_str!("schemas/openapi.json"),
     include_str!("schemas/config.json"),
+    include_str!("schemas/reload.json"),
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
     include_str!("schemas/push.json"),

@@ -1,14 +1,16 @@
 //! What all requests share. One thread: plain cells, no lock.
 
-use super::push::Desk;
+use super::push::{Desk, Keys};
 use crate::export::Format;
 use crate::observe::{Observer, Snapshot};
+use crate::reload::Reloader;
 use crate::running::Running;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
+use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +67,11 @@ pub struct State {
     pub meter: Meter,
     pub(super) push: Desk,
     pub draining: Cell<bool>,
+    /// Who changes the configuration; none in tests of pages that do not.
+    reloader: OnceCell<Rc<Reloader>>,
     pub(super) seats: Rc<Seats>,
+    /// Those of the Unix socket.
+    pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     observer: RefCell<Observer>,
@@ -89,6 +95,7 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            unix_seats: Rc::default(),
             openapi: RefCell::default(),
             facts,
             running,
@@ -96,10 +103,25 @@ impl State {
             meter,
             push,
             draining: Cell::new(false),
+            reloader: OnceCell::new(),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
             pages: Default::default(),
         }
+    }
+
+    /// Lets the configuration be changed by this one.
+    pub fn employ(&self, reloader: Rc<Reloader>) {
+        let _ = self.reloader.set(reloader);
+    }
+
+    pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
+        self.reloader.get().cloned()
+    }
+
+    /// Takes over what is kept ready of a configuration that has been put in force.
+    pub fn serve_under(&self, config: &Config) {
+        self.push.change_keys(Keys::new(&config.control.api_keys));
     }
 
     /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.

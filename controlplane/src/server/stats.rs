@@ -129,6 +129,7 @@ fn workers(state: &State, now: &Snapshot) -> Vec<Json> {
     let rows = now.workers.iter().enumerate().map(|(index, row)| {
         json!({
             "worker": index,
+            "generation": state.with_cells(|cells| cells.get(index).map_or(0, |cells| cells.generation.get())),
             "connections": row.connections,
             "heartbeat_age_ms": row.heartbeat_age.as_millis() as u64,
             "driver": row.driver.label(),

@@ -2,14 +2,16 @@
 
 mod limits;
 mod pages;
+mod ports;
 mod push;
 
-use super::{Desk, Facts, Keys, Meter, Staff, State, bind, serve};
+use super::{Desk, Facts, Keys, Meter, Ports, Prepared, Staff, State};
 use crate::export::Format;
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
+use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::{ApiKey, HostFacts, Sources, load};
+use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -86,7 +88,7 @@ struct Port {
 
 impl Port {
     fn open(fake: Fake) -> Port {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, mut stopped) = watch::channel(false);
         let (tell_address, address) = channel();
         let (tell_begun, begun) = channel();
         let (tell_ended, ended) = channel();
@@ -95,10 +97,12 @@ impl Port {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, async {
-                let listener = bind(&["127.0.0.1:0".parse().unwrap()], &mut Vec::new()).unwrap().remove(0);
-                tell_address.send(listener.local_addr().unwrap()).unwrap();
-                let state = state(fake, tell_begun, tell_ended, tell_told);
-                serve(listener, Rc::new(state), stopped).await;
+                let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
+                let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
+                tell_address.send(prepared.addresses().http[0]).unwrap();
+                let ports = Ports::serve(state, prepared);
+                let _ = stopped.wait_for(|stop| *stop).await;
+                ports.stop().await;
             });
         };
         let thread = Some(std::thread::spawn(life));
@@ -183,12 +187,30 @@ impl Reply {
     }
 }
 
+/// A configuration of these overrides.
+fn config(sets: &[&str]) -> Arc<Config> {
+    let nobody = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let sets = sets.iter().map(|set| (*set).to_owned()).collect();
+    let host = HostFacts { cpus_allowed: vec![0, 1] };
+    let sources = Sources {
+        file: None,
+        env: Vec::new(),
+        sets,
+        overrides: Vec::new(),
+        held: Vec::new(),
+        host,
+        read_file: &nobody,
+    };
+    Arc::new(load(&sources).unwrap().config)
+}
+
 fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<String>) -> State {
     let nobody = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let sources = Sources {
         file: None,
         env: Vec::new(),
         sets: vec![
+            "control.listen=[127.0.0.1:0]".to_owned(),
             format!("control.test_endpoints={}", fake.test_endpoints),
             format!("control.connections_max={}", fake.connections_max),
         ],
@@ -197,7 +219,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
-    let running = Rc::new(Running::new(load(&sources).unwrap()));
+    let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
     let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],

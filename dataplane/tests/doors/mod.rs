@@ -32,7 +32,12 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "rustls",
-        files: &["dataplane/src/io/tls.rs", "shared/src/config/tls.rs", "controlplane/src/jwks.rs"],
+        files: &[
+            "dataplane/src/io/tls.rs",
+            "shared/src/config/tls.rs",
+            "controlplane/src/jwks.rs",
+            "controlplane/src/server/ports/tls.rs",
+        ],
     },
     Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
     Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
@@ -48,9 +53,13 @@ pub const DOORS: &[Door] = &[
             "dataplane/src/io/tls.rs",
             "shared/src/config/tls.rs",
             "controlplane/src/jwks.rs",
+            "controlplane/src/server/ports/tls.rs",
         ],
     },
-    Door { package: "tokio_rustls", files: &["controlplane/src/jwks.rs"] },
+    Door {
+        package: "tokio_rustls",
+        files: &["controlplane/src/jwks.rs", "controlplane/src/server/ports/tls.rs"],
+    },
     Door { package: "rustls_native_certs", files: &["controlplane/src/jwks.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },

@@ -68,7 +68,8 @@ fn key(text: &str) -> Result<ApiKey, String> {
     Ok(ApiKey::Plain(text.into()))
 }
 
-fn sha256(digits: &str) -> Option<[u8; 32]> {
+/// Reads 64 hexadecimal digits.
+pub fn sha256(digits: &str) -> Option<[u8; 32]> {
     let digits = digits.as_bytes();
     let mut hash = [0; 32];
     if digits.len() != 2 * hash.len() {

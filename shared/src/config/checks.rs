@@ -1,9 +1,10 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
 //! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
-//! SOCKS5 service does for whom stand in `service`, those about who may come to the gateway in `admission`, those about TLS in `tls`.
+//! SOCKS5 service does for whom stand in `service`, those about who may come to the gateway in `admission`, those about TLS in `tls`, those about the control port in `control`.
 
 mod admission;
+mod control;
 mod service;
 mod tls;
 
@@ -34,12 +35,17 @@ const CHECKS: &[Check] = &[
         keys: &["socks5.listen", "socks5.tls.listen", "socks5.auth", "socks5.open_proxy"],
         run: proxy_is_not_open_by_chance,
     },
-    Check { keys: &["control.listen", "control.open"], run: control_is_not_open_by_chance },
     Check { keys: &["socks5.relay.pipe_size"], run: pipe_size_is_a_power_of_two },
 ];
 
-const LISTENERS: &[&str] =
-    &["socks5.listen", "socks5.tls.listen", "websocket.listen", "websocket.tls.listen", "control.listen"];
+const LISTENERS: &[&str] = &[
+    "socks5.listen",
+    "socks5.tls.listen",
+    "websocket.listen",
+    "websocket.tls.listen",
+    "control.listen",
+    "control.tls.listen",
+];
 
 /// Runs every check that can be run.
 pub fn run(form: &mut Form, host: &HostFacts) {
@@ -48,6 +54,7 @@ pub fn run(form: &mut Form, host: &HostFacts) {
         .chain(service::CHECKS)
         .chain(admission::CHECKS)
         .chain(tls::CHECKS)
+        .chain(control::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();
@@ -123,6 +130,7 @@ fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
         ("websocket.listen", &config.websocket.listen),
         ("websocket.tls.listen", &config.websocket.tls.listen),
         ("control.listen", &config.control.listen),
+        ("control.tls.listen", &config.control.tls.tls.listen),
     ];
     let mut complaints = Vec::new();
     for (index, (key, list)) in lists.into_iter().enumerate() {
@@ -160,19 +168,6 @@ fn proxy_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
         (!exposed.is_empty()).then(|| about(key, message))
     };
     lists.into_iter().filter_map(complaint).collect()
-}
-
-fn control_is_not_open_by_chance(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
-    let exposed = beyond_loopback(&draft.config.control.listen);
-    if exposed.is_empty() || draft.control_open {
-        return Vec::new();
-    }
-    let remedy = "listen on 127.0.0.1, or, to let anybody who reaches it in, set control.open: true";
-    let message = format!(
-        "{} is not loopback and the control port asks nobody who they are: {remedy}",
-        listed(exposed)
-    );
-    vec![about("control.listen", message)]
 }
 
 fn pipe_size_is_a_power_of_two(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {

@@ -1,12 +1,13 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
 use super::admission::written::WrittenAdmission;
+use super::control::written::WrittenControl;
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
-    AccessLog, ApiKey, Batching, Bind, Commands, Compression, Config, Control, Denied, Dns, DriverChoice,
+    AccessLog, Batching, Bind, Commands, Compression, Config, Control, ControlTls, Denied, Dns, DriverChoice,
     Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols,
     ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter,
     Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
@@ -34,9 +35,7 @@ pub struct Draft {
     pub access_format: Option<LogFormat>,
     pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
-    pub control_open: bool,
-    pub api_keys: Vec<ApiKey>,
-    pub api_keys_file: Option<PathBuf>,
+    pub control: WrittenControl,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,9 +59,7 @@ impl Draft {
             access_format: None,
             admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
-            control_open: false,
-            api_keys: Vec::new(),
-            api_keys_file: None,
+            control: WrittenControl::blank(),
         }
     }
 
@@ -94,7 +91,7 @@ impl Draft {
     pub fn resolve_paths(&mut self, folder: &Path) {
         let Draft {
             users_file,
-            api_keys_file,
+            control,
             config,
             proxies,
             socks5_certificates,
@@ -103,17 +100,19 @@ impl Draft {
             ..
         } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
+        let certificates = certificates.chain(&mut control.certificates);
         certificates.for_each(|written| written.resolve(folder));
         let keepers = proxies.iter_mut().filter_map(|written| match &mut written.secret.as_mut()?.keeper {
             Keeper::File(path) => Some(path),
             Keeper::Environment(_) => None,
         });
-        let access = match &mut config.log.access {
+        let Log { access, audit, control: requests, .. } = &mut config.log;
+        let logs = [access, audit, requests].into_iter().filter_map(|log| match log {
             AccessLog::File(path) => Some(path),
             AccessLog::Off | AccessLog::Stderr => None,
-        };
-        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(api_keys_file);
-        let own = own.chain(access).chain(keepers).chain(admission.paths());
+        });
+        let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(control.paths());
+        let own = own.chain(logs).chain(keepers).chain(admission.paths());
         own.for_each(|path| *path = folder.join(&path));
     }
 
@@ -127,7 +126,7 @@ impl Draft {
         self.config.workers.count = self.worker_count(cpus_allowed);
         self.config.log.access_format = self.access_format.unwrap_or(self.config.log.format);
         self.config.websocket.admission = self.admission.finish(gateway_auth);
-        self.config.control.api_keys = self.api_keys.into();
+        self.control.finish(&mut self.config.control);
         let socks5 = &mut self.config.socks5;
         socks5.users = users;
         socks5.acl = self.rules.into_iter().map(|written| written.rule).collect();
@@ -160,18 +159,30 @@ fn blank_config() -> Config {
         },
         socks5: blank_socks5(),
         websocket: blank_websocket(),
-        control: Control {
-            listen: Vec::new(),
-            test_endpoints: false,
-            connections_max: 0,
-            api_keys: Arc::new([]),
-        },
+        control: blank_control(),
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
             access: AccessLog::Off,
             access_format: LogFormat::Text,
+            audit: AccessLog::Off,
+            control: AccessLog::Off,
         },
+    }
+}
+
+fn blank_control() -> Control {
+    Control {
+        listen: Vec::new(),
+        tls: ControlTls::default(),
+        unix: None,
+        test_endpoints: false,
+        connections_max: 0,
+        api_keys: Arc::new([]),
+        tokens: Arc::new([]),
+        metrics_open: false,
+        allowed_hosts: Vec::new(),
+        allowed_origins: Vec::new(),
     }
 }
 

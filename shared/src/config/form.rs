@@ -119,8 +119,8 @@ fn repeated(line: usize) -> String {
 
 /// What to say of a path that is neither a key nor a section.
 fn unknown(path: &str) -> String {
-    if keys::is_later(path) {
-        return "is not in this build yet: remove it".to_owned();
+    if let Some(now) = keys::new_name(path) {
+        return format!("unknown key: it is called {now} now; did you mean {now:?}?");
     }
     format!("unknown key{}", remedy(path))
 }
@@ -158,8 +158,10 @@ mod tests {
             ("sock5", r#"unknown key; did you mean "socks5"?"#),
             ("socks5.idle", r#"unknown key; did you mean "socks5.timeouts.idle"?"#),
             ("colour", "unknown key; remove it, or see `ringway config default` for all keys"),
-            ("log.audit", "is not in this build yet: remove it"),
-            ("control.tokens", "is not in this build yet: remove it"),
+            (
+                "control.open",
+                r#"unknown key: it is called control.insecure now; did you mean "control.insecure"?"#,
+            ),
         ] {
             assert_eq!(unknown(path), told, "{path}");
         }

@@ -1,7 +1,8 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission` and `tls`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls` and `control`.
 
 mod admission;
+mod control;
 mod process;
 mod service;
 mod tls;
@@ -10,6 +11,9 @@ mod websocket;
 
 use super::kind::Kind;
 use std::time::Duration;
+
+/// Bytes of a path (PATH_MAX).
+const PATH_BYTES_MAX: usize = 4096;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MILLISECOND_100: Duration = Duration::from_millis(100);
@@ -95,12 +99,13 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("websocket.ramp_up", "How a fresh process takes up its load."),
     ("websocket.jwt", "Which JSON Web Tokens are believed, with `websocket.auth: jwt`."),
     ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
-    ("control", "The control port: metrics, health, statistics."),
-    ("log", "What is written to stderr, and where access lines go."),
+    ("control", "The control port: metrics, health, statistics, commands; and who may do what there."),
+    ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
+    ("log", "What is written to stderr, and where the lines of other logs go."),
 ];
 
-/// Keys of the contract that later builds serve. A trailing `*` stands for anything.
-const LATER: &[&str] = &["control.tokens", "log.audit"];
+/// Keys that were called otherwise once, and what they are called now.
+const RENAMED: &[(&str, &str)] = &[("control.open", "control.insecure")];
 
 /// Plain environment names that stand for a key.
 pub const PLAIN_NAMES: &[(&str, &str)] = &[
@@ -121,20 +126,17 @@ pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Whether a later build will know this path.
+/// What a key is called now that was called so once.
 #[must_use]
-pub fn is_later(path: &str) -> bool {
-    LATER.iter().any(|entry| match entry.strip_suffix('*') {
-        Some(start) => path.starts_with(start),
-        None => path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
-    })
+pub fn new_name(path: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(old, _)| *old == path).map(|(_, new)| *new)
 }
 
 /// Every key, in the order of the documents.
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 8] = [
+const PARTS: [&[Key]; 9] = [
     process::WORKERS,
     service::KEYS,
     traffic::KEYS,
@@ -142,7 +144,8 @@ const PARTS: [&[Key]; 8] = [
     websocket::KEYS,
     admission::KEYS,
     tls::WEBSOCKET,
-    process::REST,
+    control::KEYS,
+    process::LOG,
 ];
 const COUNT: usize = count();
 
@@ -182,18 +185,6 @@ mod tests {
             assert!(!is_section(key.path), "{}", key.path);
         }
         assert!(PLAIN_NAMES.iter().all(|(_, path)| find(path).is_some()));
-    }
-
-    #[test]
-    fn later_keys_are_known_with_all_they_hold() {
-        for (path, later) in [
-            ("log.audit", true),
-            ("log.audit.path", true),
-            ("control.tokens", true),
-            ("log.auditx", false),
-            ("websocket", false),
-        ] {
-            assert_eq!(is_later(path), later, "{path}");
-        }
+        assert!(RENAMED.iter().all(|(old, new)| find(old).is_none() && find(new).is_some()));
     }
 }

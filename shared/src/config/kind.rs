@@ -2,6 +2,7 @@
 
 use super::admission::written;
 use super::api_keys;
+use super::control;
 use super::draft::Draft;
 use super::fields::Field;
 use super::namespaces;
@@ -13,7 +14,9 @@ use super::rules::{self, WrittenRule};
 use super::tls::{self, WrittenCertificate};
 use super::value::Value;
 use super::yaml::Node;
-use super::{AccessLog, AllowedOrigin, ApiKey, Destination, Namespace, TargetClasses, units};
+use super::{
+    AccessLog, AllowedHost, AllowedOrigin, ApiKey, ControlToken, Destination, Namespace, TargetClasses, units,
+};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -76,6 +79,12 @@ pub enum Kind {
     Namespaces(Put<Vec<Namespace>>),
     /// Keys of the publish API: shown to nobody.
     ApiKeys(Put<Vec<ApiKey>>),
+    /// Tokens of the control port: shown to nobody.
+    ControlTokens(Put<Vec<ControlToken>>),
+    /// Names the control port may be called by.
+    Hosts(Put<Vec<AllowedHost>>),
+    /// Permissions of a file.
+    Mode(Put<u32>),
     /// Certificates and where their keys are.
     Certificates(Put<Vec<WrittenCertificate>>),
 }
@@ -149,6 +158,11 @@ impl Kind {
                 put(draft, ports);
                 Ok(Value::Text(shown.unwrap_or_else(|| "auto".to_owned())))
             }
+            Kind::Mode(put) => {
+                let mode = control::written::mode(node)?;
+                put(draft, mode);
+                Ok(Value::Text(format!("{mode:04o}")))
+            }
             // `assign` sends texts alone here.
             _ => read::wrong(Span::default(), "is not a text"),
         }
@@ -209,6 +223,10 @@ impl Kind {
                 let keys = api_keys::list(node)?;
                 Ok(put_texts(draft, *put, keys, |key| format!("{key:?}")))
             }
+            Kind::Hosts(put) => {
+                let hosts = read::list(node, control::written::allowed_host)?;
+                Ok(put_texts(draft, *put, hosts, control::written::show_host))
+            }
             // `assign` sends lists alone here.
             _ => read::wrong(Span::default(), "is not a list"),
         }
@@ -224,6 +242,9 @@ impl Kind {
                 Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
             Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
+            Kind::ControlTokens(put) => {
+                Ok(put_mappings(draft, *put, control::tokens::list(node)?, control::tokens::show))
+            }
             // `assign` sends lists of mappings alone here.
             _ => read::wrong(Span::default(), "is not a list of mappings"),
         }
@@ -231,7 +252,7 @@ impl Kind {
 
     /// Whether a value is a secret, and so may stand in no message.
     pub fn is_secret(&self) -> bool {
-        matches!(self, Kind::ApiKeys(_))
+        matches!(self, Kind::ApiKeys(_) | Kind::ControlTokens(_))
     }
 
     /// Whether a value is a list.
@@ -249,6 +270,7 @@ impl Kind {
                 | Kind::Origins(_)
                 | Kind::Paths(_)
                 | Kind::ApiKeys(_)
+                | Kind::Hosts(_)
         ) || self.is_list_of_mappings()
     }
 
@@ -264,6 +286,7 @@ impl Kind {
             Kind::Proxies(_) => &proxies::FIELDS,
             Kind::Namespaces(_) => &namespaces::FIELDS,
             Kind::Certificates(_) => &tls::FIELDS,
+            Kind::ControlTokens(_) => &control::tokens::FIELDS,
             _ => &[],
         }
     }
@@ -305,6 +328,9 @@ impl Kind {
             Kind::Proxies(_) => "list of upstream proxies".to_owned(),
             Kind::Namespaces(_) => "list of namespaces".to_owned(),
             Kind::ApiKeys(_) => "list of keys".to_owned(),
+            Kind::ControlTokens(_) => "list of tokens".to_owned(),
+            Kind::Hosts(_) => "list of names".to_owned(),
+            Kind::Mode(_) => "octal, e.g. \"0660\"".to_owned(),
             Kind::Certificates(_) => "list of certificates".to_owned(),
         }
     }

@@ -12,7 +12,7 @@ use super::read::quote;
 use super::tls::{Certificate, WrittenCertificate};
 use super::value::Value;
 use super::yaml::{self, Wrong};
-use super::{Config, Users, api_keys, checks, overrides, users};
+use super::{Config, Users, checks, control, overrides, users};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub struct Sources<'a> {
     pub held: Vec<(&'static str, Value)>,
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
-    /// `socks5.auth: password`; the file of API keys; files of upstream proxies' passwords; certificates and
+    /// `socks5.auth: password`; the files of API keys and of tokens, and the authorities of client certificates; files of upstream proxies' passwords; certificates and
     /// their keys; the files that `websocket.auth` needs.
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
@@ -93,7 +93,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     form.draft.resolve_paths(folder);
     read_passwords(&mut form, sources);
     read_certificates(&mut form, sources);
-    read_api_keys(&mut form, sources);
+    control::written::read_files(&mut form, sources);
     let users = read_users(&mut form, sources);
     if let Some(users) = &users {
         checks::run_with_users(&mut form, users);
@@ -146,20 +146,6 @@ fn read_users(form: &mut Form, sources: &Sources<'_>) -> Option<Arc<Users>> {
     }
 }
 
-/// Adds the keys of the publish API that stand in a file of their own.
-fn read_api_keys(form: &mut Form, sources: &Sources<'_>) {
-    let Some(path) = form.draft.api_keys_file.clone() else { return };
-    let read =
-        (sources.read_file)(&path).map_err(|error| format!("cannot be read: {error}: write one key a line"));
-    match read.and_then(|text| api_keys::file(&text)) {
-        Ok(keys) => form.draft.api_keys.extend(keys),
-        Err(why) => {
-            let message = format!("{} {why}", quote(&path.to_string_lossy()));
-            form.fault_at_key("control.api_keys_file", Wrong::at(Span::default(), message));
-        }
-    }
-}
-
 /// Fetches the passwords of upstream proxies from where they are kept.
 fn read_passwords(form: &mut Form, sources: &Sources<'_>) {
     let mut wrongs = Vec::new();
@@ -185,7 +171,7 @@ fn read_passwords(form: &mut Form, sources: &Sources<'_>) {
     wrongs.into_iter().for_each(|wrong| form.fault_at_key("socks5.upstream.proxies", wrong));
 }
 
-/// Reads the certificates of both services. Those of a service that does not listen with TLS as well: it is checked
+/// Reads the certificates of all services. Those of a service that does not listen with TLS as well: it is checked
 /// today what is switched on tomorrow.
 fn read_certificates(form: &mut Form, sources: &Sources<'_>) {
     let socks5 = std::mem::take(&mut form.draft.socks5_certificates);
@@ -194,6 +180,9 @@ fn read_certificates(form: &mut Form, sources: &Sources<'_>) {
     let websocket = std::mem::take(&mut form.draft.websocket_certificates);
     form.draft.config.websocket.tls.certificates =
         read_each_certificate(form, "websocket.tls.certificates", &websocket, sources);
+    let control = std::mem::take(&mut form.draft.control.certificates);
+    form.draft.config.control.tls.tls.certificates =
+        read_each_certificate(form, "control.tls.certificates", &control, sources);
 }
 
 fn read_each_certificate(

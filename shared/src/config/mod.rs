@@ -1,6 +1,6 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second, `control` those of the control port. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
 //! (what a value may be), `fields` (mappings in lists), `rules`, `proxies`, `namespaces` and `tls` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `contents` (what of files and secrets tells a change), `difference` (from one configuration to the next), `print` (the table for people and programs). Must not be here: reading a file, asking the
@@ -10,6 +10,7 @@ mod admission;
 mod api_keys;
 mod checks;
 mod contents;
+pub mod control;
 mod difference;
 mod draft;
 mod effective;
@@ -37,6 +38,9 @@ mod websocket;
 mod yaml;
 
 pub use admission::*;
+pub use control::{
+    AllowedHost, ApiKey, ClientCertificates, Control, ControlTls, ControlToken, Scope, UnixSocket,
+};
 pub use difference::{Change, difference};
 pub use effective::{Effective, Setting};
 pub use fault::{Fault, Faults};
@@ -44,13 +48,17 @@ pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, Override, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
 pub use socks5::*;
-pub use tls::{Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion};
+pub use tls::{
+    Authorities, Certificate, CertificateFault, CertificateFiles, Half, PEM_BYTES_MAX, Tls, TlsVersion,
+    common_name,
+};
+pub use units::{duration as read_duration, show_duration};
 pub use users::{USERS_FILE_BYTES_MAX, USERS_MAX};
 pub use value::Value;
 pub use websocket::*;
 
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,40 +151,16 @@ pub struct Denied {
 }
 
 #[derive(Clone, Debug)]
-pub struct Control {
-    /// Empty: the control port is off.
-    pub listen: Vec<SocketAddr>,
-    pub test_endpoints: bool,
-    /// Control connections at once.
-    pub connections_max: usize,
-    /// Who may use the publish API; empty: whoever reaches the control port.
-    pub api_keys: Arc<[ApiKey]>,
-}
-
-/// A key of the publish API. `Debug` never shows it.
-#[derive(Clone)]
-pub enum ApiKey {
-    Plain(Box<str>),
-    /// The SHA-256 of one.
-    Sha256([u8; 32]),
-}
-
-impl std::fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ApiKey::Plain(_) => "<redacted>",
-            ApiKey::Sha256(_) => "{sha256}<redacted>",
-        })
-    }
-}
-
-#[derive(Clone, Debug)]
 pub struct Log {
     pub level: LogLevel,
     pub format: LogFormat,
     /// Where one line for each ended connection goes.
     pub access: AccessLog,
     pub access_format: LogFormat,
+    /// Where one line for each change made on the control port goes.
+    pub audit: AccessLog,
+    /// Where one line for each request on the control port goes.
+    pub control: AccessLog,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +179,17 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+impl LogLevel {
+    pub const ALL: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+
+    /// The name used in the configuration.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["error", "warn", "info", "debug", "trace"][self as usize]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -99,7 +99,7 @@ fn variable(form: &mut Form, name: &str, rest: &str, value: &str) {
     }
     let source = Source::Environment(name.into());
     let path = rest.to_ascii_lowercase().replace("__", ".");
-    if keys::find(&path).is_some() || keys::is_section(&path) || keys::is_later(&path) {
+    if keys::find(&path).is_some() || keys::is_section(&path) || keys::new_name(&path).is_some() {
         return fill(form, &source, &path, value);
     }
     let names: Vec<String> = keys::KEYS.iter().map(|key| variable_name(key.path)).collect();

@@ -1,4 +1,4 @@
-//! `socks5.tls` and `websocket.tls`: the types, and what certificate files must hold.
+//! `socks5.tls`, `websocket.tls` and `control.tls`: the types, and what certificate files must hold.
 //!
 //! A [`Certificate`] is made when the configuration is loaded and again when its files have been renewed, of texts that
 //! the caller has read. Nothing in here repeats a key.
@@ -18,13 +18,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use x509_cert::der::Decode;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Tag, Tagged};
 use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
 
 /// Bytes of a certificate's or key's file.
 pub const PEM_BYTES_MAX: usize = 1 << 20;
 /// Certificates of one chain: each is sent in every handshake.
 const CHAIN_LEN_MAX: usize = 16;
+/// Authorities of client certificates.
+const AUTHORITIES_MAX: usize = 256;
+/// RFC 5280 appendix A.1 (ub-common-name counts characters, of up to four bytes).
+const COMMON_NAME_BYTES_MAX: usize = 4 * 64;
+/// id-at-commonName (RFC 5280 appendix A.1).
+const CN: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// How a service is reached by TLS.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +118,52 @@ impl Certificate {
         let Facts { names, not_before, not_after } = facts;
         Ok(Certificate { files, names, not_before, not_after, certified: Arc::new(certified) })
     }
+}
+
+/// Who must have signed a client's certificate.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Authorities(pub Vec<CertificateDer<'static>>);
+
+impl Authorities {
+    /// The certificates of a PEM file. The error is a remedy.
+    pub fn read(text: &str) -> Result<Authorities, String> {
+        let authorities: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(text.as_bytes()).take(AUTHORITIES_MAX + 1).collect();
+        match authorities {
+            Err(error) => Err(format!("is no PEM: {error}")),
+            Ok(list) if list.is_empty() => {
+                Err("holds no \"BEGIN CERTIFICATE\": write the authorities' certificates there".to_owned())
+            }
+            Ok(list) if list.len() > AUTHORITIES_MAX => Err(format!(
+                "holds more than {AUTHORITIES_MAX} certificates: keep those of your own authorities"
+            )),
+            Ok(list) => match list.iter().find_map(|one| Facts::of(one).err()) {
+                Some(error) => Err(format!("holds what is no X.509 certificate: {error}")),
+                None => Ok(Authorities(list)),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.0.len())
+    }
+}
+
+/// The common name of a certificate's subject; `None`: it has none, several, or one that is empty or overlong.
+#[must_use]
+pub fn common_name(certificate: &[u8]) -> Option<String> {
+    let subject = x509_cert::Certificate::from_der(certificate).ok()?.tbs_certificate.subject;
+    let mut names = subject.0.iter().flat_map(|part| part.0.iter()).filter(|one| one.oid == CN);
+    let (first, None) = (names.next()?, names.next()) else { return None };
+    let name = match first.value.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
+            std::str::from_utf8(first.value.value()).ok()?
+        }
+        _ => return None,
+    };
+    (1..=COMMON_NAME_BYTES_MAX).contains(&name.len()).then(|| name.to_owned())
 }
 
 /// The certificate's chain, itself first.

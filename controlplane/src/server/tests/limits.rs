@@ -128,7 +128,8 @@ fn a_taken_port_is_refused_with_the_key_and_the_remedy() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _within = runtime.enter();
     let address = taken.local_addr().unwrap();
-    let fault = bind(&[address], &mut Vec::new()).map(drop).unwrap_err();
+    let control = config(&[&format!("control.listen=[{address}]")]).control.clone();
+    let fault = Prepared::open(&control, &mut Vec::new()).map(drop).unwrap_err();
     for part in ["control.listen", &address.to_string(), "ss -ltnp"] {
         assert!(fault.contains(part), "{fault}");
     }

@@ -149,7 +149,7 @@ fn stats_tell_what_the_cells_hold() {
 fn the_configuration_has_a_tag_by_which_it_is_not_sent_twice() {
     let port = Port::open(Fake::default());
     let first = port.get("/config");
-    assert_eq!(first.json()["control.listen"]["origin"], "default");
+    assert_eq!(first.json()["socks5.listen"]["origin"], "default");
     let tag = first.header("etag").unwrap();
     for known in [tag.to_owned(), format!("W/{tag}"), format!("\"old\", {tag}"), "*".to_owned()] {
         let again = port.ask("GET", "/config", &format!("if-none-match: {known}\r\n"));

@@ -10,6 +10,8 @@ pub const CHECKS: &[Check] = &[Check {
         "socks5.tls.certificates",
         "websocket.tls.listen",
         "websocket.tls.certificates",
+        "control.tls.listen",
+        "control.tls.certificates",
     ],
     run: listeners_have_certificates,
 }];
@@ -19,6 +21,7 @@ fn listeners_have_certificates(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let services = [
         ("socks5.tls.listen", &config.socks5.tls, &draft.socks5_certificates),
         ("websocket.tls.listen", &config.websocket.tls, &draft.websocket_certificates),
+        ("control.tls.listen", &config.control.tls.tls, &draft.control.certificates),
     ];
     let bare = services.into_iter().filter(|(_, tls, written)| !tls.listen.is_empty() && written.is_empty());
     let remedy = "certificates: [{certificate: tls/example.pem, key: tls/example.key}]";

@@ -1,15 +1,11 @@
-//! Keys of the process: its workers, its control port, its log.
+//! Keys of the process: its workers and its logs.
 
-use super::Reload::{Listener, Live, Restart};
+use super::Reload::{Live, Restart};
 use super::{DAY, HOUR, Key, MILLISECOND_100, key};
 use crate::config::draft::WORKERS_MAX;
 use crate::config::kind::Kind;
 use crate::config::{DriverChoice, LogFormat, LogLevel};
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// Bytes of a path (PATH_MAX).
-const PATH_BYTES_MAX: usize = 4096;
 
 pub const WORKERS: &[Key] = &[
     key(
@@ -60,53 +56,7 @@ pub const WORKERS: &[Key] = &[
     ),
 ];
 
-pub const REST: &[Key] = &[
-    key(
-        "control.listen",
-        r#"["127.0.0.1:9003"]"#,
-        Listener,
-        Kind::Addresses { default_port: None, put: |d, list| d.config.control.listen = list },
-        "Where the control port listens. `[]` switches it off.",
-    ),
-    key(
-        "control.open",
-        "false",
-        Listener,
-        Kind::Bool(|d, yes| d.control_open = yes),
-        "Allows a control listener beyond loopback: the control port asks nobody who they are yet.",
-    ),
-    key(
-        "control.test_endpoints",
-        "false",
-        Live,
-        Kind::Bool(|d, yes| d.config.control.test_endpoints = yes),
-        "Serves the routes for smoke tests and fault drills.",
-    ),
-    key(
-        "control.connections_max",
-        "64",
-        Live,
-        Kind::Integer(1..=1 << 16, |d, n| d.config.control.connections_max = n as usize),
-        "Control connections at once.",
-    ),
-    key(
-        "control.api_keys",
-        "[]",
-        Live,
-        Kind::ApiKeys(|d, keys| d.api_keys = keys),
-        "Keys of the publish API, each 8 to 256 bytes, or `{sha256}` and the 64 hexadecimal digits of one's SHA-256. A request has to show one of these, or of `control.api_keys_file`, as `X-API-Key`. Without any the API is open to programs that reach the control port. They are shown to nobody; on the command line others on this host can read them.",
-    ),
-    key(
-        "control.api_keys_file",
-        r#""""#,
-        Live,
-        Kind::OptionalText {
-            bytes_max: PATH_BYTES_MAX,
-            allowed: (|c| !c.is_control(), "printable characters"),
-            put: |d, path| d.api_keys_file = path.map(PathBuf::from),
-        },
-        "A file with more of them, one a line; lines that begin with `#` are left out. A relative path starts where that of `socks5.users_file` does.",
-    ),
+pub const LOG: &[Key] = &[
     key(
         "log.level",
         "info",
@@ -147,5 +97,19 @@ pub const REST: &[Key] = &[
             ("json", |d| d.access_format = Some(LogFormat::Json)),
         ]),
         "The format of those lines. `as_log`: as `log.format` says.",
+    ),
+    key(
+        "log.audit",
+        "stderr",
+        Live,
+        Kind::AccessLog(|d, log| d.config.log.audit = log),
+        "Where one line goes for each request on the control port that changes something, refused ones too: who, from where, what, with what result. Requests of the publish API are left out. As `log.access` otherwise.",
+    ),
+    key(
+        "log.control",
+        "off",
+        Live,
+        Kind::AccessLog(|d, log| d.config.log.control = log),
+        "Where one line goes for each request on the control port. As `log.access` otherwise.",
     ),
 ];

@@ -4,17 +4,18 @@ use crate::config::admission::tokens;
 use crate::config::fields::Field;
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
-use crate::config::{namespaces, proxies, rules, tls, users};
+use crate::config::{control, namespaces, proxies, rules, tls, users};
 
 const HEAD: &str = include_str!("markdown_head.md");
 /// Texts about mappings in lists, each followed by the table of its fields.
-static MAPPINGS: [(&str, &[Field]); 6] = [
+static MAPPINGS: [(&str, &[Field]); 7] = [
     (include_str!("markdown_rules.md"), &rules::FIELDS),
     (include_str!("markdown_proxies.md"), &proxies::FIELDS),
     (include_str!("markdown_users.md"), &users::FIELDS),
     (include_str!("markdown_namespaces.md"), &namespaces::FIELDS),
     (include_str!("markdown_tokens.md"), &tokens::FIELDS),
     (include_str!("markdown_tls.md"), &tls::FIELDS),
+    (include_str!("markdown_control.md"), &control::tokens::FIELDS),
 ];
 
 /// The whole document.
@@ -44,6 +45,7 @@ fn row(key: &Key) -> String {
         Kind::Proxies(_) => "list of [proxies](#upstream-proxies)".to_owned(),
         Kind::Namespaces(_) => "list of [namespaces](#namespaces)".to_owned(),
         Kind::Certificates(_) => "list of [certificates](#certificates)".to_owned(),
+        Kind::ControlTokens(_) => "list of [tokens](#tokens-of-the-control-port)".to_owned(),
         _ => key.kind.describe(),
     };
     format!("| `{path}` | {kind} | `{default}` | {reload} | {} |\n", key.doc)

@@ -4,12 +4,13 @@ use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
 use crate::config::read::LIST_LEN_MAX;
-use crate::config::{TargetClass, namespaces, proxies, rules, tls, yaml};
+use crate::config::{TargetClass, control, namespaces, proxies, rules, tls, yaml};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 
 const DURATION_PATTERN: &str = "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
 const BYTES_PATTERN: &str = "^(?=.)([0-9]+TiB)?([0-9]+GiB)?([0-9]+MiB)?([0-9]+KiB)?([0-9]+B)?$";
+const MODE_PATTERN: &str = "^(0o)?0?[0-7]{3}$";
 const PORTS_PATTERN: &str = "^[0-9]+(-[0-9]+)?$";
 
 /// The schema of a configuration file, as JSON text.
@@ -70,11 +71,14 @@ fn shape(kind: &Kind) -> Json {
         | Kind::Origins(_)
         | Kind::Paths(_)
         | Kind::Targets(_)
+        | Kind::Hosts(_)
         | Kind::ApiKeys(_) => list(json!({ "type": "string" })),
         Kind::Rules(_) => list(mapping(&rules::FIELDS)),
         Kind::Proxies(_) => list(mapping(&proxies::FIELDS)),
         Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),
         Kind::Certificates(_) => list(mapping(&tls::FIELDS)),
+        Kind::ControlTokens(_) => list(mapping(&control::tokens::FIELDS)),
+        Kind::Mode(_) => json!({ "type": ["string", "integer"], "pattern": MODE_PATTERN }),
         Kind::Path(_) => json!({ "type": "string", "minLength": 1 }),
     }
 }

@@ -1,0 +1,86 @@
+//! What log, audit and metrics are told of a reload.
+
+use super::{Outcome, Refusal, Request, Wish};
+use crate::audit;
+use crate::running::Running;
+use std::time::SystemTime;
+
+/// Keys named in one line; the rest are counted.
+const KEYS_MAX: usize = 20;
+
+pub fn tell(running: &Running, request: &Request, result: &Result<Outcome, Refusal>) {
+    if request.dry_run {
+        return;
+    }
+    let (what, by) = (request.wish.name(), &request.by);
+    match result {
+        Ok(outcome) if outcome.changed => {
+            tracing::info!("{what} by {by}: {}", summary(outcome));
+        }
+        Ok(outcome) => tracing::info!(
+            "{what} by {by}: nothing has changed, generation {} stays{}",
+            outcome.generation,
+            restarts(outcome)
+        ),
+        Err(refusal) => {
+            tracing::error!("{what} by {by} refused, nothing has changed:\n{}", refusal.text());
+        }
+    }
+    audit::note(
+        by,
+        what,
+        &match result {
+            Ok(outcome) if outcome.changed => summary(outcome),
+            Ok(_) => "unchanged".to_owned(),
+            Err(refusal) => format!("refused: {}", refusal.text()),
+        },
+    );
+    count(running, request, result);
+}
+
+/// What metrics know. A wish that could not be fulfilled for its own fault is no failed reload.
+fn count(running: &Running, request: &Request, result: &Result<Outcome, Refusal>) {
+    let mut facts = running.reloads.get();
+    match result {
+        Ok(outcome) => {
+            facts.succeeded += u64::from(outcome.changed);
+            facts.unchanged += u64::from(!outcome.changed);
+            facts.last_successful = true;
+            facts.last_success = SystemTime::now();
+        }
+        Err(refusal) if refusal.is_failure() && !matches!(request.wish, Wish::Override(_)) => {
+            facts.failed += 1;
+            facts.last_successful = false;
+        }
+        Err(_) => return,
+    }
+    running.reloads.set(facts);
+}
+
+fn summary(outcome: &Outcome) -> String {
+    let keys: Vec<_> = outcome.changes.iter().map(|change| change.key.path).collect();
+    format!(
+        "generation {}, {} keys applied, {} for new connections{}{}",
+        outcome.generation,
+        outcome.applied().count(),
+        outcome.for_new_connections().count(),
+        named(&keys),
+        restarts(outcome)
+    )
+}
+
+fn restarts(outcome: &Outcome) -> String {
+    let keys: Vec<_> = outcome.restart_required.iter().map(|change| change.key.path).collect();
+    if keys.is_empty() { String::new() } else { format!("; a restart is needed for{}", named(&keys)) }
+}
+
+/// ` (a, b)`
+fn named(keys: &[&str]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let more = keys.len().saturating_sub(KEYS_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown: Vec<_> = keys.iter().take(KEYS_MAX).copied().collect();
+    format!(" ({}{more})", shown.join(", "))
+}

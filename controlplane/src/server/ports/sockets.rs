@@ -1,0 +1,231 @@
+//! One listening socket: bound, or inherited; TCP, or in a file.
+
+use super::Place;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Connections that wait in the kernel to be accepted.
+const BACKLOG: i32 = 128;
+
+/// A listening socket and where it was wanted. Dropped, it takes its file along.
+pub struct Listener {
+    place: Place,
+    socket: Socket,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    /// The file goes after the socket: fields are dropped in their order.
+    Unix(UnixListener, Rc<SocketFile>),
+}
+
+/// A connection as it came.
+pub enum Accepted {
+    Http(TcpStream, SocketAddr),
+    Https(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// Whether the files of sockets stay when those are closed: somebody else listens on them.
+#[derive(Clone, Default)]
+pub struct Keeper(Rc<Cell<bool>>);
+
+impl Keeper {
+    pub fn leave_files(&self, leave: bool) {
+        self.0.set(leave);
+    }
+}
+
+impl Listener {
+    /// The one among `inherited` that is bound there, which is taken out, or else a new one.
+    pub fn open(place: Place, inherited: &mut Vec<OwnedFd>, keeper: &Keeper) -> io::Result<Listener> {
+        let socket = match &place {
+            Place::Http(address) | Place::Https(address) => {
+                let socket = match take(inherited, |bound| is_at(bound, *address)) {
+                    Some(socket) => socket,
+                    None => bind_tcp(*address)?,
+                };
+                Socket::Tcp(TcpListener::from_std(nonblocking(socket)?.into())?)
+            }
+            Place::Unix { path, mode } => {
+                let there = take(inherited, |bound| is_in(bound, path)).filter(|_| is_socket(path));
+                let socket = match there {
+                    Some(socket) => {
+                        // Whoever it came from may listen on it still, or again.
+                        keeper.leave_files(true);
+                        socket
+                    }
+                    None => bind_unix(path, *mode)?,
+                };
+                let file = SocketFile::of(path, keeper)?;
+                Socket::Unix(UnixListener::from_std(nonblocking(socket)?.into())?, file)
+            }
+        };
+        Ok(Listener { place, socket })
+    }
+
+    /// The same socket in another role.
+    pub fn share(&self, place: Place) -> io::Result<Listener> {
+        let copy = self.duplicate()?;
+        let socket = match &self.socket {
+            Socket::Tcp(_) => Socket::Tcp(TcpListener::from_std(copy.into())?),
+            Socket::Unix(_, file) => Socket::Unix(UnixListener::from_std(copy.into())?, file.clone()),
+        };
+        Ok(Listener { place, socket })
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    /// The next connection. Dropping the future loses none.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok(match self.place {
+                    Place::Https(_) => Accepted::Https(stream, address),
+                    _ => Accepted::Http(stream, address),
+                })
+            }
+            Socket::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+
+    /// Another descriptor of the same socket.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
+
+    /// Gives its file the permissions that are configured: one that was taken over had others.
+    pub fn set_permissions(&self) {
+        let Place::Unix { path, mode } = &self.place else { return };
+        if let Err(error) = rustix::fs::chmod(path, Mode::from_raw_mode(*mode)) {
+            tracing::error!("control.unix {}: its permissions cannot be set: {error}", path.display());
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        // As the SOCKS5 listener: `[::]` leaves 0.0.0.0 to an entry of its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// Until listen(2) nobody can connect: the permissions are set before it, so there is no moment with others.
+fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    clear(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// Takes away a socket that a process left behind: one that nobody answers on. Whatever else is there stays, and is in
+/// the way.
+fn clear(path: &Path) -> io::Result<()> {
+    let in_the_way = || io::Error::from(Errno::ADDRINUSE);
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(there) if !there.file_type().is_socket() => return Err(in_the_way()),
+        Ok(_) => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
+        Err(Errno::NOENT) => Ok(()),
+        // Accepted, or its backlog is full, or it is somebody's to whom we may not speak.
+        _ => Err(in_the_way()),
+    }
+}
+
+fn nonblocking(socket: OwnedFd) -> io::Result<OwnedFd> {
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// Takes the first socket out that is bound where `fits` says.
+fn take(sockets: &mut Vec<OwnedFd>, fits: impl Fn(&SocketAddrAny) -> bool) -> Option<OwnedFd> {
+    let there = |socket: &OwnedFd| rustix::net::getsockname(socket).is_ok_and(|bound| fits(&bound));
+    sockets.iter().position(there).map(|index| sockets.remove(index))
+}
+
+/// Port 0 wants any port of the address.
+fn is_at(bound: &SocketAddrAny, wanted: SocketAddr) -> bool {
+    let Ok(bound) = SocketAddr::try_from(bound.clone()) else { return false };
+    bound.ip() == wanted.ip() && (wanted.port() == 0 || bound.port() == wanted.port())
+}
+
+fn is_in(bound: &SocketAddrAny, wanted: &Path) -> bool {
+    let Ok(bound) = SocketAddrUnix::try_from(bound.clone()) else { return false };
+    bound.path_bytes().is_some_and(|bytes| bytes == wanted.as_os_str().as_bytes())
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket())
+}
+
+/// The file of a Unix socket; removed with the last who listens on it, unless another socket has taken its place.
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+    keeper: Keeper,
+}
+
+impl SocketFile {
+    fn of(path: &Path, keeper: &Keeper) -> io::Result<Rc<SocketFile>> {
+        let identity = identity(path)?;
+        Ok(Rc::new(SocketFile { path: path.to_owned(), identity, keeper: keeper.clone() }))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if !self.keeper.0.get() && identity(&self.path).is_ok_and(|there| there == self.identity) {
+            // Whoever starts next replaces one that stays.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
