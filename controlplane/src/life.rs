@@ -318,6 +318,7 @@ impl Life {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
                             succession.abandon();
+                            succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),
                         Some(drain) => match self.move_on(drain) {

@@ -154,7 +154,7 @@ impl Supervisor {
                 tracing::error!("cannot start {program}: {error}");
                 match role {
                     Role::Serving if self.has_served => {
-                        self.restart_at = Some(self.backoff.next(Instant::now()))
+                        self.restart_at = Some(Instant::now() + self.backoff.next())
                     }
                     Role::Serving => self.leaving = Some(Exit::CannotStart.code()),
                     Role::Coming | Role::Going => {}
@@ -308,10 +308,9 @@ impl Supervisor {
             tracing::error!("process {pid} {became}; the one that was to take over serves next");
             return;
         }
-        let at = self.backoff.next(Instant::now());
-        let wait = at.saturating_duration_since(Instant::now());
+        let wait = self.backoff.next();
         tracing::error!("process {pid} {became}; starting another in {} ms", wait.as_millis());
-        self.restart_at = Some(at);
+        self.restart_at = Some(Instant::now() + wait);
     }
 
     /// Deadlines, and the service manager's watchdog.

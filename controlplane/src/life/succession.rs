@@ -166,6 +166,13 @@ impl Succession {
         }
     }
 
+    /// Asks the supervisor for another process, for this one cannot go on.
+    pub fn ask_for_another(&self) {
+        if let Some(Holder { link, keeps: true }) = &self.holder {
+            let _ = link.mention(&Message::Upgrade);
+        }
+    }
+
     /// Gives up starting a process: one that has been started is killed.
     pub fn abandon(&mut self) {
         if self.starting.take().is_some() {
@@ -248,7 +255,8 @@ impl Life {
             Event::Retire(link) if ending.is_none() => {
                 return Some(self.retire(succession, Successor::Unknown(link)));
             }
-            Event::Retire(_) => {}
+            // It drains already, because a worker was lost.
+            Event::Retire(link) => self.bequeath(succession, Successor::Unknown(link)),
             Event::News(news) => self.inherit(news),
             Event::Alone { was_kept: false } => {}
             Event::Alone { was_kept: true } => {
@@ -303,8 +311,14 @@ impl Life {
             tracing::info!("handing over to process {}", heir.pid());
             self.manager.borrow().handed_to(heir.pid());
         }
-        self.manager.borrow_mut().leave();
         let ending = self.drain_by(Command::Retire, Exit::Done);
+        self.bequeath(succession, successor);
+        ending
+    }
+
+    /// Leaves everything but the connections to the successor.
+    fn bequeath(&self, succession: &mut Succession, successor: Successor) {
+        self.manager.borrow_mut().leave();
         // The file is the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
@@ -317,7 +331,6 @@ impl Life {
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
         succession.handing = Some(Box::pin(handing));
-        ending
     }
 
     /// Stays until the process before has ended, for what it counts goes by this one.
