@@ -1,4 +1,4 @@
-//! docs/metrics.md, printed from the catalogue.
+//! docs/metrics.md and tuning/prometheus/recording.yml, printed from the catalogue.
 
 use crate::export::page::{Head, kind_word};
 use crate::export::process::{Process, families};
@@ -55,6 +55,25 @@ pub fn metrics_markdown() -> String {
     text
 }
 
+const RULES_HEAD: &str = "# Printed from the catalogue in shared/src/metrics.rs. `RINGWAY_BLESS=1 cargo test -p ringway-controlplane` writes it anew.
+#
+# ringway's counters under their names without `_total`, with all their labels: for queries and dashboards that were written for
+# those names. They hold what the scraped series hold, as of each evaluation. New queries need none of this.
+# Check it with `promtool check rules recording.yml`.
+groups:
+  - name: ringway_counters_without_total
+    rules:
+";
+
+/// Recording rules that give each counter its name without `_total` as well.
+#[must_use]
+pub fn recording_rules() -> String {
+    let counters = FAMILIES.iter().filter(|family| family.kind == Kind::Counter);
+    let rules = counters
+        .map(|family| format!("      - record: {name}\n        expr: {name}_total\n", name = family.name));
+    RULES_HEAD.to_owned() + &rules.collect::<String>()
+}
+
 fn write_row(text: &mut String, head: &Head<'_>, buckets: &[f64]) {
     let Head { name, help, kind, unit, labels } = *head;
     let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
@@ -80,14 +99,53 @@ mod tests {
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
-    #[test]
-    fn the_document_is_fresh() {
-        let text = metrics_markdown();
+    const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/prometheus/recording.yml");
+
+    fn assert_fresh(path: &str, text: &str) {
         if std::env::var_os("RINGWAY_BLESS").is_some() {
-            std::fs::write(DOCUMENT, &text).unwrap();
+            std::fs::write(path, text).unwrap();
         }
-        let held = std::fs::read_to_string(DOCUMENT).unwrap_or_default();
-        assert_eq!(text, held, "docs/metrics.md is stale: run with RINGWAY_BLESS=1");
+        let held = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(text, held, "{path} is stale: run with RINGWAY_BLESS=1");
+    }
+
+    #[test]
+    fn the_documents_are_fresh() {
+        assert_fresh(DOCUMENT, &metrics_markdown());
+        assert_fresh(RULES, &recording_rules());
+    }
+
+    /// Those that people have queries for under either name.
+    const PROMISED_COUNTERS: &[&str] = &[
+        "socks5_proxy_connections",
+        "socks5_traffic_bytes_sent",
+        "socks5_traffic_bytes_received",
+        "socks5_user_traffic",
+        "socks5_handshakes",
+        "socks5_connections_closed",
+        "socks5_system_network_bytes",
+        "websocket_connections_opened",
+        "websocket_messages_sent",
+        "websocket_messages_received",
+        "websocket_messages",
+        "websocket_errors",
+        "websocket_closes",
+        "websocket_dropped",
+        "http_requests",
+        "worker_busy_seconds",
+        "config_reloads",
+    ];
+
+    #[test]
+    fn every_promised_counter_has_its_rule_and_no_rule_hides_another_metric() {
+        let rules = recording_rules();
+        for name in PROMISED_COUNTERS {
+            assert!(rules.contains(&format!("- record: {name}\n        expr: {name}_total\n")), "{name}");
+        }
+        let scraped = |family: &&&ringway_shared::metrics::Family| family.kind != Kind::Counter;
+        for family in FAMILIES.iter().filter(scraped) {
+            assert!(!rules.contains(&format!("record: {}\n", family.name)), "{}", family.name);
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
+use crate::ctl::{self, Ctl};
 use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
+use crate::manual::{self, Completions, Manual};
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -37,10 +39,13 @@ pub enum Task {
     Acl(Rules),
     /// Runs ringway in a process of its own, keeps its listening sockets, and starts it anew whenever it crashes.
     Supervise,
+    Ctl(Ctl),
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
+    Completions(Completions),
+    Man(Manual),
 }
 
 #[derive(Subcommand)]
@@ -75,11 +80,14 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
+        Task::Ctl(asked) => return Some(ctl::run(asked, &arguments.settings)),
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         // It runs, which is not answered here.
         Task::Supervise => return None,
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
+        Task::Completions(asked) => Ok(manual::completions(asked)),
+        Task::Man(asked) => manual::page(asked),
     };
     Some(match answer {
         Ok(text) => {

@@ -1,16 +1,18 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file`, `logins` and `audit` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there).
-//! `doctor` looks at the host before any of this.
+//! `access`, `log_file`, `logins` and `audit` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there), `ctl` (its client).
+//! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
 mod acl_test;
+mod allocator;
 mod audit;
 mod calendar;
 mod catalogue_docs;
 mod certificates;
 mod cli;
+mod ctl;
 mod doctor;
 mod exit;
 mod export;
@@ -23,6 +25,7 @@ mod life;
 mod log_file;
 mod logins;
 mod logs;
+mod manual;
 mod observe;
 mod passwd;
 mod port;
@@ -37,9 +40,6 @@ mod system;
 mod systemd;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::arguments();

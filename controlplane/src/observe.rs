@@ -1,5 +1,7 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
+pub mod interval_log;
+
 use crate::system::{Host, HostFacts, ThreadTimes, thread_times};
 use ringway_dataplane::WorkerState;
 use ringway_shared::account::Account;
@@ -268,7 +270,9 @@ fn sum(cells: &[Arc<Cells>], value: fn(&Cells) -> u64) -> u64 {
     cells.iter().map(|cells| value(cells)).sum()
 }
 
-fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {
+/// One histogram over these cores.
+#[must_use]
+pub fn merge(cells: &[Arc<Cells>], of: fn(&Cells) -> &Histogram) -> Merged {
     let mut folded = empty();
     for cells in cells {
         of(cells).fold_into(&mut folded);

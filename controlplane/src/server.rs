@@ -2,15 +2,17 @@
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
 //! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `openapi` with `schemas` (all of it told to programs), `reload`,
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod debug;
 mod drill;
 mod health;
+mod memory;
 mod openapi;
 mod pages;
 mod ports;
@@ -20,6 +22,7 @@ mod reload;
 mod route;
 mod routes;
 mod schemas;
+mod smoke;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -27,6 +30,9 @@ mod tests;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};
+pub use route::{Parameter, Route};
+pub use routes::all as routes;
+pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::Peer;

@@ -36,8 +36,6 @@ use std::time::Instant;
 #[derive(Clone)]
 pub struct Wiring {
     pub index: usize,
-    /// How bytes are moved: read at the start alone.
-    pub relay: config::Relay,
     /// All workers' cells; `cells[index]` is this core's own.
     pub cells: Arc<[Arc<Cells>]>,
     /// All workers' inboxes.
@@ -57,7 +55,7 @@ pub struct Wiring {
     /// Sockets of clients and targets at once, over all workers: the descriptors that nothing else needs. Beyond
     /// it clients would take the control port's.
     pub sockets_max: u64,
-    /// Pipes this core may make.
+    /// Pipes this core may make at most, for the descriptors they take.
     pub pipes_max: usize,
     /// Other processes have the listening sockets too: they are not to be shut down.
     pub listeners_are_shared: Arc<AtomicBool>,
@@ -111,7 +109,7 @@ impl Core {
             clock: LocalClock::system(),
             winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
-            pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
+            pipes: pipes(&wiring, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
@@ -137,6 +135,8 @@ impl Core {
         self.own.replace(own);
         self.sessions.cut_strangers(&service, &self.questions);
         self.gateway.serve_under(&service);
+        let relay = &service.config.socks5.relay;
+        self.pipes.set_limits(pipes_max(&self.wiring, relay), relay.pipe_bytes);
         self.service.replace(service);
     }
 
@@ -250,6 +250,15 @@ impl Core {
     pub fn ring_bell(&self) {
         self.wiring.outboxes[self.wiring.index].ring();
     }
+}
+
+fn pipes(wiring: &Wiring, cells: Arc<Cells>) -> Rc<PipePool> {
+    let relay = &wiring.service.config.socks5.relay;
+    PipePool::new(pipes_max(wiring, relay), relay.pipe_bytes, cells)
+}
+
+fn pipes_max(wiring: &Wiring, relay: &config::Relay) -> usize {
+    relay.pipes_per_worker.min(wiring.pipes_max)
 }
 
 fn gateway(wiring: &Wiring) -> io::Result<Gateway> {

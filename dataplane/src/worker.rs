@@ -264,6 +264,7 @@ impl Worker {
             }
             #[allow(clippy::disallowed_methods, reason = "a drill holds the thread on purpose")]
             Drill::Stall(duration) => std::thread::sleep(duration),
+            Drill::Count { events } => self.core.cells.test_events.add(events.into()),
             Drill::Die => panic!("drill: the worker dies on purpose"),
         }
     }

@@ -11,6 +11,7 @@ pub use starting::start;
 use crate::hub::names;
 use crate::io::inbox::{Mail, Outbox};
 use crate::io::records::Records;
+use crate::io::resolve::Resolver;
 use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
@@ -101,6 +102,7 @@ pub struct Workers {
     states: Vec<Arc<OnceLock<WorkerState>>>,
     cells: Arc<[Arc<Cells>]>,
     records: Records,
+    resolver: Resolver,
     notices: Vec<String>,
     clients: Arc<Clients>,
     gate: Arc<Gate>,

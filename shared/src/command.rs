@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-/// A fault injected on purpose, to see that ringway stands it (`control.test_endpoints`).
+/// Something that happens on purpose, to see that ringway stands it, or tells it (`control.test_endpoints`).
 #[derive(Clone, Copy, Debug)]
 pub enum Drill {
     /// Spawn this many tasks that panic.
     Panic { tasks: u32 },
     /// Hold the worker's thread for so long: every connection on it stalls.
     Stall(Duration),
+    /// Count so many events that did not happen.
+    Count { events: u32 },
     /// End the worker's thread by a panic outside any task.
     Die,
 }

@@ -11,6 +11,8 @@ mod guard;
 mod keys;
 mod methods;
 
+pub(super) use asking::Asking;
+pub(super) use fault::{BAD_REQUEST, Fault};
 pub use keys::Keys;
 pub use methods::Method;
 
@@ -19,8 +21,6 @@ use super::route::{Route, Said, ServedBy, json, ok};
 use super::routes;
 use super::state::State;
 use crate::guard::Scope;
-use asking::Asking;
-use fault::Fault;
 use fields::Fields;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};

@@ -4,7 +4,7 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{drill, health, openapi, pages, push, reload, stats};
+use super::{debug, drill, health, memory, openapi, pages, push, reload, smoke, stats};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -27,7 +27,10 @@ const PAGES: &[&[Route]] = &[
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
+    memory::ROUTES,
     push::ROUTES,
+    debug::ROUTES,
+    smoke::ROUTES,
     drill::ROUTES,
 ];
 

@@ -12,6 +12,8 @@ use crate::running::Running;
 use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
 use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
+use ringway_shared::connection::Connection;
+use ringway_shared::flight::What;
 use ringway_shared::gateway::{Dropped, Frame};
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Answer, Ask};
@@ -100,7 +102,8 @@ impl Port {
                 let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
                 let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
                 tell_address.send(prepared.addresses().http[0]).unwrap();
-                let ports = Ports::serve(state, prepared);
+                let ports = Ports::of(state, prepared);
+                ports.open();
                 let _ = stopped.wait_for(|stop| *stop).await;
                 ports.stop().await;
             });
@@ -261,6 +264,8 @@ fn cells(heartbeat_ms: u64) -> Cells {
     cells.sent_bytes.add(100);
     cells.inbox_messages.add(3);
     cells.session.record(2_000);
+    cells.flight.note(1_000, None, What::Began);
+    cells.flight.note(2_000, Some(Connection::socks5(7)), What::Closed(Reason::Finished));
     let websocket = &cells.websocket;
     websocket.sockets_now.add(2);
     websocket.upgraded.add(3);

@@ -47,7 +47,8 @@ fn received(core: &Core, session: &Session) -> Result<(), Reason> {
 
 /// Counts the connection among its client's, if that may have one more now.
 fn admit(core: &Core, session: &Session) -> Result<(), Reason> {
-    let limits = &session.service.config.socks5.limits;
+    let service = core.service();
+    let limits = &service.config.socks5.limits;
     let admission = core.wiring.clients.admit(session.peer().ip(), limits, core.now_ns())?;
     session.admission.set(Some(admission));
     Ok(())
@@ -89,7 +90,7 @@ impl Drop for Seat {
         }
         // A failed login is told of even without an access log, and even if its client did not wait for the answer.
         let wanted =
-            session.service.config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
+            core.service().config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
         if wanted && !core.wiring.recorder.put(Ended::Socks5(Box::new(record(core, session, *reason)))) {
             cells.session_records_dropped.add(1);
         }

@@ -134,6 +134,10 @@ impl Workers {
         let service = prepared.service.clone();
         let before = self.service.replace(service.clone());
         self.stock.borrow_mut().commit(&service, Some(&before));
+        let (now, then) = (&service.config.socks5, &before.config.socks5);
+        if (&now.dns, now.timeouts.name_lookup) != (&then.dns, then.timeouts.name_lookup) {
+            self.resolver.reconfigure(&now.dns, now.timeouts.name_lookup);
+        }
         let (opened, closed) = self.relist(&prepared.kept, std::mem::take(&mut prepared.added));
         let notices = admission::notices(&service.config.websocket);
         Ok(Committed { generation: prepared.generation, opened, closed, notices })

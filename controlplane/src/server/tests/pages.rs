@@ -10,7 +10,8 @@ fn drills() -> Port {
 #[test]
 fn every_page_answers_and_head_answers_like_it_without_a_body() {
     let port = Port::open(Fake::default());
-    for route in routes::all().filter(|route| route.method == "GET") {
+    // Those with a place in their path have tests of their own.
+    for route in routes::all().filter(|route| route.method == "GET" && !route.path.contains('{')) {
         let (got, head) = (port.get(route.path), port.ask("HEAD", route.path, ""));
         assert_eq!((got.status, head.status), (200, 200), "{}", route.path);
         assert_eq!(head.body, "", "{}", route.path);
@@ -226,4 +227,47 @@ fn drills_are_refused_by_full_inboxes_by_web_pages_and_when_switched_off() {
     assert!(open.told.try_recv().is_err());
     let off = Port::open(Fake::default());
     assert_eq!(off.ask("POST", die, "").status, 404);
+}
+
+#[test]
+fn the_flight_recorder_tells_the_newest_first_of_all_workers_one_or_one_connection() {
+    let port = Port::open(Fake::default());
+    let told = |query: &str| {
+        let body = port.get(&format!("/debug/flight{query}")).json();
+        let of = |event: &Json| format!("{} {}", event["worker"], event["event"].as_str().unwrap());
+        body["events"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(told(""), ["0 closed", "1 closed", "0 began", "1 began"]);
+    assert_eq!(told("?worker=1"), ["1 closed", "1 began"]);
+    assert_eq!(told("?limit=3"), ["0 closed", "1 closed", "0 began"]);
+    assert_eq!(told("?connection=1-s-7"), ["1 closed"]);
+    assert!(told("?connection=1-w-7").is_empty());
+    let whole = port.get("/debug/flight?worker=0&limit=1").json();
+    assert_eq!(whole["noted"], 2);
+    let event = &whole["events"][0];
+    assert_eq!((&event["connection"], &event["reason"]), (&"0-s-7".into(), &"finished".into()));
+    assert_eq!(event["since_start_us"], 2);
+    for (query, status) in [("?worker=2", 404), ("?worker=x", 400), ("?limit=0", 400), ("?connection=7", 400)]
+    {
+        assert_eq!(port.get(&format!("/debug/flight{query}")).status, status, "{query}");
+    }
+}
+
+#[test]
+fn a_histogram_is_told_whole_of_all_workers_or_one() {
+    let port = Port::open(Fake::default());
+    let listed = port.get("/debug/hist").json();
+    let session = listed["histograms"].as_array().unwrap().iter().find(|it| it["name"] == "session").unwrap();
+    assert_eq!((&session["count"], &session["unit"]), (&2.into(), &"microseconds".into()));
+    let (all, one) = (port.get("/debug/hist/session"), port.get("/debug/hist/session?worker=1"));
+    assert_eq!(all.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(all.body.starts_with(
+        "#ringway session (socks5_session_duration_seconds), all workers, values in microseconds\n"
+    ));
+    assert!(one.body.contains(", worker 1, ") && one.body.lines().last() != all.body.lines().last());
+    for (path, status) in
+        [("/debug/hist/none", 404), ("/debug/hist/session?worker=2", 404), ("/debug/hist/", 404)]
+    {
+        assert_eq!(port.get(path).status, status, "{path}");
+    }
 }

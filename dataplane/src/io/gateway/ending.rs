@@ -130,8 +130,8 @@ impl State {
 
     /// The access log's line.
     fn tell(core: &Core, slot: &Slot, closing: Closing, dropped: u64) {
-        let About { peer, ref service, accepted, upgraded, .. } = *slot.about;
-        if service.config.log.access == AccessLog::Off {
+        let About { peer, accepted, upgraded, .. } = *slot.about;
+        if core.service().config.log.access == AccessLog::Off {
             return;
         }
         let about = &slot.about;

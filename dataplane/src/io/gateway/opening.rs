@@ -99,7 +99,9 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else {
             return Err(No::new(Refused::BadRequest, 400, ""));
         };
-        let service = slot.about.service.clone();
+        // It may have been accepted long before it asks.
+        let service = core.service();
+        slot.about.service = service.clone();
         let websocket = &service.config.websocket;
         slot.about.end.origin =
             request.origin.as_deref().map(|origin| origin.chars().take(PATH_CHARS_MAX).collect());
