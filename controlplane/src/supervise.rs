@@ -215,10 +215,9 @@ impl Supervisor {
             },
             Message::Ready => self.put_to_work(who).await,
             Message::Upgrade => self.upgrade().await,
-            Message::YourTurn => {
-                if std::mem::replace(&mut member.handing_over, false) {
-                    self.tell_serving(&Message::YourTurn).await;
-                }
+            Message::YourTurn if member.handing_over => {
+                member.handing_over = false;
+                self.tell_serving(&Message::YourTurn).await;
             }
             Message::Counters { .. } | Message::Quotas { .. } if member.role == Role::Going => {
                 self.tell_serving(&message).await;
