@@ -31,6 +31,7 @@ mod passwd;
 mod port;
 mod quotas;
 mod reload;
+mod rest;
 mod running;
 mod server;
 mod settings;
@@ -38,6 +39,7 @@ mod signals;
 mod supervise;
 mod system;
 mod systemd;
+mod top;
 
 use std::process::ExitCode;
 
