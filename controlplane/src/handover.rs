@@ -15,9 +15,10 @@
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
 //! `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
-//! was given), `upgrade` (handing over).
+//! was given), `upgrade` (handing over), `desk` (who asks for it).
 
 pub mod child;
+pub mod desk;
 pub mod inheritance;
 pub mod link;
 pub mod upgrade;
@@ -52,6 +53,8 @@ pub enum Message {
     Alive { well: bool },
     /// The heir asks to be replaced by a new process.
     Upgrade,
+    /// There is no new process, and why.
+    NoHeir { why: String },
     /// The heir is to hand over: another one is ready.
     Retire,
     /// To be added to what the heir publishes.

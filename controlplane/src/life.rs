@@ -287,6 +287,7 @@ impl Life {
         let mut observed = tokio::time::interval(OBSERVED_EVERY);
         observed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = None;
+        succession.serve(&self.state.upgrades);
         loop {
             tokio::select! {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
@@ -295,7 +296,8 @@ impl Life {
                         succession.abandon();
                         ending = Some(self.asked_to_stop(ending));
                     }
-                    Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
+                    // Why not stands in the log.
+                    Asked::Upgrade => drop(self.upgrade(succession, ending.as_ref())),
                     Asked::Reload => self.reload(),
                     Asked::Reopen => self.access.borrow_mut().reopen(),
                 },

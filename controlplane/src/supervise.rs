@@ -157,7 +157,9 @@ impl Supervisor {
                         self.restart_at = Some(Instant::now() + self.backoff.next())
                     }
                     Role::Serving => self.leaving = Some(Exit::CannotStart.code()),
-                    Role::Coming | Role::Going => {}
+                    Role::Coming | Role::Going => {
+                        self.tell_serving(&Message::NoHeir { why: "cannot be started".into() }).await;
+                    }
                 }
             }
         }
@@ -188,16 +190,17 @@ impl Supervisor {
 
     /// Starts a process beside the one that serves.
     async fn upgrade(&mut self) {
-        let refused = |why: &str| tracing::warn!("no hot restart: {why}");
-        if self.leaving.is_some() {
-            refused("stopping");
+        let why = if self.leaving.is_some() {
+            "the supervisor is stopping"
         } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
-            refused("another one is under way");
+            "another one is under way"
         } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
-            refused("no process serves now: the next one is being started anyway");
+            "no process serves now, and the next one is being started anyway"
         } else {
-            self.start(Role::Coming).await;
-        }
+            return self.start(Role::Coming).await;
+        };
+        tracing::warn!("no hot restart: {why}");
+        self.tell_serving(&Message::NoHeir { why: format!("is not started: {why}") }).await;
     }
 
     async fn hear(&mut self, who: u64, (message, descriptors): Received) {
@@ -278,7 +281,8 @@ impl Supervisor {
                 }
             }
             Role::Coming => {
-                tracing::error!("hot restart: the new process {pid} {became}; the old one goes on serving")
+                tracing::error!("hot restart: the new process {pid} {became}; the old one goes on serving");
+                self.tell_serving(&Message::NoHeir { why: became }).await;
             }
             Role::Serving => self.replace(pid, status, ready, since.elapsed()).await,
         }

@@ -6,6 +6,7 @@ use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
 use super::{
     connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+    upgrade,
 };
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -29,6 +30,7 @@ const PAGES: &[&[Route]] = &[
     connections::ROUTES,
     top::ROUTES,
     drain::ROUTES,
+    upgrade::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,

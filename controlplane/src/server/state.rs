@@ -3,6 +3,7 @@
 use super::inspecting::INSPECTORS_MAX;
 use super::push::{Desk, Keys};
 use crate::export::Format;
+use crate::handover::desk::Upgrades;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
 use crate::rest::{Rest, Stage};
@@ -81,6 +82,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// Who wants a hot restart.
+    pub upgrades: Upgrades,
     /// Whether new clients are taken.
     pub rest: Rest,
     /// Whom earlier drains had sent away when this one began.
@@ -123,6 +126,7 @@ impl State {
             staff,
             meter,
             push,
+            upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
             observer: RefCell::new(observer),

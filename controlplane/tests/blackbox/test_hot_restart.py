@@ -123,6 +123,23 @@ def test_a_program_that_does_not_come_to_serve_leaves_the_old_one(succession, ta
     still_serves(proxy, proxy.current, echoing)
 
 
+def test_the_control_port_begins_one_and_tells_what_came_of_it(succession, replaceable):
+    proxy = succession({"workers.ready_within": "1s"}, program=replaceable)
+    old = proxy.current
+    json = {"Content-Type": "application/json"}
+    put(replaceable, "exit 7")
+    failed = proxy.http("POST", "/admin/upgrade", json)
+    assert failed.status == 422 and "exit code 7" in failed.json["detail"], failed.text
+    mended = replaceable.with_name("mended")
+    shutil.copy(program.binary(), mended)
+    os.replace(mended, replaceable)
+    done = proxy.http("POST", "/admin/upgrade", json)
+    assert done.status == 200 and done.json["state"] == "handed_over", done.text
+    proxy.pids.append(done.json["process"])
+    assert proxy.code_of(old) == 0
+    eventually(lambda: proxy.get("/readyz").status == 200)
+
+
 def test_a_bad_configuration_leaves_the_old_one(succession, target, tmp_path):
     echoing = target(echo).address
     settings = tmp_path / "ringway.yaml"

@@ -177,6 +177,19 @@ def test_a_request_to_the_process_itself_goes_to_the_supervisor(supervised):
     assert proxy.get("/readyz").status == 200
 
 
+def test_the_control_port_asks_the_supervisor(supervised, tmp_path):
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("log: {level: info}\n")
+    proxy = supervised(arguments=("-c", str(settings)))
+    json = {"Content-Type": "application/json"}
+    settings.write_text("log: {level: loud}\n")
+    failed = proxy.http("POST", "/admin/upgrade", json)
+    assert failed.status == 422 and "exit code 2" in failed.json["detail"], failed.text
+    settings.write_text("log: {level: info}\n")
+    assert proxy.http("POST", "/admin/upgrade", json).json == {"state": "handed_over", "process": None}
+    assert proxy.get("/readyz").status == 200
+
+
 def test_a_process_that_is_stopped_ends_its_supervisor(supervised, target):
     proxy = supervised()
     os.kill(proxy.current, signal.SIGTERM)
