@@ -100,7 +100,10 @@ def test_every_schema_is_one(served):
 
 
 # What stands in a path, as a ringway with one SOCKS5 connection knows it.
-PLACES = {"/debug/hist/{name}": lambda proxy: "/debug/hist/connect"}
+PLACES = {
+    "/debug/hist/{name}": lambda proxy: "/debug/hist/connect",
+    "/api/v1/connections/{id}": lambda proxy: "/api/v1/connections/" + proxy.get("/api/v1/connections").json["connections"][0]["id"],
+}
 
 
 def test_every_page_answers_what_the_document_says(served, target):
