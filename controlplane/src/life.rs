@@ -312,6 +312,11 @@ impl Life {
                 _ = rounds.tick() => {
                     self.write_records();
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
+                    if ending.is_none() && self.state.go_on_resting() {
+                        tracing::info!("nobody is left: stopping, as the drain was to end");
+                        succession.abandon();
+                        ending = Some(self.drain(Exit::Done));
+                    }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
@@ -365,6 +370,7 @@ impl Life {
             access.write(ended);
         }
         access.flush();
+        self.state.ends.borrow_mut().note(&records, Instant::now());
         records.len()
     }
 }

@@ -31,12 +31,14 @@ mod passwd;
 mod port;
 mod quotas;
 mod reload;
+mod rest;
 mod running;
 mod server;
 mod settings;
 mod signals;
 mod system;
 mod systemd;
+mod top;
 
 use std::process::ExitCode;
 

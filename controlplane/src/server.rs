@@ -9,9 +9,12 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod connections;
 mod debug;
+mod drain;
 mod drill;
 mod health;
+mod inspecting;
 mod memory;
 mod openapi;
 mod pages;
@@ -27,6 +30,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::{Desk, Keys};

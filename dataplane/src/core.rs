@@ -19,7 +19,7 @@ use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
-use ringway_shared::connection::Connection;
+use ringway_shared::connection::{Connection, first_serial};
 use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;
@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
@@ -88,10 +88,14 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It takes no new clients for now.
+    pub resting: Cell<bool>,
     /// It drains because a successor serves in its place: who has got in by now still gets served.
     pub retiring: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
+    /// What it counts connections from, to name them.
+    first_serial: u64,
     /// What it said when a fault of ours left it in pieces: the worker ends.
     broken: RefCell<Option<Box<dyn Any + Send>>>,
 }
@@ -114,8 +118,12 @@ impl Core {
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            resting: Cell::new(false),
             retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
+            first_serial: first_serial(
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ),
             broken: RefCell::default(),
             cells,
             wiring,
@@ -143,6 +151,12 @@ impl Core {
     /// Notes an event of the worker itself for the flight recorder.
     pub fn note(&self, what: What) {
         self.cells.flight.note(self.now_ns(), None, what);
+    }
+
+    /// The name of the connection that was accepted as the service's `count`th here.
+    #[must_use]
+    pub fn serial(&self, count: u64) -> u64 {
+        self.first_serial + count
     }
 
     /// Notes what happened to a connection at that moment.

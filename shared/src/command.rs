@@ -23,6 +23,10 @@ pub enum Command {
     /// As `Drain`, but the listening sockets are left at once to a successor that has them too: they stay open, and
     /// who waits in their queues is the successor's. Handshakes go on: who has been accepted is served.
     Retire,
+    /// Take no new clients and send WebSocket clients elsewhere; what is relayed goes on, listeners and thread stay.
+    Rest,
+    /// Serve again as before `Rest`.
+    Resume,
     /// Reset what is still open and end the thread (after `Drain` or `Retire`, when its deadline passed).
     Cut,
     /// Inject a fault.

@@ -54,6 +54,11 @@ impl Field {
         self.is_of("array") && resolved(&self.schema["items"])["type"] == "string"
     }
 
+    /// Values by their names.
+    pub fn is_map(&self) -> bool {
+        self.is_of("object") && self.schema["properties"].is_null()
+    }
+
     /// The words it is one of.
     pub fn words(&self) -> Option<Vec<String>> {
         let words = self.schema["enum"].as_array()?.iter();
@@ -64,6 +69,11 @@ impl Field {
     pub fn value(&self, written: &[String]) -> Result<Json, String> {
         if self.is_list() {
             return Ok(Json::from(written.to_vec()));
+        }
+        if self.is_map() && written.iter().all(|text| is_pair(text)) {
+            let pairs = written.iter().filter_map(|text| text.split_once('='));
+            let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Json::from(text));
+            return Ok(pairs.map(|(name, text)| (name.to_owned(), value(text))).collect());
         }
         let text = written.concat();
         if self.is_of("string") || self.words().is_some() {
@@ -76,6 +86,11 @@ impl Field {
             Err(error) => Err(format!("{}: {text:?} is not JSON: {error}\n", self.name)),
         }
     }
+}
+
+/// `NAME=VALUE`, and no JSON.
+fn is_pair(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.starts_with(['{', '"']))
 }
 
 /// `-` is what standard input holds.

@@ -98,7 +98,7 @@ pub const VERBS: &[Verb] = &[
     post("rollback", "/admin/config/rollback").placing(&["generation"]),
     get("generations", "/admin/config/generations"),
     get("override list", "/admin/override"),
-    post("override set", "/admin/override").placing(&["key", "value"]),
+    post("override set", "/admin/override").placing(&["set"]),
     verb("override clear", "DELETE", "/admin/override").placing(&["key"]),
     get("log show", "/admin/log"),
     verb("log set", "PUT", "/admin/log").placing(&["level"]),

@@ -158,7 +158,7 @@ fn argument(verb: &Verb, field: &Field, required: bool, in_path: bool) -> Arg {
     if field.is_flag() {
         return arg.action(ArgAction::SetTrue);
     }
-    if field.is_list() {
+    if field.is_list() || field.is_map() {
         arg = arg.action(ArgAction::Append).num_args(1..);
     }
     match field.words() {

@@ -4,7 +4,9 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{debug, drill, health, memory, openapi, pages, push, reload, smoke, stats};
+use super::{
+    connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+};
 use crate::guard::{Peer, Principal, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -24,6 +26,9 @@ const PAGES: &[&[Route]] = &[
     pages::ROUTES,
     health::ROUTES,
     stats::ROUTES,
+    connections::ROUTES,
+    top::ROUTES,
+    drain::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,

@@ -20,7 +20,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Enters an accepted connection and spawns its task.
 pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
     core.cells.opened.add(1);
-    let (key, session) = core.sessions.insert(client, peer, core.service(), core.cells.opened.get());
+    let serial = core.serial(core.cells.opened.get());
+    let (key, session) = core.sessions.insert(client, peer, core.service(), serial);
     let tls = session.client.is_secured();
     core.note_of(session.connection(), session.accepted, What::Accepted { tls });
     core.cells.clients_now.add(1);
@@ -39,6 +40,9 @@ pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
 
 /// Whether the connection may stay. Who must first say whom it stands for is admitted when it has.
 fn received(core: &Core, session: &Session) -> Result<(), Reason> {
+    if core.resting.get() {
+        return Err(Reason::Draining);
+    }
     if !core.has_room_for_client() {
         return Err(Reason::LimitConnections);
     }

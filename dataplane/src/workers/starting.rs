@@ -69,6 +69,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         service: RefCell::new(service),
         next_listener: Cell::new(listening.len() as u64),
         listening: RefCell::new(listening),
+        closing: RefCell::default(),
         listeners_are_shared,
         latest: RefCell::default(),
         ending: Cell::new(false),

@@ -76,6 +76,21 @@ fn words_become_requests() {
         ),
         ("unsubscribe --user 7", &post, "/api/unsubscribe", Some(r#"{"user":"7"}"#)),
         ("channels", &post, "/api/channels", Some("{}")),
+        (
+            "override set log.level=debug socks5.limits.connections=7 --for 10m",
+            &post,
+            "/admin/override",
+            Some(r#"{"set":{"log.level":"debug","socks5.limits.connections":7},"for":"10m"}"#),
+        ),
+        ("rollback 3 --dry-run", &post, "/admin/config/rollback?generation=3&dry_run=1", None),
+        (
+            r#"command publish {"channel":"a=b","data":1}"#,
+            &post,
+            "/api",
+            Some(r#"{"method":"publish","params":{"channel":"a=b","data":1}}"#),
+        ),
+        ("hist", &get, "/debug/hist", None),
+        ("hist connect", &get, "/debug/hist/connect", None),
         ("command info", &post, "/api", Some(r#"{"method":"info"}"#)),
     ] {
         assert_eq!(asked(line), (method.clone(), target.to_owned(), body.map(str::to_owned)), "{line}");

@@ -118,7 +118,7 @@ impl State {
             cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
             cells.closes[code_index(code)].add(1);
         }
-        core.note_of(slot.connection(), now, What::WebSocketClosed { closing, code });
+        core.note_of(slot.connection(core), now, What::WebSocketClosed { closing, code });
         if let Some(admission) = slot.about.admission {
             core.wiring.gate.clients.leave(slot.about.peer.ip(), admission, core.now_ns());
         }

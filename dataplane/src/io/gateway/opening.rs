@@ -112,7 +112,7 @@ impl State {
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
         // With a successor there is no other server to go to: who came in before it did is let in, and told to come again.
-        if core.draining.get() && !core.retiring.get() {
+        if (core.draining.get() || core.resting.get()) && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
                 "this server is going down: connect to another",
