@@ -28,8 +28,6 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 const PANICS_PER_SECOND: u64 = 10;
 /// The target of lines about logins, which other programs act upon: no level silences them.
 pub const LOGIN: &str = "login";
-/// The target of lines about who changed what: neither.
-pub const AUDIT: &str = "audit";
 
 /// The queue's writing end, held by the tracing subscriber and by those who write whole lines.
 #[derive(Clone)]

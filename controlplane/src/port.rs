@@ -1,5 +1,6 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::audit::Journal;
 use crate::certificates::CertificateFacts;
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
@@ -7,7 +8,7 @@ use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
-use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
+use crate::server::{Desk, Facts, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
@@ -29,7 +30,13 @@ pub struct Tallies {
 }
 
 /// The control port's state for this process.
-pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, tallies: Tallies) -> State {
+pub fn state(
+    running: Rc<Running>,
+    workers: &Rc<Workers>,
+    observer: Observer,
+    tallies: Tallies,
+    journal: Rc<Journal>,
+) -> State {
     let config = running.config();
     let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
     let (asking, telling) = (workers.clone(), workers.clone());
@@ -44,9 +51,9 @@ pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, ta
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
-    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
+    let desk = Desk::new(node_name(workers));
     let meter = meter(tallies, workers.clone(), running.clone());
-    State::new(facts, running, staff, meter, desk, observer)
+    State::new(facts, running, staff, meter, desk, observer, journal)
 }
 
 /// `host_port`, as Centrifugo names its nodes.
@@ -58,7 +65,7 @@ fn node_name(workers: &Workers) -> String {
 
 fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {
     let http = Rc::new(HttpFacts::default());
-    let (beginning, ending) = (http.clone(), http.clone());
+    let (beginning, ending, refusing) = (http.clone(), http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
     let render = move |snapshot: &Snapshot, cells: &[Arc<Cells>], config_generation: u64, format: Format| {
         let facts = export::Facts {
@@ -82,5 +89,6 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
         render: Box::new(render),
         begin: Box::new(move || beginning.begin()),
         end: Box::new(move |method, path, status, took| ending.end(method, path, status, took)),
+        refuse: Box::new(move |failure| refusing.refuse(failure)),
     }
 }

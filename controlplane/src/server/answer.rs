@@ -16,6 +16,10 @@ pub struct Answer {
     content_type: &'static str,
     body: String,
     headers: Vec<(&'static str, String)>,
+    /// What went wrong, in words.
+    pub detail: Option<Box<str>>,
+    /// What is different now, for the audit log.
+    pub difference: Option<Box<str>>,
 }
 
 /// On every answer.
@@ -24,7 +28,7 @@ const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-ty
 impl Answer {
     #[must_use]
     pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
-        Answer { status, content_type, body, headers: Vec::new() }
+        Answer { status, content_type, body, headers: Vec::new(), detail: None, difference: None }
     }
 
     #[must_use]
@@ -47,7 +51,21 @@ impl Answer {
         if let (Some(problem), Some(members)) = (problem.as_object_mut(), members.as_object()) {
             problem.extend(members.clone());
         }
-        Self::text(status, PROBLEM, format!("{problem}\n"))
+        let detail = problem["detail"].as_str().map(Into::into);
+        Answer { detail, ..Self::text(status, PROBLEM, format!("{problem}\n")) }
+    }
+
+    /// With what is different now: one line for the audit log, without secrets.
+    #[must_use]
+    pub fn audited(mut self, difference: impl Into<Box<str>>) -> Self {
+        self.difference = Some(difference.into());
+        self
+    }
+
+    /// Of its body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.body.len()
     }
 
     #[must_use]
@@ -59,7 +77,7 @@ impl Answer {
 
 impl From<Answer> for Response<Full<Bytes>> {
     fn from(answer: Answer) -> Self {
-        let Answer { status, content_type, body, headers } = answer;
+        let Answer { status, content_type, body, headers, .. } = answer;
         let mut response = Response::builder().status(status).header("content-type", content_type);
         for (name, value) in HEADERS {
             response = response.header(*name, *value);
