@@ -28,9 +28,9 @@ install_packages() {
 }
 
 # Unpacked, not installed: Debian's package would start a Prometheus service.
-fetch_promtool() {
-    has promtool || [ -x "$TOOLS/usr/bin/promtool" ] && return
-    step "promtool from Debian's prometheus package"
+fetch_prometheus() {
+    { has prometheus && has promtool; } || [ -x "$TOOLS/usr/bin/prometheus" ] && return
+    step "prometheus and promtool from Debian's package"
     mkdir -p "$TOOLS"
     [ -n "$(apt-cache policy prometheus 2>/dev/null)" ] || as_root apt-get update -qq
     (cd "$TOOLS" && apt-get download -qq prometheus 2>/dev/null && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
@@ -69,7 +69,7 @@ fuzz_shortly() {
 }
 
 install_packages
-fetch_promtool
+fetch_prometheus
 prepare_python
 prepare_node
 scripts/check.sh

@@ -1,4 +1,4 @@
-//! docs/metrics.md and tuning/prometheus/recording.yml, printed from the catalogue.
+//! docs/metrics.md, printed from the catalogue; the tests print tuning/prometheus/recording.yml too.
 
 use crate::export::page::{Head, kind_word};
 use crate::export::process::{Process, families};
@@ -55,25 +55,6 @@ pub fn metrics_markdown() -> String {
     text
 }
 
-const RULES_HEAD: &str = "# Printed from the catalogue in shared/src/metrics.rs. `RINGWAY_BLESS=1 cargo test -p ringway-controlplane` writes it anew.
-#
-# ringway's counters under their names without `_total`, with all their labels: for queries and dashboards that were written for
-# those names. They hold what the scraped series hold, as of each evaluation. New queries need none of this.
-# Check it with `promtool check rules recording.yml`.
-groups:
-  - name: ringway_counters_without_total
-    rules:
-";
-
-/// Recording rules that give each counter its name without `_total` as well.
-#[must_use]
-pub fn recording_rules() -> String {
-    let counters = FAMILIES.iter().filter(|family| family.kind == Kind::Counter);
-    let rules = counters
-        .map(|family| format!("      - record: {name}\n        expr: {name}_total\n", name = family.name));
-    RULES_HEAD.to_owned() + &rules.collect::<String>()
-}
-
 fn write_row(text: &mut String, head: &Head<'_>, buckets: &[f64]) {
     let Head { name, help, kind, unit, labels } = *head;
     let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
@@ -98,6 +79,25 @@ mod tests {
     use std::collections::HashSet;
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+
+    const RULES_HEAD: &str = "# Printed from the catalogue in shared/src/metrics.rs. `RINGWAY_BLESS=1 cargo test -p ringway-controlplane` writes it anew.
+#
+# ringway's counters under their names without `_total`, with all their labels: for queries and dashboards that were written for
+# those names. They hold what the scraped series hold, as of each evaluation. New queries need none of this.
+# Check it with `promtool check rules recording.yml`.
+groups:
+  - name: ringway_counters_without_total
+    rules:
+";
+
+    /// Recording rules that give each counter its name without `_total` as well.
+    fn recording_rules() -> String {
+        let counters = FAMILIES.iter().filter(|family| family.kind == Kind::Counter);
+        let rules = counters.map(|family| {
+            format!("      - record: {name}\n        expr: {name}_total\n", name = family.name)
+        });
+        RULES_HEAD.to_owned() + &rules.collect::<String>()
+    }
 
     const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/prometheus/recording.yml");
 

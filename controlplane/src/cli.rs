@@ -3,6 +3,7 @@
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
 use crate::certificates;
+use crate::ctl::{self, Ctl};
 use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
 use crate::manual::{self, Completions, Manual};
@@ -37,6 +38,7 @@ pub enum Task {
     /// Asks the rules of a configuration.
     #[command(subcommand)]
     Acl(Rules),
+    Ctl(Ctl),
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
@@ -79,6 +81,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
             settings::load(&arguments.settings).map(|loaded| print::effective_yaml(&loaded.effective))
         }
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
+        Task::Ctl(asked) => return Some(ctl::run(asked, &arguments.settings)),
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),

@@ -11,12 +11,16 @@ pub enum Exit {
     WorkerLost,
     /// `ringway acl test`: the connection would be refused.
     Denied,
+    /// `ringway ctl`: the answer is no, or ringway is not well.
+    Refused,
     /// `ringway doctor`: something is amiss on this host.
     Unwell,
     /// The command line or the configuration is wrong, or says too little to answer.
     BadConfiguration,
     /// The surroundings do not allow a start: a port is taken, io_uring is refused and epoll was not allowed.
     CannotStart,
+    /// `ringway ctl`: nobody answers.
+    Unreachable,
     /// A second SIGINT or SIGTERM cut the drain short.
     CutShort,
 }
@@ -26,9 +30,9 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Done => 0,
             // Who runs ringway and who asks it a question are never the same.
-            Exit::WorkerLost | Exit::Denied | Exit::Unwell => 1,
+            Exit::WorkerLost | Exit::Denied | Exit::Refused | Exit::Unwell => 1,
             Exit::BadConfiguration => 2,
-            Exit::CannotStart => 3,
+            Exit::CannotStart | Exit::Unreachable => 3,
             Exit::CutShort => 130,
         })
     }

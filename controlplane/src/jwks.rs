@@ -111,14 +111,14 @@ async fn keep_url(look: &Look, fetches: &Fetches, roots: fetch::Roots) {
     loop {
         if let Some(ring) = look()
             && let Some(url) = ring.config().jwks_url.clone()
-            && schedule.is_due(&url, ring.unknown_keys(), Instant::now())
+            && schedule.is_due(&url, ring.unknown_keys(), ring.config().jwks_refresh, Instant::now())
         {
             let unknown_keys = ring.unknown_keys();
             let fetched = fetch::get(&url, roots).await;
             let succeeded = take_fetched(look, &url, fetched);
             let count = if succeeded { &fetches.succeeded } else { &fetches.failed };
             count.set(count.get() + 1);
-            schedule.done(&url, unknown_keys, ring.config().jwks_refresh, succeeded, Instant::now());
+            schedule.done(&url, unknown_keys, succeeded, Instant::now());
         }
         sleep(URL_LOOK_EVERY).await;
     }
@@ -147,28 +147,27 @@ fn take_fetched(look: &Look, url: &str, fetched: Result<String, String>) -> bool
 struct Schedule {
     /// What was fetched last, and when; `None`: nothing yet.
     last: Option<(Box<str>, Instant)>,
-    next: Option<Instant>,
     failures: u32,
     /// Tokens with unknown keys until then.
     unknown_keys: u64,
 }
 
 impl Schedule {
-    fn is_due(&self, url: &str, unknown_keys: u64, now: Instant) -> bool {
+    /// `refresh` as it is now: a shorter one holds at once.
+    fn is_due(&self, url: &str, unknown_keys: u64, refresh: Duration, now: Instant) -> bool {
         let Some((last, at)) = &self.last else { return true };
-        let regular = self.next.is_none_or(|next| now >= next);
-        let asked_for = unknown_keys != self.unknown_keys && now.duration_since(*at) >= UNKNOWN_KEY_PAUSE;
-        **last != *url || regular || asked_for
-    }
-
-    fn done(&mut self, url: &str, unknown_keys: u64, refresh: Duration, succeeded: bool, now: Instant) {
-        self.failures = if succeeded { 0 } else { (self.failures + 1).min(16) };
         let wait = match self.failures {
             0 => refresh,
             failures => RETRY_MIN.saturating_mul(1 << (failures - 1)).min(refresh),
         };
+        let regular = now.duration_since(*at) >= wait;
+        let asked_for = unknown_keys != self.unknown_keys && now.duration_since(*at) >= UNKNOWN_KEY_PAUSE;
+        **last != *url || regular || asked_for
+    }
+
+    fn done(&mut self, url: &str, unknown_keys: u64, succeeded: bool, now: Instant) {
+        self.failures = if succeeded { 0 } else { (self.failures + 1).min(16) };
         self.last = Some((url.into(), now));
-        self.next = Some(now + wait);
         self.unknown_keys = unknown_keys;
     }
 }

@@ -1,8 +1,9 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over).
+//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration).
 
 mod ending;
+mod steering;
 mod succession;
 
 use crate::access::Access;
@@ -15,11 +16,11 @@ use crate::handover::child::Recipe;
 use crate::handover::inheritance;
 use crate::jwks;
 use crate::logins;
-use crate::logs::{self, Levels, Queue, Sink};
+use crate::logs::{self, Levels, Sink};
 use crate::observe::{Observer, Subject};
 use crate::port::{self, Tallies};
 use crate::quotas::Quotas;
-use crate::reload::{Household, Reloader, Request};
+use crate::reload::{Household, Reloader};
 use crate::running::Running;
 use crate::server::{self, Ports};
 use crate::settings::{Settings, SettingsArguments, Texts};
@@ -30,14 +31,13 @@ use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use succession::Succession;
-use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
@@ -104,10 +104,10 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
     let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
     let journal = Rc::new(Journal::open(&config.log, &sink.queue())?);
-    let control = server::Prepared::open(&config.control, &mut inherited)?;
+    let prepared = server::Prepared::open(&config.control, &mut inherited)?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
-    let plan = plan(&config, &cells, epoch, &control.addresses().tcp(), inherited);
+    let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
     for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
         tracing::warn!("{notice}");
@@ -116,17 +116,22 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = Observer::new(Subject { cells: cells.clone(), epoch });
     let clients = Rc::new(Cell::new(ClientFacts::default()));
-    let tallies = Tallies {
-        log_lines_dropped: sink.dropped(),
-        quota_save_failures: quotas.borrow().save_failures(),
-        clients: clients.clone(),
-        key_fetches: Rc::default(),
-        certificates: certificate_facts.clone(),
-        carried: Rc::default(),
-    };
+    let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
     let carried = tallies.carried.clone();
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
-    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal));
+    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal.clone()));
+    let ports = Rc::new(Ports::of(state.clone(), prepared));
+    let household = Household {
+        access: access.clone(),
+        journal,
+        quotas: quotas.clone(),
+        certificates: certificates.clone(),
+        certificate_facts: certificate_facts.clone(),
+        ports: ports.clone(),
+        log: sink.queue(),
+    };
+    let reloader = Rc::new(Reloader::new(settings, running.clone(), workers.clone(), household, levels));
+    state.employ(reloader.clone());
     let life = Life {
         running,
         cells,
@@ -138,23 +143,38 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         clients,
         certificates,
         certificate_facts,
+        ports,
         carried,
-        ports: OnceCell::new(),
-        reloader: OnceCell::new(),
+        reloader,
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
     };
-    let ports = life.begin(&mut succession, control).await?;
-    let reloader = life.steer(settings, levels, ports, sink.queue());
+    life.begin(&mut succession).await?;
     life.announce();
     let exit = tokio::select! {
         exit = life.watch(&mut signals, &mut succession) => exit,
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
-        () = reloader.keep_time(&life.state) => Exit::Done,
+        () = life.reloader.keep_time(&life.state) => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
+}
+
+fn tallies(
+    sink: &Sink,
+    quotas: &Quotas,
+    clients: &Rc<Cell<ClientFacts>>,
+    certificates: &Rc<Cell<CertificateFacts>>,
+) -> Tallies {
+    Tallies {
+        log_lines_dropped: sink.dropped(),
+        quota_save_failures: quotas.save_failures(),
+        clients: clients.clone(),
+        key_fetches: Rc::default(),
+        certificates: certificates.clone(),
+        carried: Rc::default(),
+    }
 }
 
 fn plan(
@@ -205,13 +225,12 @@ struct Life {
     quotas: Rc<RefCell<Quotas>>,
     certificates: Rc<RefCell<Certificates>>,
     certificate_facts: Rc<Cell<CertificateFacts>>,
+    /// The control port.
+    ports: Rc<Ports>,
     clients: Rc<Cell<ClientFacts>>,
     /// What the processes before this one have counted.
     carried: Rc<RefCell<Carried>>,
-    /// The control port, once it serves.
-    ports: OnceCell<Rc<Ports>>,
-    /// Who changes the configuration, from then on.
-    reloader: OnceCell<Rc<Reloader>>,
+    reloader: Rc<Reloader>,
     manager: Rc<RefCell<Manager>>,
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
@@ -219,12 +238,8 @@ struct Life {
 
 impl Life {
     /// Takes over from the process before, if there is one, and begins to answer at the control port.
-    async fn begin(
-        &self,
-        succession: &mut Succession,
-        control: server::Prepared,
-    ) -> Result<Rc<Ports>, String> {
-        let sockets = self.listeners(control.listeners())?;
+    async fn begin(&self, succession: &mut Succession) -> Result<(), String> {
+        let sockets = self.listeners()?;
         succession.store(&sockets).await;
         if let Some(news) = succession.take_over().await {
             self.inherit(news);
@@ -233,42 +248,23 @@ impl Life {
             self.quotas.borrow_mut().reread(saved);
         }
         self.manager.borrow().store(&borrowed(&sockets));
-        let ports = Rc::new(Ports::serve(self.state.clone(), control));
-        let _ = self.ports.set(ports.clone());
         self.unshare_listeners(succession.is_kept());
         self.keep_quotas();
         self.keep_certificates();
+        self.ports.open();
         self.manager.borrow().ready("serving");
-        Ok(ports)
-    }
-
-    /// From now on the configuration can be changed.
-    fn steer(&self, settings: Settings, levels: Levels, ports: Rc<Ports>, log: Queue) -> Rc<Reloader> {
-        let household = Household {
-            access: self.access.clone(),
-            journal: self.state.journal.clone(),
-            quotas: self.quotas.clone(),
-            certificates: self.certificates.clone(),
-            certificate_facts: self.certificate_facts.clone(),
-            ports,
-            log,
-        };
-        let (running, workers) = (self.running.clone(), self.workers.clone());
-        let reloader = Rc::new(Reloader::new(settings, running, workers, household, levels));
-        self.state.employ(reloader.clone());
-        let _ = self.reloader.set(reloader.clone());
-        reloader
+        Ok(())
     }
 
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
-        let control = self.ports.get().map(|ports| ports.addresses()).unwrap_or_default();
+        let control = self.ports.addresses();
         let driver =
             self.cells.first().map_or(Driver::Unknown, |cells| Driver::from_cell(cells.driver.get()));
         let secured = [
             ("socks5_tls", self.workers.socks5_tls_addresses()),
             ("websocket_tls", self.workers.websocket_tls_addresses()),
-            ("control_tls", control.https),
+            ("control_tls", control.https.clone()),
         ]
         .map(|(name, addresses)| match &addresses[..] {
             [] => String::new(),
@@ -306,7 +302,7 @@ impl Life {
                     Asked::Reload => self.reload(),
                     Asked::Reopen => self.reopen_logs(),
                 },
-                () = self.listens_elsewhere() => self.store_listeners(succession).await,
+                () = self.reloader.listeners_changed() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
                     drop(self.state.snapshot());
                     self.keep_quotas();
@@ -319,6 +315,11 @@ impl Life {
                 _ = rounds.tick() => {
                     self.write_records();
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
+                    if ending.is_none() && self.state.go_on_resting() {
+                        tracing::info!("nobody is left: stopping, as the drain was to end");
+                        succession.abandon();
+                        ending = Some(self.drain(Exit::Done));
+                    }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
@@ -339,31 +340,10 @@ impl Life {
     async fn leave(&self, succession: &mut Succession, signals: &mut Signals, sink: &mut Sink) {
         self.pass_on(succession, signals).await;
         succession.finish().await;
-        if let Some(ports) = self.ports.get() {
-            let _ = tokio::time::timeout(ANSWER_PATIENCE, ports.stop()).await;
-        }
+        let _ = tokio::time::timeout(ANSWER_PATIENCE, self.ports.stop()).await;
         // What ended last has its line too; the log's queue does not hold them all at once.
         while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
         self.keep_quotas();
-    }
-
-    /// SIGHUP. What comes of it stands in the log.
-    fn reload(&self) {
-        let Some(reloader) = self.reloader.get().cloned() else { return };
-        let (state, manager) = (self.state.clone(), self.manager.clone());
-        spawn_local(async move {
-            manager.borrow().reloading();
-            let result = reloader.run(&state, Request::of_signal()).await;
-            manager.borrow().ready(if result.is_ok() { "serving" } else { "serving; a reload failed" });
-        });
-    }
-
-    /// Returns when a reload has opened or closed a listener.
-    async fn listens_elsewhere(&self) {
-        match self.reloader.get() {
-            Some(reloader) => reloader.listeners_changed().await,
-            None => std::future::pending().await,
-        }
     }
 
     fn keep_quotas(&self) {
@@ -376,11 +356,7 @@ impl Life {
     /// Shows what has been renewed.
     fn keep_certificates(&self) {
         let mut certificates = self.certificates.borrow_mut();
-        certificates.look(&self.workers, |shown| {
-            if let Some(ports) = self.ports.get() {
-                ports.renew_certificates(shown);
-            }
-        });
+        certificates.look(&self.workers, |shown| self.ports.renew_certificates(shown));
         self.certificate_facts.set(certificates.facts());
     }
 
@@ -398,6 +374,7 @@ impl Life {
         }
         access.flush();
         self.state.journal.flush();
+        self.state.ends.borrow_mut().note(&records, Instant::now());
         records.len()
     }
 

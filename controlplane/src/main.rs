@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there).
+//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there), `ctl` (its client).
 //! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
@@ -12,6 +12,7 @@ mod calendar;
 mod catalogue_docs;
 mod certificates;
 mod cli;
+mod ctl;
 mod doctor;
 mod exit;
 mod export;
@@ -30,6 +31,7 @@ mod passwd;
 mod port;
 mod quotas;
 mod reload;
+mod rest;
 mod running;
 mod server;
 mod settings;
@@ -38,6 +40,7 @@ mod system;
 mod systemd;
 mod throttle;
 mod token;
+mod top;
 
 use std::process::ExitCode;
 

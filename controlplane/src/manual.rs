@@ -28,12 +28,12 @@ const CHAPTERS: &[(&str, &[(&str, &str)])] = &[
             ("0", "Stopped as asked, or the question was answered well."),
             (
                 "1",
-                "Running: a worker was lost, and a new process is the remedy. Asked: acl test denies, or doctor warns.",
+                "Running: a worker was lost, and a new process is the remedy. Asked: acl test denies, doctor warns, or ctl was refused.",
             ),
             ("2", "The command line or the configuration is wrong; standard error tells every fault."),
             (
                 "3",
-                "The surroundings do not allow a start: a port is taken, or io_uring is refused and required.",
+                "The surroundings do not allow a start: a port is taken, or io_uring is refused and required. ctl: nobody answers.",
             ),
             ("130", "A second SIGINT or SIGTERM cut the drain short."),
         ],
@@ -46,6 +46,8 @@ const CHAPTERS: &[(&str, &[(&str, &str)])] = &[
                 "RINGWAY_<KEY>",
                 "Sets a key: its name in capitals, each dot written __, e.g. RINGWAY_SOCKS5__LISTEN.",
             ),
+            ("RINGWAY_CONTROL", "The control port that ctl speaks to, where --control names none."),
+            ("RINGWAY_TOKEN", "The token that ctl shows, where --token-file names none."),
             ("TZ", "The time zone of rules with days or hours."),
         ],
     ),

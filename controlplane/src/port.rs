@@ -40,13 +40,14 @@ pub fn state(
     let config = running.config();
     let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
     let (asking, telling) = (workers.clone(), workers.clone());
-    let (pushing, homing) = (workers.clone(), workers.clone());
+    let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
     let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
         state: Box::new(move |worker| asking.state(worker)),
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
         push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
+        inspect: Box::new(move |worker, ask, reply| inspecting.inspect(worker, ask, reply).is_ok()),
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };

@@ -9,10 +9,13 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod connections;
 mod debug;
+mod drain;
 mod drill;
 mod guard;
 mod health;
+mod inspecting;
 mod memory;
 mod openapi;
 mod pages;
@@ -24,13 +27,18 @@ mod reload;
 mod route;
 mod routes;
 mod schemas;
+mod smoke;
 mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod top;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;
+pub use route::{Parameter, Route};
+pub use routes::all as routes;
+pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
 use crate::guard::{Failure, Peer};

@@ -19,7 +19,7 @@ use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
-use ringway_shared::connection::Connection;
+use ringway_shared::connection::{Connection, first_serial};
 use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;
@@ -30,14 +30,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a worker is given at its start; the same for all but `index` and what follows from it.
 #[derive(Clone)]
 pub struct Wiring {
     pub index: usize,
-    /// How bytes are moved: read at the start alone.
-    pub relay: config::Relay,
     /// All workers' cells; `cells[index]` is this core's own.
     pub cells: Arc<[Arc<Cells>]>,
     /// All workers' inboxes.
@@ -57,7 +55,7 @@ pub struct Wiring {
     /// Sockets of clients and targets at once, over all workers: the descriptors that nothing else needs. Beyond
     /// it clients would take the control port's.
     pub sockets_max: u64,
-    /// Pipes this core may make.
+    /// Pipes this core may make at most, for the descriptors they take.
     pub pipes_max: usize,
     /// Other processes have the listening sockets too: they are not to be shut down.
     pub listeners_are_shared: Arc<AtomicBool>,
@@ -90,10 +88,14 @@ pub struct Core {
     /// What the datagrams of UDP associations pass through.
     pub udp: udp::batch::Shared,
     pub draining: Cell<bool>,
+    /// It takes no new clients for now.
+    pub resting: Cell<bool>,
     /// It drains because a successor serves in its place: who has got in by now still gets served.
     pub retiring: Cell<bool>,
     /// The WebSocket connections.
     pub gateway: Gateway,
+    /// What it counts connections from, to name them.
+    first_serial: u64,
     /// What it said when a fault of ours left it in pieces: the worker ends.
     broken: RefCell<Option<Box<dyn Any + Send>>>,
 }
@@ -111,13 +113,17 @@ impl Core {
             clock: LocalClock::system(),
             winners: RefCell::default(),
             remembered: RefCell::new(Remembered::new()?),
-            pipes: PipePool::new(wiring.pipes_max, wiring.relay.pipe_bytes, cells.clone()),
+            pipes: pipes(&wiring, cells.clone()),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             tls_scratch: Rc::new(RefCell::new(vec![0; tls::SCRATCH_BYTES_MIN].into_boxed_slice())),
             udp: udp::batch::Shared::default(),
             draining: Cell::new(false),
+            resting: Cell::new(false),
             retiring: Cell::new(false),
             gateway: gateway(&wiring)?,
+            first_serial: first_serial(
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ),
             broken: RefCell::default(),
             cells,
             wiring,
@@ -137,12 +143,20 @@ impl Core {
         self.own.replace(own);
         self.sessions.cut_strangers(&service, &self.questions);
         self.gateway.serve_under(&service);
+        let relay = &service.config.socks5.relay;
+        self.pipes.set_limits(pipes_max(&self.wiring, relay), relay.pipe_bytes);
         self.service.replace(service);
     }
 
     /// Notes an event of the worker itself for the flight recorder.
     pub fn note(&self, what: What) {
         self.cells.flight.note(self.now_ns(), None, what);
+    }
+
+    /// The name of the connection that was accepted as the service's `count`th here.
+    #[must_use]
+    pub fn serial(&self, count: u64) -> u64 {
+        self.first_serial + count
     }
 
     /// Notes what happened to a connection at that moment.
@@ -250,6 +264,15 @@ impl Core {
     pub fn ring_bell(&self) {
         self.wiring.outboxes[self.wiring.index].ring();
     }
+}
+
+fn pipes(wiring: &Wiring, cells: Arc<Cells>) -> Rc<PipePool> {
+    let relay = &wiring.service.config.socks5.relay;
+    PipePool::new(pipes_max(wiring, relay), relay.pipe_bytes, cells)
+}
+
+fn pipes_max(wiring: &Wiring, relay: &config::Relay) -> usize {
+    relay.pipes_per_worker.min(wiring.pipes_max)
 }
 
 fn gateway(wiring: &Wiring) -> io::Result<Gateway> {

@@ -11,6 +11,7 @@ mod asking;
 mod connections;
 mod counts;
 mod homes;
+mod leading;
 mod local;
 pub mod names;
 pub mod namespaces;

@@ -95,9 +95,14 @@ impl Stock {
         let loopback = listen.all(|address| address.ip().to_canonical().is_loopback());
         let gate_before = before.map(|before| &*before.admission);
         let upstreams_before = before.map(|before| &*before.upstreams);
+        let tls_before = before.map(|before| &before.tls);
         let tls = Tls {
-            socks5: Acceptor::new(&socks5.tls, &[])?,
-            websocket: Acceptor::new(&websocket.tls, ALPN_HTTP)?,
+            socks5: Acceptor::new(&socks5.tls, &[], tls_before.and_then(|tls| tls.socks5.as_ref()))?,
+            websocket: Acceptor::new(
+                &websocket.tls,
+                ALPN_HTTP,
+                tls_before.and_then(|tls| tls.websocket.as_ref()),
+            )?,
         };
         Ok(Service {
             config: config.clone(),

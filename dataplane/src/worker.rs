@@ -4,6 +4,7 @@ use crate::core::{Core, Wiring};
 use crate::io::dial::health;
 use crate::io::gateway;
 use crate::io::inbox::{Inbox, Mail};
+use crate::io::inspect;
 use crate::io::listener::{self, Door, Listener};
 use crate::io::sessions::TICK;
 use crate::preparation::{Answer, Decision, Order};
@@ -169,6 +170,7 @@ impl Worker {
             Mail::Prepare(order) => self.prepare(*order),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
+            Mail::Inspect(question) => inspect::answer(&self.core, question.0, question.1),
             Mail::Hub(post) => gateway::receive(&self.core, post),
             Mail::Replaced(session) => gateway::replaced(&self.core, session),
             Mail::Command(Command::Drain) => self.drain(),
@@ -178,6 +180,8 @@ impl Worker {
                 self.core.retiring.set(true);
                 self.drain();
             }
+            Mail::Command(Command::Rest) => self.rest(true),
+            Mail::Command(Command::Resume) => self.rest(false),
             Mail::Command(Command::Cut) => {
                 self.core.note(What::Cutting);
                 self.drain();
@@ -185,6 +189,14 @@ impl Worker {
                 self.cut += gateway::cut_all(&self.core);
             }
             Mail::Command(Command::Drill(drill)) => self.drill(drill),
+        }
+    }
+
+    /// Rests, or serves again. Once it drains there is no way back.
+    fn rest(&self, resting: bool) {
+        if !self.core.draining.get() && self.core.resting.replace(resting) != resting {
+            self.core.note(if resting { What::Resting } else { What::Resumed });
+            if resting { gateway::drain(&self.core) } else { gateway::resume(&self.core) }
         }
     }
 
@@ -264,6 +276,7 @@ impl Worker {
             }
             #[allow(clippy::disallowed_methods, reason = "a drill holds the thread on purpose")]
             Drill::Stall(duration) => std::thread::sleep(duration),
+            Drill::Count { events } => self.core.cells.test_events.add(events.into()),
             Drill::Die => panic!("drill: the worker dies on purpose"),
         }
     }

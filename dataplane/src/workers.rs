@@ -11,6 +11,7 @@ pub use starting::start;
 use crate::hub::names;
 use crate::io::inbox::{Mail, Outbox};
 use crate::io::records::Records;
+use crate::io::resolve::Resolver;
 use crate::policy::admission::Gate;
 use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
@@ -20,6 +21,7 @@ use listening::Listening;
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::config::{Certificate, Config};
+use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
 use ringway_shared::session::Ended;
@@ -101,6 +103,7 @@ pub struct Workers {
     states: Vec<Arc<OnceLock<WorkerState>>>,
     cells: Arc<[Arc<Cells>]>,
     records: Records,
+    resolver: Resolver,
     notices: Vec<String>,
     clients: Arc<Clients>,
     gate: Arc<Gate>,
@@ -110,6 +113,8 @@ pub struct Workers {
     /// What new connections are served under.
     service: RefCell<Service>,
     listening: RefCell<Vec<Listening>>,
+    /// Where workers may listen still, until all show this generation.
+    closing: RefCell<(u64, Vec<SocketAddr>)>,
     /// The number of the next listener.
     next_listener: Cell<u64>,
     listeners_are_shared: Arc<AtomicBool>,
@@ -202,6 +207,15 @@ impl Workers {
     pub fn push(&self, worker: usize, ask: Ask, reply: Reply) -> Result<(), Busy> {
         let outbox = self.outboxes.get(worker).ok_or(Busy)?;
         outbox.post(Mail::Push(Box::new((ask, reply)))).map_err(|_| Busy)
+    }
+
+    /// Asks one worker about its connections; it calls `reply` on its own thread, unless it ends before. Never blocks.
+    ///
+    /// # Errors
+    /// Its inbox is full or its thread has ended; `reply` is dropped uncalled.
+    pub fn inspect(&self, worker: usize, ask: inspect::Ask, reply: inspect::Reply) -> Result<(), Busy> {
+        let outbox = self.outboxes.get(worker).ok_or(Busy)?;
+        outbox.post(Mail::Inspect(Box::new((ask, reply)))).map_err(|_| Busy)
     }
 
     /// The worker that orders a topic's publications and keeps its history and presence.

@@ -6,7 +6,7 @@ mod proxy;
 use proxy::{PATIENCE, Proxy, answer, request, until};
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::{Command, Drill};
-use ringway_shared::config::Config;
+use ringway_shared::config::{Config, DriverChoice};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -116,6 +116,21 @@ fn whoever_comes_after_the_old_one_has_retired_is_the_successors() {
     drop((open, far));
     until(|| has_ended(&old).then_some(()));
     assert_served(greeting(address));
+}
+
+/// What the successor does not want is closed once both have let go of it, though the old one has connections yet.
+#[test]
+fn a_listener_that_is_left_by_all_refuses() {
+    for driver in [DriverChoice::Auto, DriverChoice::Epoll] {
+        let old = Proxy::start(|config| config.workers.driver = driver);
+        let address = old.workers.socks5_addresses()[0];
+        let _open = old.client(None);
+        let sockets = sockets_of(&old);
+        tell_all(&old, Command::Retire);
+        drop(sockets);
+        until(|| refuses_at(address).then_some(()));
+        assert_eq!(old.workers.state(0), WorkerState::Running);
+    }
 }
 
 /// As systemd makes them unless told otherwise: nobody else can be bound there, so all workers share the one queue.

@@ -140,6 +140,21 @@ fn a_worker_that_stalls_after_it_was_ready_follows_the_commit_when_it_wakes() {
     assert!((0..20).all(|_| serves_at(new)));
 }
 
+/// An address comes back before a worker that stalls has closed it.
+#[test]
+fn a_change_of_mind_does_not_meet_itself() {
+    let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
+    let address = proxy.workers.socks5_addresses()[0];
+    let gone = proxy.prepare(config(WORKERS, listens_at(&[]))).unwrap();
+    let read = proxy.cells[0].inbox_messages.get();
+    assert!(proxy.workers.tell(0, Command::Drill(Drill::Stall(Duration::from_secs(1)))));
+    until(|| (proxy.cells[0].inbox_messages.get() > read).then_some(()));
+    proxy.workers.commit(gone).unwrap();
+    until(|| (generations(&proxy) == [1, 2]).then_some(()));
+    proxy.reload(config(WORKERS, listens_at(&[address])));
+    assert!((0..20).all(|_| serves_at(address)));
+}
+
 #[test]
 fn a_later_preparation_overtakes_an_earlier_one() {
     let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();

@@ -56,8 +56,9 @@ fn the_certificate_is_chosen_by_name_and_renewed_between_handshakes() {
     let authority = Authority::new();
     let pems = [&["example.org"][..], &["*.example.net", "example.net"], &["*.example.net", "other.example"]]
         .map(|names| authority.sign(names));
-    let acceptor =
-        Acceptor::new(&settings(&[&pems[0], &pems[1], &pems[2]], TlsVersion::Tls12), &[]).unwrap().unwrap();
+    let acceptor = Acceptor::new(&settings(&[&pems[0], &pems[1], &pems[2]], TlsVersion::Tls12), &[], None)
+        .unwrap()
+        .unwrap();
     let shown = |name: &str| {
         let mut pair = Pair::of(&acceptor, authority.client(&[&TLS13], name));
         let failed = until(|| {

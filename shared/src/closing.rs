@@ -68,6 +68,8 @@ closings! {
     Kicked = "kicked", 3503, Us, "disconnected";
     /// A newer session of its user took its place.
     Replaced = "replaced", 3503, Us, "replaced by a newer session";
+    /// The operator ended it (`DELETE /api/v1/connections/{id}`, `POST /api/v1/connections/kill`): clients of the Centrifugo family stay away.
+    Killed = "killed", 3503, Us, "ended by the operator";
     /// The process drains.
     Drained = "drained", 1012, Us, "service restart";
     /// A fault of ours.
@@ -112,6 +114,7 @@ impl Closing {
             Closing::ClientClosed
                 | Closing::Kicked
                 | Closing::Replaced
+                | Closing::Killed
                 | Closing::Drained
                 | Closing::IdleTimeout
         )

@@ -1,19 +1,30 @@
-//! What a connection is called, in lists, exemplars and the flight recorder: `0-s-17` is the 17th of worker 0's SOCKS5 service.
+//! What a connection is called, in lists, exemplars and the flight recorder: `0-s-1847340134432785`, one name for ever.
+//!
+//! Serials only go on, and begin at the second a worker starts ([`first_serial`]): no connection is called as another was, not even one of the process
+//! before, unless a worker had accepted more than a million a second all its life.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// What a connection came for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
     Socks5,
     WebSocket,
 }
 
 impl Service {
-    const ALL: [Service; 2] = [Service::Socks5, Service::WebSocket];
+    pub const ALL: [Service; 2] = [Service::Socks5, Service::WebSocket];
 
-    fn letter(self) -> &'static str {
+    /// The name used in lists.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ["socks5", "websocket"][self as usize]
+    }
+
+    /// Its letter in a connection's name.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
         ["s", "w"][self as usize]
     }
 }
@@ -22,8 +33,14 @@ impl Service {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Connection {
     pub service: Service,
-    /// Counts the service's connections on this worker, from 1.
+    /// Counts the service's connections on this worker, from [`first_serial`] on.
     pub serial: u64,
+}
+
+/// What a worker that starts at this second counts from.
+#[must_use]
+pub fn first_serial(unix_s: u64) -> u64 {
+    unix_s << 20 & SERIAL_MASK
 }
 
 impl Connection {

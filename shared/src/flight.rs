@@ -60,6 +60,9 @@ pub enum What {
     Draining,
     /// It was told to reset what is left.
     Cutting,
+    /// It was told to take no new clients for now, and to take them again.
+    Resting,
+    Resumed,
     /// It was told to do itself harm, for a test.
     Drilled,
     /// Connections are from now on served under this generation of the configuration.
@@ -102,6 +105,8 @@ impl What {
             What::AcceptBackoff => "accept_backoff",
             What::Panicked => "panicked",
             What::MailBurst { .. } => "mail_burst",
+            What::Resting => "resting",
+            What::Resumed => "resumed",
         }
     }
 
@@ -153,6 +158,8 @@ impl What {
             16 => What::AcceptBackoff,
             17 => What::Panicked,
             18 => What::MailBurst { messages: detail as u32 },
+            19 => What::Resting,
+            20 => What::Resumed,
             _ => return None,
         })
     }
@@ -182,6 +189,8 @@ fn kind_of(what: What) -> u64 {
         What::AcceptBackoff => 16,
         What::Panicked => 17,
         What::MailBurst { .. } => 18,
+        What::Resting => 19,
+        What::Resumed => 20,
     }
 }
 
@@ -292,6 +301,8 @@ mod tests {
             What::AcceptBackoff,
             What::Panicked,
             What::MailBurst { messages: 256 },
+            What::Resting,
+            What::Resumed,
         ];
         all.extend(Reason::ALL.iter().flat_map(|reason| [What::DialFailed(*reason), What::Closed(*reason)]));
         all.extend(

@@ -1,6 +1,6 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`, `push`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
+//! Settings go down (`config`, `command`, `push`, `inspect`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
 //! `origin` is what both understand by a web origin, `topic` what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
@@ -14,6 +14,7 @@ pub mod exemplar;
 pub mod flight;
 pub mod gateway;
 pub mod histogram;
+pub mod inspect;
 pub mod metrics;
 pub mod origin;
 pub mod push;

@@ -140,6 +140,10 @@ reasons! {
     VerifierBusy = "verifier_busy", Us;
     /// The drain deadline cut it.
     Drained = "drained", Us;
+    /// It came while ringway takes no new clients (`POST /admin/drain`).
+    Draining = "draining", Us;
+    /// The operator ended it (`DELETE /api/v1/connections/{id}`, `POST /api/v1/connections/kill`).
+    Killed = "killed", Us;
     /// Its task panicked; the worker and its neighbours went on.
     Panicked = "panicked", Us;
 }

@@ -181,7 +181,7 @@ fn every_key_that_needs_a_restart_can_be_held_at_its_value() {
     let restart = KEYS.iter().filter(|key| key.reload == Reload::Restart);
     let held: Vec<_> =
         restart.map(|key| (key.path, loaded.effective.get(key.path).unwrap().value.clone())).collect();
-    assert!(held.len() > 8);
+    assert!(held.len() > 3);
     let again = Written { held: held.clone(), ..Written::of("") }.loaded();
     for (key, value) in held {
         assert_eq!(again.effective.get(key).unwrap().value, value, "{key}");

@@ -235,15 +235,20 @@ fn fetches_are_regular_patient_after_failures_and_rarely_on_demand() {
     let at = |seconds: u64| start + Duration::from_secs(seconds);
     let refresh = Duration::from_secs(300);
     let mut schedule = Schedule::default();
-    assert!(schedule.is_due("a", 0, start), "at once");
-    schedule.done("a", 0, refresh, true, start);
-    assert_eq!([299, 300].map(|second| schedule.is_due("a", 0, at(second))), [false, true]);
-    assert!(schedule.is_due("b", 0, at(1)), "another URL");
-    assert_eq!([29, 30].map(|second| schedule.is_due("a", 7, at(second))), [false, true], "unknown keys");
-    schedule.done("a", 7, refresh, false, start);
-    assert_eq!([4, 5].map(|second| schedule.is_due("a", 7, at(second))), [false, true]);
-    schedule.done("a", 7, refresh, false, start);
-    assert_eq!([9, 10].map(|second| schedule.is_due("a", 7, at(second))), [false, true]);
-    (0..50).for_each(|_| schedule.done("a", 7, refresh, false, start));
-    assert_eq!([299, 300].map(|second| schedule.is_due("a", 7, at(second))), [false, true]);
+    assert!(schedule.is_due("a", 0, refresh, start), "at once");
+    schedule.done("a", 0, true, start);
+    assert_eq!([299, 300].map(|second| schedule.is_due("a", 0, refresh, at(second))), [false, true]);
+    assert!(schedule.is_due("a", 0, at(60) - start, at(60)), "a shorter time holds at once");
+    assert!(schedule.is_due("b", 0, refresh, at(1)), "another URL");
+    assert_eq!(
+        [29, 30].map(|second| schedule.is_due("a", 7, refresh, at(second))),
+        [false, true],
+        "unknown keys"
+    );
+    schedule.done("a", 7, false, start);
+    assert_eq!([4, 5].map(|second| schedule.is_due("a", 7, refresh, at(second))), [false, true]);
+    schedule.done("a", 7, false, start);
+    assert_eq!([9, 10].map(|second| schedule.is_due("a", 7, refresh, at(second))), [false, true]);
+    (0..50).for_each(|_| schedule.done("a", 7, false, start));
+    assert_eq!([299, 300].map(|second| schedule.is_due("a", 7, refresh, at(second))), [false, true]);
 }

@@ -218,7 +218,7 @@ impl Life {
                 Err(error) => refused(&format!("the supervisor cannot be asked: {error}")),
             };
         }
-        match self.listeners_now() {
+        match self.listeners() {
             Ok(listeners) => {
                 let patience = self.running.config().workers.ready_within;
                 let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
@@ -250,7 +250,7 @@ impl Life {
             }
             Event::Retire(_) => {}
             Event::News(news) => self.inherit(news),
-            Event::Alone { was_kept: false } => {}
+            Event::Alone { was_kept: false } => self.ports.leave_files(false),
             Event::Alone { was_kept: true } => {
                 tracing::warn!(
                     "the supervisor has gone: this process goes on, and nobody would start another"
@@ -261,17 +261,15 @@ impl Life {
         ending
     }
 
-    /// Copies of all listening sockets; `control` are those of the control port.
-    pub fn listeners(&self, control: io::Result<Vec<OwnedFd>>) -> Result<Vec<OwnedFd>, String> {
-        let control =
-            control.map_err(|error| format!("cannot copy a listening socket: {error}; raise `ulimit -n`"))?;
+    /// Copies of all listening sockets.
+    pub fn listeners(&self) -> Result<Vec<OwnedFd>, String> {
         let listeners = self.workers.listeners()?;
-        Ok(listeners.into_iter().map(|(_, _, socket)| socket).chain(control).collect())
-    }
-
-    /// Copies of all listening sockets there are now.
-    fn listeners_now(&self) -> Result<Vec<OwnedFd>, String> {
-        self.listeners(self.ports.get().map_or_else(|| Ok(Vec::new()), |ports| ports.listeners()))
+        let mut listeners: Vec<_> = listeners.into_iter().map(|(_, _, socket)| socket).collect();
+        let control = self.ports.listeners();
+        listeners.extend(
+            control.map_err(|error| format!("cannot copy a listening socket: {error}; raise `ulimit -n`"))?,
+        );
+        Ok(listeners)
     }
 
     /// Has the listeners there are now kept by whoever keeps them.
@@ -279,7 +277,7 @@ impl Life {
         if !succession.is_kept() && !self.manager.borrow().is_there() {
             return;
         }
-        match self.listeners_now() {
+        match self.listeners() {
             Ok(listeners) => {
                 succession.store(&listeners).await;
                 self.manager.borrow().store(&borrowed(&listeners));
@@ -292,9 +290,6 @@ impl Life {
     /// From now on an end of this process ends its listeners, unless somebody keeps them.
     pub fn unshare_listeners(&self, kept: bool) {
         self.workers.share_listeners(kept || self.manager.borrow().is_there());
-        if let Some(ports) = self.ports.get() {
-            ports.leave_files(kept);
-        }
     }
 
     /// The new process could serve: hands over to it, and drains.
@@ -308,12 +303,10 @@ impl Life {
         // The file is the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
-        let ports = self.ports.get().cloned();
+        self.ports.leave_files(true);
+        let ports = self.ports.clone();
         let closed = async move {
-            if let Some(ports) = ports {
-                ports.leave_files(true);
-                let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
-            }
+            let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
         succession.handing = Some(Box::pin(handing));

@@ -45,7 +45,7 @@ pub fn livez(state: &State, _: &Asked) -> Answer {
 
 /// `GET /readyz`
 pub fn readyz(state: &State, _: &Asked) -> Answer {
-    if state.draining.get() {
+    if state.is_draining() {
         return Answer::json(503, &json!({"status": "draining"}));
     }
     Answer::json(200, &json!({"status": "ready", "notices": state.facts.notices}))
@@ -55,7 +55,7 @@ pub fn readyz(state: &State, _: &Asked) -> Answer {
 pub fn health(state: &State, _: &Asked) -> Answer {
     let sick = sick_workers(state);
     let lives = verdict(&sick);
-    let well = if state.draining.get() { "draining" } else { "ok" };
+    let well = if state.is_draining() { "draining" } else { "ok" };
     let body = json!({
         "status": lives.unwrap_or(well),
         "version": state.facts.version,

@@ -129,11 +129,6 @@ impl Prepared {
         Ok(Prepared { added, closing: Vec::new(), tls, keeper })
     }
 
-    /// Copies of the sockets that were added. Errors: descriptors ran out.
-    pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
-        self.added.iter().map(Listener::duplicate).collect()
-    }
-
     /// Where these will be reached: those that were added.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
@@ -144,6 +139,8 @@ impl Prepared {
 /// The control port's listeners while they are served.
 pub struct Ports {
     state: Rc<State>,
+    /// What is to be served, until it is.
+    waiting: RefCell<Option<Prepared>>,
     open: RefCell<Vec<Open>>,
     tls: Rc<Tls>,
     keeper: Keeper,
@@ -160,13 +157,25 @@ struct Open {
 }
 
 impl Ports {
-    /// Serves what was prepared for a fresh process. Must run within a `LocalSet`.
+    /// What was prepared for a fresh process. Nobody is served until [`Ports::open`].
     #[must_use]
-    pub fn serve(state: Rc<State>, prepared: Prepared) -> Ports {
+    pub fn of(state: Rc<State>, prepared: Prepared) -> Ports {
         let keeper = prepared.keeper.clone();
-        let ports = Ports { state, open: RefCell::default(), tls: Rc::default(), keeper, next: Cell::new(0) };
-        ports.commit(prepared);
-        ports
+        Ports {
+            state,
+            waiting: RefCell::new(Some(prepared)),
+            open: RefCell::default(),
+            tls: Rc::default(),
+            keeper,
+            next: Cell::new(0),
+        }
+    }
+
+    /// Begins to serve. Must run within a `LocalSet`.
+    pub fn open(&self) {
+        if let Some(prepared) = self.waiting.take() {
+            self.commit(prepared);
+        }
     }
 
     /// Binds what `control` wants and is not there yet, and makes ready what its TLS needs. Nothing changes until [`Ports::commit`].
@@ -217,7 +226,10 @@ impl Ports {
     /// Where the control port is reached now.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
-        Addresses::of(self.open.borrow().iter().map(|open| &*open.listener))
+        match &*self.waiting.borrow() {
+            Some(prepared) => prepared.addresses(),
+            None => Addresses::of(self.open.borrow().iter().map(|open| &*open.listener)),
+        }
     }
 
     /// Where it will be reached once this is committed.
@@ -230,7 +242,10 @@ impl Ports {
 
     /// Copies of all listening sockets, for a successor. Errors: descriptors ran out.
     pub fn listeners(&self) -> io::Result<Vec<OwnedFd>> {
-        self.open.borrow().iter().map(|open| open.listener.duplicate()).collect()
+        match &*self.waiting.borrow() {
+            Some(prepared) => prepared.added.iter().map(Listener::duplicate).collect(),
+            None => self.open.borrow().iter().map(|open| open.listener.duplicate()).collect(),
+        }
     }
 
     /// Whether the Unix socket's file stays when this process ends: a successor listens on it. So it is with one that was

@@ -9,6 +9,8 @@ mod fault;
 mod fields;
 mod methods;
 
+pub(super) use asking::Asking;
+pub(super) use fault::{BAD_REQUEST, Fault};
 pub use methods::Method;
 
 use super::answer::{Answer, JSON};
@@ -16,8 +18,6 @@ use super::route::{Route, Said, ServedBy, json, ok};
 use super::routes;
 use super::state::State;
 use crate::guard::Scope;
-use asking::Asking;
-use fault::Fault;
 use fields::Fields;
 use hyper::body::{Body, Incoming};
 use serde_json::Value as Json;

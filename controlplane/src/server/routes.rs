@@ -6,7 +6,9 @@ use super::guard::{Asking, Refused};
 use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
-use super::{debug, drill, health, memory, openapi, pages, push, reload, stats};
+use super::{
+    connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+};
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -26,12 +28,16 @@ const PAGES: &[&[Route]] = &[
     pages::ROUTES,
     health::ROUTES,
     stats::ROUTES,
+    connections::ROUTES,
+    top::ROUTES,
+    drain::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
     memory::ROUTES,
     push::ROUTES,
     debug::ROUTES,
+    smoke::ROUTES,
     drill::ROUTES,
 ];
 

@@ -18,9 +18,13 @@ const FILES: &[&str] = &[
     include_str!("schemas/health.json"),
     include_str!("schemas/stats.json"),
     include_str!("schemas/memory.json"),
+    include_str!("schemas/connections.json"),
+    include_str!("schemas/top.json"),
+    include_str!("schemas/drain.json"),
     include_str!("schemas/push.json"),
     include_str!("schemas/drill.json"),
     include_str!("schemas/debug.json"),
+    include_str!("schemas/smoke.json"),
 ];
 
 /// Every schema, by name.
@@ -28,6 +32,11 @@ pub fn all() -> Map<String, Json> {
     // A test reads every file.
     let files = FILES.iter().filter_map(|file| serde_json::from_str::<Map<_, _>>(file).ok());
     files.flatten().collect()
+}
+
+/// The schema with this name.
+pub fn named(name: &str) -> Option<Json> {
+    all().remove(name)
 }
 
 /// A reference to the schema with this name.

@@ -1,22 +1,26 @@
 //! What all requests share. One thread: plain cells, no lock.
 
 use super::guard::Guard;
+use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
+use crate::rest::{Rest, Stage};
 use crate::running::Running;
+use crate::top::Ends;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
+use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// What is so young is served again instead of being made anew: scrapes may be many, the cells are not.
 const AGE_MAX: Duration = Duration::from_millis(250);
@@ -30,6 +34,8 @@ pub struct Staff {
     pub tell: Box<dyn Fn(usize, Command) -> bool>,
     /// Asks worker `i` for the publish API. False: its inbox is full or it has ended.
     pub push: Box<Push>,
+    /// Asks worker `i` about its connections. False: its inbox is full or it has ended.
+    pub inspect: Box<Inspect>,
     /// The worker that is a topic's home.
     pub home_of: Box<dyn Fn(&str) -> usize>,
     /// Users with at least one WebSocket connection, as of a second ago.
@@ -38,6 +44,9 @@ pub struct Staff {
 
 /// Hands a question to a worker.
 pub type Push = dyn Fn(usize, Ask, Reply) -> bool;
+
+/// Hands a question about connections to a worker.
+pub type Inspect = dyn Fn(usize, inspect::Ask, inspect::Reply) -> bool;
 
 /// Prints all metrics; the number is the configuration's generation.
 pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
@@ -76,6 +85,14 @@ pub struct State {
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
     pub(super) seats: Rc<Seats>,
+    /// Turns to look through the workers' tables.
+    pub(super) inspectors: Semaphore,
+    /// Whether new clients are taken.
+    pub rest: Rest,
+    /// Whom earlier drains had sent away when this one began.
+    pub(super) turned_away: Cell<[u64; 3]>,
+    /// What ended connections came to.
+    pub ends: RefCell<Ends>,
     /// Those of the Unix socket.
     pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
@@ -102,6 +119,10 @@ impl State {
     ) -> Self {
         State {
             seats: Rc::default(),
+            inspectors: Semaphore::new(INSPECTORS_MAX),
+            rest: Rest::default(),
+            turned_away: Cell::default(),
+            ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
             openapi: RefCell::default(),
             facts,
@@ -159,6 +180,18 @@ impl State {
         }
         let taken = Rc::new(self.observer.borrow_mut().look(&self.staff.state));
         latest.insert(taken).clone()
+    }
+
+    /// Whether new clients had better go elsewhere.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get() || self.rest.stage() != Stage::Serving
+    }
+
+    /// Moves a drain on. True: the process is to end.
+    pub fn go_on_resting(&self) -> bool {
+        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.client_sockets()).sum());
+        self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 
     /// Runs `read` over the workers' cells.

@@ -105,7 +105,8 @@ impl Port {
                 let state = Rc::new(state(fake, tell_begun, tell_ended, tell_told));
                 let prepared = Prepared::open(&state.running.config().control, &mut Vec::new()).unwrap();
                 tell_address.send(prepared.addresses().http[0]).unwrap();
-                let ports = Ports::serve(state, prepared);
+                let ports = Ports::of(state, prepared);
+                ports.open();
                 let _ = stopped.wait_for(|stop| *stop).await;
                 ports.stop().await;
             });
@@ -252,6 +253,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             }
             true
         }),
+        inspect: Box::new(|_, _, _| false),
         home_of: Box::new(|topic| topic.len() % 2),
         online_users: Box::new(|| 3),
     };

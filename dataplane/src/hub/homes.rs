@@ -216,6 +216,16 @@ impl Homes {
         self.tick_histories(namespaces, now_ms);
     }
 
+    /// Places of topics, taken or not.
+    pub fn topics_capacity(&self) -> usize {
+        self.topics.capacity()
+    }
+
+    /// The topic in a place, and how much was published to it.
+    pub fn topic_at(&self, index: usize) -> Option<(&str, u64)> {
+        self.topics.get(index).map(|topic| (&*topic.name, topic.offset))
+    }
+
     pub fn repeats(&mut self) -> &mut Repeats {
         &mut self.repeats
     }

@@ -253,6 +253,16 @@ impl Local {
         self.interests.len()
     }
 
+    /// Places of names, taken or not.
+    pub fn names_capacity(&self) -> usize {
+        self.interests.capacity()
+    }
+
+    /// The name in a place, and how many are subscribed.
+    pub fn name_at(&self, index: usize) -> Option<(&str, u64)> {
+        self.interests.get(index).map(|interest| (&*interest.name, interest.seats.len() as u64))
+    }
+
     /// A connection's queue, and all.
     pub fn outbox(&mut self, conn: u32) -> Option<(&mut Outbox, &mut Queues)> {
         let member = self.members.get_mut(conn as usize)?.as_mut()?;

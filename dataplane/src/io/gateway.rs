@@ -10,6 +10,7 @@ pub use clock::tick_of;
 
 mod effects;
 mod ending;
+pub mod inspect;
 mod opening;
 mod orders;
 mod reading;
@@ -63,7 +64,6 @@ pub struct Gateway {
 /// What its connections share.
 struct State {
     slots: Slab<Slot>,
-    generations: u32,
     hub: Hub,
     /// For all connections that keep no window of their own.
     inflater: Option<Inflater>,
@@ -102,7 +102,6 @@ impl Gateway {
     pub fn new(websocket: &WebSocket, worker: usize, workers: usize, seed: u64) -> io::Result<Gateway> {
         let state = State {
             slots: Slab::new(),
-            generations: 0,
             hub: settings::hub(websocket, worker, workers, seed),
             inflater: Some(Inflater::new(false)),
             encoder: effects::Encoder::default(),
@@ -155,11 +154,10 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
     let service = core.service();
     let timeouts = &service.config.websocket.timeouts;
     let now_tick = core.now_tick();
-    state.generations = state.generations.wrapping_add(1);
     let accepted = Instant::now();
     let slot = Slot {
         socket,
-        generation: state.generations,
+        generation: cells.opened.get() as u32,
         stage: Stage::Opening,
         path: Path::Json,
         awaits_room: false,
@@ -201,7 +199,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
     };
     let conn = state.slots.insert(slot) as u32;
     let slot = &state.slots[conn as usize];
-    core.note_of(slot.connection(), accepted, What::Accepted { tls: slot.tls.is_some() });
+    core.note_of(slot.connection(core), accepted, What::Accepted { tls: slot.tls.is_some() });
     let watched = core.gateway.many.watch(&slot.socket, slot.key(conn)).is_ok();
     if !watched || !core.has_room_for_socket() {
         state.abort(core, conn, Closing::UpgradeRefused);
@@ -340,6 +338,11 @@ pub fn replaced(core: &Rc<Core>, session: Session) {
 /// Begins to drain; see [`clock`].
 pub fn drain(core: &Rc<Core>) {
     core.gateway.state.borrow_mut().drain(core);
+}
+
+/// Stops telling connections to go.
+pub fn resume(core: &Rc<Core>) {
+    core.gateway.state.borrow_mut().drain = None;
 }
 
 /// Ends everybody at once; how many that were.

@@ -10,7 +10,7 @@ use crate::policy::online;
 use crate::preparation::Order;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
-use ringway_shared::push;
+use ringway_shared::{inspect, push};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ pub enum Mail {
     Answer(Ticket, Reply),
     /// What the publish API asks, and where its answer goes.
     Push(Box<(push::Ask, push::Reply)>),
+    /// What is asked about the connections there are, and where the answer goes.
+    Inspect(Box<(inspect::Ask, inspect::Reply)>),
 }
 
 /// The writing end. Clones may live on any thread.

@@ -9,15 +9,19 @@ use crate::io::inbox::Mail;
 use crate::io::socks;
 use crate::io::tls::Acceptor;
 use crate::rt::{self, Ready};
+use futures_util::future::{Either, select};
 use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Connections accepted for one wake; then the ring gets its turn.
@@ -65,13 +69,21 @@ pub struct Listener {
     door: Cell<Door>,
     socket: Ready,
     left: Cell<bool>,
+    /// The task that serves it.
+    waker: Cell<Option<Waker>>,
 }
 
 impl Listener {
     /// Errors: the epoll driver cannot watch it.
     pub fn new(id: u64, door: Door, socket: OwnedFd) -> io::Result<Rc<Listener>> {
         let socket = Ready::new(socket)?;
-        Ok(Rc::new(Listener { id, door: Cell::new(door), socket, left: Cell::new(false) }))
+        Ok(Rc::new(Listener {
+            id,
+            door: Cell::new(door),
+            socket,
+            left: Cell::new(false),
+            waker: Cell::default(),
+        }))
     }
 
     #[must_use]
@@ -84,10 +96,24 @@ impl Listener {
         self.door.set(door);
     }
 
-    /// Accepts nobody any more. The socket stays as it is, with all who wait in its queue, for whoever else has it; the
-    /// wait that the ring has for it may outlive this, and accepts nobody either.
+    /// Accepts nobody any more, and closes the socket. For whoever else has it, it stays as it is, with all who wait in its
+    /// queue.
     pub fn leave(&self) {
         self.left.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until somebody has come. False: it is over, and who has come is not ours.
+    async fn awaits(&self) -> bool {
+        let left = poll_fn(|context| {
+            self.waker.set(Some(context.waker().clone()));
+            if self.left.get() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // A wait that loses is withdrawn from the ring, which would else keep the socket open.
+        let is_ready = matches!(select(pin!(self.socket.readable()), left).await, Either::Left((Ok(()), _)));
+        is_ready && !self.left.get()
     }
 
     /// Lets the kernel accept nobody any more, in no process that has this socket.
@@ -100,7 +126,7 @@ impl Listener {
 /// Accepts until the listener is left or shut down.
 pub async fn serve(core: Rc<Core>, listener: Rc<Listener>) {
     loop {
-        if listener.socket.readable().await.is_err() || listener.left.get() {
+        if !listener.awaits().await {
             return;
         }
         match accept_batch(&core, &listener) {

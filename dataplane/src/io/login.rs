@@ -63,8 +63,10 @@ async fn recognise(
 /// Notes the failure and keeps the answer back for as long as policy says. Counted from the question: what a
 /// hash took to verify would else tell whose it was.
 async fn refuse(core: &Core, session: &Session, credentials: &Credentials, asked: Instant) -> Reason {
-    let logins = &session.service.config.socks5.logins;
+    let service = core.service();
+    let logins = &service.config.socks5.logins;
     let failure = core.wiring.clients.login_failed(session.peer().ip(), logins, core.now_ns());
+    drop(service);
     core.cells.logins_failed.add(1);
     if failure.banned {
         core.cells.clients_banned.add(1);

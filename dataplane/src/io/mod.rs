@@ -3,7 +3,7 @@
 //! In the order of a connection's life: `listener` accepts, `client` is whom it has accepted, `sessions` keeps its deadlines, `socks` leads it,
 //! `conversation` hears what it asks, `request` sees to that, `login`, `verify` and `resolve` answer what is
 //! asked on the way (through `questions` and `inbox`), `dial` connects, `bind` awaits a connection, `relay` moves
-//! its bytes, through `pipes` where there are many, `udp` its datagrams, and `records` tells of its end.
+//! its bytes, through `pipes` where there are many, `udp` its datagrams, `inspect` shows it, and `records` tells of its end.
 //! `local_time` is the clock of rules with hours, `tls` the encryption of connections that ask for it.
 
 pub mod bind;
@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod dial;
 pub mod gateway;
 pub mod inbox;
+pub mod inspect;
 pub mod listener;
 pub mod local_time;
 pub mod login;

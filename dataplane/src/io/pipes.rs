@@ -11,15 +11,17 @@ use std::sync::Arc;
 pub struct Pipe {
     pub read_end: OwnedFd,
     pub write_end: OwnedFd,
+    /// What it takes at once.
+    bytes: usize,
 }
 
 /// This core's pipes: at most `limit` exist; one is made when first wanted.
 pub struct PipePool {
     idle: RefCell<Vec<Pipe>>,
     made: Cell<usize>,
-    /// Lowered once, to what the kernel grants (`fs.pipe-user-pages-soft`).
+    /// Lowered to what the kernel grants (`fs.pipe-user-pages-soft`), until the next configuration.
     limit: Cell<usize>,
-    pipe_bytes: usize,
+    pipe_bytes: Cell<usize>,
     cells: Arc<Cells>,
 }
 
@@ -38,9 +40,27 @@ impl PipePool {
             idle: RefCell::default(),
             made: Cell::new(0),
             limit: Cell::new(limit),
-            pipe_bytes,
+            pipe_bytes: Cell::new(pipe_bytes),
             cells,
         })
+    }
+
+    /// From now on so many pipes may be, of this size. Those on loan go when they come back, if they are too many or of
+    /// another size.
+    pub fn set_limits(&self, limit: usize, pipe_bytes: usize) {
+        self.limit.set(limit);
+        self.pipe_bytes.set(pipe_bytes);
+        for pipe in self.idle.take() {
+            self.take_back(pipe);
+        }
+    }
+
+    fn take_back(&self, pipe: Pipe) {
+        if pipe.bytes == self.pipe_bytes.get() && self.made.get() <= self.limit.get() {
+            self.idle.borrow_mut().push(pipe);
+        } else {
+            self.made.set(self.made.get() - 1);
+        }
     }
 
     /// A pipe, or `None` (counted) if the limit is reached or the kernel grants none of the wanted size
@@ -58,7 +78,7 @@ impl PipePool {
     /// What each pipe takes at once.
     #[must_use]
     pub fn pipe_bytes(&self) -> usize {
-        self.pipe_bytes
+        self.pipe_bytes.get()
     }
 
     fn make(&self) -> Option<Pipe> {
@@ -66,12 +86,12 @@ impl PipePool {
             return None;
         }
         let (read_end, write_end) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
-        if fcntl_setpipe_size(&write_end, self.pipe_bytes).is_err() {
+        if fcntl_setpipe_size(&write_end, self.pipe_bytes.get()).is_err() {
             self.limit.set(self.made.get());
             return None;
         }
         self.made.set(self.made.get() + 1);
-        Some(Pipe { read_end, write_end })
+        Some(Pipe { read_end, write_end, bytes: self.pipe_bytes.get() })
     }
 }
 
@@ -79,7 +99,7 @@ impl Loan {
     /// What the pipe takes at once.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.pool.pipe_bytes
+        self.pipe.as_ref().map_or(0, |pipe| pipe.bytes)
     }
 
     /// The pipe's ends. `None` never happens before the drop.
@@ -94,7 +114,7 @@ impl Drop for Loan {
         self.pool.cells.pipes_in_use.sub(1);
         let Some(pipe) = self.pipe.take() else { return };
         if self.held == 0 {
-            self.pool.idle.borrow_mut().push(pipe);
+            self.pool.take_back(pipe);
         } else {
             // Somebody's bytes are still in it: nobody else may get them.
             self.pool.made.set(self.pool.made.get() - 1);
@@ -118,6 +138,26 @@ mod tests {
         drop(first);
         assert!(pool.lend().is_some());
         assert_eq!(pool.cells.pipe_pool_misses.get(), 1);
+    }
+
+    #[test]
+    fn other_limits_hold_for_what_is_lent_next() {
+        let pool = pool(3);
+        let (kept, back) = (pool.lend().unwrap(), pool.lend().unwrap());
+        drop(back);
+        pool.set_limits(2, 128 * 1024);
+        assert_eq!((pool.made.get(), kept.capacity()), (1, 64 * 1024));
+        let larger = pool.lend().unwrap();
+        assert_eq!(larger.capacity(), 128 * 1024);
+        assert!(pool.lend().is_none());
+        drop(kept);
+        assert_eq!((pool.made.get(), pool.idle.borrow().len()), (1, 0), "it was of another size");
+        let another = pool.lend().unwrap();
+        pool.set_limits(1, 128 * 1024);
+        drop(another);
+        assert_eq!((pool.made.get(), pool.idle.borrow().len()), (1, 0), "there was one too many");
+        drop(larger);
+        assert_eq!((pool.made.get(), pool.idle.borrow().len()), (1, 1));
     }
 
     #[test]

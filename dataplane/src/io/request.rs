@@ -68,7 +68,7 @@ async fn fulfil(
     handshake: &mut Handshake,
     request: &Request,
 ) -> Result<Served, Reason> {
-    enter_account(session)?;
+    enter_account(core, session)?;
     let payload = handshake.take_payload();
     let dialled = match request.command {
         Command::Connect => connect(core, session, &request.target, &payload).await?,
@@ -104,12 +104,12 @@ async fn connect(core: &Core, session: &Session, target: &Target, payload: &[u8]
 }
 
 /// Counts the connection among its user's, if the user may have one more and has quota left.
-fn enter_account(session: &Session) -> Result<(), Reason> {
+fn enter_account(core: &Core, session: &Session) -> Result<(), Reason> {
     let Some(Account { user, usage }) = session.account() else { return Ok(()) };
     if user.quota.is_some_and(|quota| usage.quota_used.load(Relaxed) >= quota.bytes) {
         return Err(Reason::QuotaExhausted);
     }
-    let most = user.connections.or(session.service.config.socks5.limits.connections_per_user);
+    let most = user.connections.or(core.service().config.socks5.limits.connections_per_user);
     if !usage.enter(most.map_or(u64::MAX, u64::from)) {
         return Err(Reason::LimitUserConnections);
     }

@@ -39,8 +39,8 @@ pub use crate::io::questions::{Answer, LookupError};
 /// The asking end. Clones may live on any thread; the resolver's thread ends with the last of them.
 #[derive(Clone)]
 pub struct Resolver {
-    questions: UnboundedSender<Question>,
-    /// Bounds `questions` and all that comes after it.
+    orders: UnboundedSender<Order>,
+    /// Bounds the questions among `orders` and all that comes after them.
     places: Arc<Semaphore>,
 }
 
@@ -51,13 +51,13 @@ pub fn start(dns: &config::Dns, lookup_timeout: Duration) -> Result<(Resolver, J
         .enable_time()
         .build()
         .map_err(|error| format!("the resolver cannot start ({error}): raise the descriptor limit"))?;
-    let (sender, questions) = unbounded_channel();
+    let (sender, orders) = unbounded_channel();
     let servers = Servers::new(dns.clone(), lookup_timeout);
     let thread = std::thread::Builder::new()
         .name("ringway-dns".into())
-        .spawn(move || runtime.block_on(serve(questions, servers, lookup_timeout)))
+        .spawn(move || runtime.block_on(serve(orders, servers, lookup_timeout)))
         .map_err(|error| format!("the resolver's thread cannot start ({error}): raise the thread limit"))?;
-    Ok((Resolver { questions: sender, places: Arc::new(Semaphore::new(QUESTIONS_MAX)) }, thread))
+    Ok((Resolver { orders: sender, places: Arc::new(Semaphore::new(QUESTIONS_MAX)) }, thread))
 }
 
 impl Resolver {
@@ -68,8 +68,21 @@ impl Resolver {
     pub fn ask(&self, name: &str, back: ReturnAddress) -> Result<(), Busy> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
         let name = name.to_ascii_lowercase().into();
-        self.questions.send(Question { name, asked: Instant::now(), back, _place: place }).map_err(|_| Busy)
+        let question = Question { name, asked: Instant::now(), back, _place: place };
+        self.orders.send(Order::Answer(question)).map_err(|_| Busy)
     }
+
+    /// From the next question on these settings hold; lookups under way keep theirs. What was cached is forgotten.
+    pub fn reconfigure(&self, dns: &config::Dns, lookup_timeout: Duration) {
+        // Fails only when nobody asks any more.
+        let _ = self.orders.send(Order::Reconfigure(Box::new(dns.clone()), lookup_timeout));
+    }
+}
+
+/// What the thread is told.
+enum Order {
+    Answer(Question),
+    Reconfigure(Box<config::Dns>, Duration),
 }
 
 struct Question {
@@ -88,10 +101,18 @@ impl Question {
 }
 
 /// The thread's life: ends when the last [`Resolver`] is gone.
-async fn serve(mut questions: UnboundedReceiver<Question>, mut servers: Servers, lookup_timeout: Duration) {
+async fn serve(mut orders: UnboundedReceiver<Order>, mut servers: Servers, mut lookup_timeout: Duration) {
     let mut hosts = HostsFile::system();
     let flights = Flights::default();
-    while let Some(question) = questions.recv().await {
+    while let Some(order) = orders.recv().await {
+        let question = match order {
+            Order::Answer(question) => question,
+            Order::Reconfigure(dns, timeout) => {
+                servers = Servers::new(*dns, timeout);
+                lookup_timeout = timeout;
+                continue;
+            }
+        };
         if let Some(addresses) = hosts.addresses(&question.name) {
             tokio::spawn(deliver(vec![question], Ok(in_turn(addresses))));
         } else if let Some(flight) = flights.board(question) {

@@ -3,6 +3,7 @@
 //! No connection owns a timer. Each notes the tick of its last activity; a scan of the table finds
 //! those whose phase has lasted too long and cuts them by waking whatever they wait on.
 
+mod inspect;
 mod phase;
 
 pub use phase::Phase;
@@ -76,6 +77,12 @@ impl Facts {
         }
     }
 
+    /// The upstream proxy it goes through.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<str>> {
+        self.notes.as_ref()?.upstream.as_ref()
+    }
+
     /// The notes there are, for the record.
     pub fn take_notes(&mut self) -> Notes {
         self.notes.take().map_or_else(Notes::default, |notes| *notes)
@@ -94,7 +101,7 @@ pub struct Session {
     /// It is counted among its user's connections.
     pub in_account: Cell<bool>,
     pub accepted: Instant,
-    /// Its number among those this core has accepted.
+    /// Its number among those this core has accepted; see [`Core::serial`](crate::core::Core::serial).
     serial: u64,
     pub sent_bytes: Cell<u64>,
     pub received_bytes: Cell<u64>,

@@ -20,7 +20,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Enters an accepted connection and spawns its task.
 pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
     core.cells.opened.add(1);
-    let (key, session) = core.sessions.insert(client, peer, core.service(), core.cells.opened.get());
+    let serial = core.serial(core.cells.opened.get());
+    let (key, session) = core.sessions.insert(client, peer, core.service(), serial);
     let tls = session.client.is_secured();
     core.note_of(session.connection(), session.accepted, What::Accepted { tls });
     core.cells.clients_now.add(1);
@@ -39,6 +40,9 @@ pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
 
 /// Whether the connection may stay. Who must first say whom it stands for is admitted when it has.
 fn received(core: &Core, session: &Session) -> Result<(), Reason> {
+    if core.resting.get() {
+        return Err(Reason::Draining);
+    }
     if !core.has_room_for_client() {
         return Err(Reason::LimitConnections);
     }
@@ -47,7 +51,8 @@ fn received(core: &Core, session: &Session) -> Result<(), Reason> {
 
 /// Counts the connection among its client's, if that may have one more now.
 fn admit(core: &Core, session: &Session) -> Result<(), Reason> {
-    let limits = &session.service.config.socks5.limits;
+    let service = core.service();
+    let limits = &service.config.socks5.limits;
     let admission = core.wiring.clients.admit(session.peer().ip(), limits, core.now_ns())?;
     session.admission.set(Some(admission));
     Ok(())
@@ -89,7 +94,7 @@ impl Drop for Seat {
         }
         // A failed login is told of even without an access log, and even if its client did not wait for the answer.
         let wanted =
-            session.service.config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
+            core.service().config.log.access != AccessLog::Off || session.facts.borrow().login_failed();
         if wanted && !core.wiring.recorder.put(Ended::Socks5(Box::new(record(core, session, *reason)))) {
             cells.session_records_dropped.add(1);
         }

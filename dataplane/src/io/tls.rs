@@ -32,8 +32,13 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Makes a service's settings ready; `None`: it does not listen with TLS. `alpn`: the protocols it speaks, best
-    /// first; a client that offers none is served all the same. Errors are for the operator.
-    pub fn new(tls: &config::Tls, alpn: &[&[u8]]) -> Result<Option<Acceptor>, String> {
+    /// first; a client that offers none is served all the same. `before`: the one until now, whose sessions can be resumed
+    /// still. Errors are for the operator.
+    pub fn new(
+        tls: &config::Tls,
+        alpn: &[&[u8]],
+        before: Option<&Acceptor>,
+    ) -> Result<Option<Acceptor>, String> {
         let Some(certificates) = Certificates::new(tls.certificates.clone()) else { return Ok(None) };
         let certificates = Arc::new(certificates);
         let versions = match tls.min_version {
@@ -48,7 +53,10 @@ impl Acceptor {
             .with_cert_resolver(certificates.clone());
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         // Sessions are kept by the clients, under keys that change each 6 hours: nothing grows here.
-        config.ticketer = ring::Ticketer::new().map_err(failed)?;
+        config.ticketer = match before {
+            Some(before) => before.config.ticketer.clone(),
+            None => ring::Ticketer::new().map_err(failed)?,
+        };
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Some(Acceptor { config: Arc::new(config), certificates }))
     }

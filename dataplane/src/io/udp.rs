@@ -95,7 +95,7 @@ impl Association {
             UserUdp::Filter(filter) => filter,
         };
         core.cells.udp_opened.add(1);
-        let opened = Self::within_limits(core, session)
+        let opened = Self::within_limits(core)
             .and_then(|()| core.udp.prepare().map_err(|_| Reason::NoResources))
             .and_then(|()| socket::keep_asking(&session.client).map_err(|_| Reason::ClientGone))
             .and_then(|()| socket::for_client(core, session));
@@ -121,11 +121,11 @@ impl Association {
     }
 
     /// Whether the association that has just been counted may be.
-    fn within_limits(core: &Core, session: &Session) -> Result<(), Reason> {
+    fn within_limits(core: &Core) -> Result<(), Reason> {
         // Ended ones first: then the number now open is never thought smaller than it is.
         let closed: u64 = core.wiring.cells.iter().map(|cells| cells.udp_closed.get()).sum();
         let opened: u64 = core.wiring.cells.iter().map(|cells| cells.udp_opened.get()).sum();
-        let within = opened.saturating_sub(closed) <= session.service.associations_max;
+        let within = opened.saturating_sub(closed) <= core.service().associations_max;
         within.then_some(()).ok_or(Reason::LimitUdpAssociations)
     }
 

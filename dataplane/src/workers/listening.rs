@@ -66,13 +66,13 @@ impl Listening {
     /// Takes the inherited sockets of this address, and binds what is missing. Nobody is accepted yet, but where the
     /// inherited ones do already.
     ///
-    /// `others`: where this process listens now. Whether anybody else does cannot be asked while one of these is in
+    /// `others`: where this process listens still. Whether anybody else does cannot be asked while one of these is in
     /// the way; but it was asked then.
     pub fn bind(
         id: u64,
         wanted: Wanted,
         workers: usize,
-        others: &[Listening],
+        others: &[SocketAddr],
         inherited: &mut Vec<Inherited>,
     ) -> Result<Listening, String> {
         let explain = |error: io::Error| explain(&wanted, &error);
@@ -83,7 +83,7 @@ impl Listening {
         for (_, socket) in &sockets {
             binding::dress(socket, wanted.door).map_err(explain)?;
         }
-        let in_the_way = others.iter().any(|other| overlap(other.address, wanted.address));
+        let in_the_way = others.iter().any(|other| overlap(*other, wanted.address));
         let (mut address, takes_over) = (wanted.address, !sockets.is_empty());
         if !takes_over && !in_the_way {
             binding::ask_alone(address).map_err(explain)?;
@@ -231,7 +231,7 @@ mod tests {
         let again = Wanted { address: first.address, ..first.wanted };
         let fault = Listening::bind(1, again, 2, &[], &mut Vec::new()).err().unwrap();
         assert!(fault.contains("another process listens there"), "{fault}");
-        let others = [first];
+        let others = [first.address];
         assert!(
             Listening::bind(1, again, 2, &others, &mut Vec::new()).is_ok(),
             "it is us who are in the way"

@@ -80,7 +80,7 @@ impl Workers {
         drop(before);
         let listening = self.listening.borrow();
         let change = Change::between(&listening, binding::wanted(config));
-        let added = self.bind(change.added, &listening)?;
+        let added = self.bind(change.added, &self.in_the_way(&listening))?;
         let kept = listening.iter().filter(|one| change.kept.iter().any(|(id, _)| *id == one.id));
         let addresses = kept.chain(&added).map(|one| one.address).chain(control_addresses.iter().copied());
         let own = own(addresses);
@@ -134,7 +134,14 @@ impl Workers {
         let service = prepared.service.clone();
         let before = self.service.replace(service.clone());
         self.stock.borrow_mut().commit(&service, Some(&before));
+        let (now, then) = (&service.config.socks5, &before.config.socks5);
+        if (&now.dns, now.timeouts.name_lookup) != (&then.dns, then.timeouts.name_lookup) {
+            self.resolver.reconfigure(&now.dns, now.timeouts.name_lookup);
+        }
         let (opened, closed) = self.relist(&prepared.kept, std::mem::take(&mut prepared.added));
+        let mut closing = self.closing.borrow_mut();
+        closing.0 = prepared.generation;
+        closing.1.extend(closed.iter().map(|(_, address)| *address));
         let notices = admission::notices(&service.config.websocket);
         Ok(Committed { generation: prepared.generation, opened, closed, notices })
     }
@@ -148,10 +155,20 @@ impl Workers {
         ended.map_or(Ok(()), |worker| Err(format!("worker {worker} has ended: start ringway anew")))
     }
 
-    fn bind(&self, wanted: Vec<Wanted>, listening: &[Listening]) -> Result<Vec<Listening>, String> {
+    /// Where this process listens still: a worker may not have closed yet what the last commit has no use for.
+    fn in_the_way(&self, listening: &[Listening]) -> Vec<SocketAddr> {
+        let (generation, mut closing) = self.closing.take();
+        if (0..self.count()).all(|worker| self.generation_of(worker) == generation) {
+            closing.clear();
+        }
+        self.closing.replace((generation, closing.clone()));
+        closing.into_iter().chain(listening.iter().map(|one| one.address)).collect()
+    }
+
+    fn bind(&self, wanted: Vec<Wanted>, ours: &[SocketAddr]) -> Result<Vec<Listening>, String> {
         let bind = |wanted| {
             let id = self.next_listener.replace(self.next_listener.get() + 1);
-            Listening::bind(id, wanted, self.count(), listening, &mut Vec::new())
+            Listening::bind(id, wanted, self.count(), ours, &mut Vec::new())
         };
         wanted.into_iter().map(bind).collect()
     }

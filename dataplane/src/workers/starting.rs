@@ -42,18 +42,17 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let listeners_are_shared = Arc::new(AtomicBool::new(plan.listeners_are_shared));
     let wiring = Wiring {
         index: 0,
-        relay: config.socks5.relay.clone(),
         cells: cells.clone(),
         outboxes: outboxes.clone(),
         own: listening::own(listening.iter().map(|one| one.address).chain(plan.control_addresses)),
         clients: clients.clone(),
         gate: gate.clone(),
         epoch: plan.epoch,
-        resolver,
+        resolver: resolver.clone(),
         recorder,
         service: service.clone(),
         sockets_max: for_sockets,
-        pipes_max: config.socks5.relay.pipes_per_worker.min(pipes_carried as usize),
+        pipes_max: pipes_carried as usize,
         listeners_are_shared: listeners_are_shared.clone(),
     };
     let mut workers = Workers {
@@ -61,6 +60,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         outboxes,
         cells,
         records,
+        resolver,
         notices: Vec::new(),
         clients,
         gate,
@@ -69,6 +69,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         service: RefCell::new(service),
         next_listener: Cell::new(listening.len() as u64),
         listening: RefCell::new(listening),
+        closing: RefCell::default(),
         listeners_are_shared,
         latest: RefCell::default(),
         ending: Cell::new(false),

@@ -33,7 +33,7 @@ pub fn sockets() -> (TcpStream, TcpStream) {
 
 pub fn acceptor(authority: &Authority, min_version: TlsVersion) -> Acceptor {
     let pem = authority.sign(&["example.org"]);
-    Acceptor::new(&settings(&[&pem], min_version), ALPN_HTTP).unwrap().unwrap()
+    Acceptor::new(&settings(&[&pem], min_version), ALPN_HTTP, None).unwrap().unwrap()
 }
 
 impl Pair {

@@ -26,9 +26,9 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What a changed key needs, once reload has landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// Takes effect at once.
+    /// Takes effect at once, for those who are connected too. A limit on how many there may be cuts nobody.
     Live,
-    /// Holds for connections that come after.
+    /// Holds for connections that come after. WebSocket connections come when they ask for their upgrade.
     NewConnections,
     /// Opens or closes listeners; the others stay open.
     Listener,

@@ -31,7 +31,7 @@ mod rules;
 mod socks5;
 mod suggest;
 mod tls;
-mod units;
+pub mod units;
 mod users;
 mod value;
 mod websocket;

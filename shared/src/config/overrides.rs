@@ -12,8 +12,8 @@ use super::yaml::{self, Data, Node, Wrong};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PREFIX: &str = "RINGWAY_";
-/// What ringway tells its tests and its children, not settings.
-const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS", "RINGWAY_HANDOVER"];
+/// What ringway tells its tests and its children, and what tells `ringway ctl`: no settings.
+const NOT_SETTINGS: &[&str] = &["RINGWAY_BLESS", "RINGWAY_HANDOVER", "RINGWAY_CONTROL", "RINGWAY_TOKEN"];
 
 /// Fills in `env`: first the plain names, then the `RINGWAY_` ones, which are meant for nobody else.
 pub fn environment(form: &mut Form, env: &[(String, String)]) {

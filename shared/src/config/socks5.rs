@@ -187,7 +187,7 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
     /// Empty: as /etc/resolv.conf says.
     pub servers: Vec<SocketAddr>,

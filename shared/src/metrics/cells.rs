@@ -72,6 +72,8 @@ pub struct Cells {
     pub accept_backoffs: Cell,
     /// Messages read from the inbox.
     pub inbox_messages: Cell,
+    /// Events of smoke tests, which did not happen.
+    pub test_events: Cell,
     /// Pipes now lent to splicing directions.
     pub pipes_in_use: Cell,
     /// Times a direction wanted to splice and the pool had no pipe.

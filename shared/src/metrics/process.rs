@@ -103,6 +103,13 @@ pub const FAMILIES: &[Family] = &[
     )
     .labels(&["worker"]),
     family(
+        "worker_test_events",
+        Counter,
+        Worker(|c| c.test_events.get()),
+        "Events that `POST /api/v1/metrics/test` had counted: 0 but in smoke tests.",
+    )
+    .labels(&["worker"]),
+    family(
         "worker_pipes_in_use",
         Gauge,
         Worker(|c| c.pipes_in_use.get()),

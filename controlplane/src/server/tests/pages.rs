@@ -9,7 +9,7 @@ fn drills() -> Port {
 
 #[test]
 fn every_page_answers_and_head_answers_like_it_without_a_body() {
-    let port = Port::open(Fake::default());
+    let port = drills();
     // Those with a place in their path have tests of their own.
     for route in routes::all().filter(|route| route.method == "GET" && !route.path.contains('{')) {
         let (got, head) = (port.get(route.path), port.ask("HEAD", route.path, ""));

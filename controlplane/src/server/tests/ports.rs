@@ -43,11 +43,17 @@ fn mode_of(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+fn serving(state: Rc<State>, prepared: Prepared) -> Ports {
+    let ports = Ports::of(state, prepared);
+    ports.open();
+    ports
+}
+
 #[test]
 fn a_change_opens_what_is_new_closes_what_is_gone_and_keeps_the_rest() {
     on_a_control_thread(|state| async move {
         let any = "control.listen=[127.0.0.1:0]";
-        let ports = Ports::serve(state, open(&[any]).unwrap());
+        let ports = serving(state, open(&[any]).unwrap());
         let first = ports.addresses().http[0];
         let more = config(&["control.listen=[127.0.0.1:0, 127.0.0.2:0]"]);
         let prepared = ports.prepare(&more.control).unwrap();
@@ -77,7 +83,7 @@ fn a_failed_preparation_names_the_address_and_keeps_everything() {
     on_a_control_thread(|state| async move {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let _held = std::net::TcpListener::bind(taken).unwrap();
-        let ports = Ports::serve(state, open(&["control.listen=[127.0.0.1:0]"]).unwrap());
+        let ports = serving(state, open(&["control.listen=[127.0.0.1:0]"]).unwrap());
         let own = ports.addresses().http[0];
         let fault = ports.prepare(&config(&[&format!("control.listen=[{taken}]")]).control).map(drop);
         assert!(fault.unwrap_err().contains(&taken.to_string()));
@@ -95,7 +101,7 @@ fn a_unix_socket_has_its_mode_from_the_first_moment_and_goes_with_its_listener()
     let path = folder.join("control.sock");
     let at = format!("control.unix={}", path.display());
     on_a_control_thread(|state| async move {
-        let ports = Ports::serve(state, open(&["control.listen=[]", &at]).unwrap());
+        let ports = serving(state, open(&["control.listen=[]", &at]).unwrap());
         assert_eq!((mode_of(&path), ports.addresses().unix.as_deref()), (0o600, Some(&*path)));
         assert!(answers(UnixStream::connect(&path).unwrap()).await);
         let answered = open(&["control.listen=[]", &at]).map(drop).unwrap_err();
@@ -125,7 +131,7 @@ fn only_a_socket_that_nobody_answers_on_is_replaced() {
     let at = |name: &str| format!("control.unix={}", folder.join(name).display());
     on_a_control_thread(|state| async move {
         drop(UnixListener::bind(folder.join("stale")).unwrap());
-        let ports = Ports::serve(state, open(&["control.listen=[]", &at("stale")]).unwrap());
+        let ports = serving(state, open(&["control.listen=[]", &at("stale")]).unwrap());
         assert!(answers(UnixStream::connect(folder.join("stale")).unwrap()).await);
         std::fs::write(folder.join("file"), "precious").unwrap();
         std::os::unix::fs::symlink(folder.join("file"), folder.join("link")).unwrap();
@@ -149,7 +155,7 @@ fn a_successor_takes_the_very_sockets_and_the_file_stays() {
     let path = folder("successor").join("control.sock");
     let sets = ["control.listen=[127.0.0.1:0]", &format!("control.unix={}", path.display())];
     on_a_control_thread(|state| async move {
-        let ports = Ports::serve(state.clone(), open(&sets).unwrap());
+        let ports = serving(state.clone(), open(&sets).unwrap());
         let address = ports.addresses().http[0];
         let mut inherited = ports.listeners().unwrap();
         let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +166,7 @@ fn a_successor_takes_the_very_sockets_and_the_file_stays() {
         assert_eq!((prepared.addresses(), inherited.len()), (ports.addresses(), 1));
         ports.leave_files(true);
         ports.stop().await;
-        let successor = Ports::serve(state, prepared);
+        let successor = serving(state, prepared);
         assert!(answers(TcpStream::connect(address).unwrap()).await);
         assert!(answers(UnixStream::connect(&path).unwrap()).await);
         successor.leave_files(false);

@@ -118,7 +118,7 @@ impl State {
             cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
             cells.closes[code_index(code)].add(1);
         }
-        core.note_of(slot.connection(), now, What::WebSocketClosed { closing, code });
+        core.note_of(slot.connection(core), now, What::WebSocketClosed { closing, code });
         if let Some(admission) = slot.about.admission {
             core.wiring.gate.clients.leave(slot.about.peer.ip(), admission, core.now_ns());
         }
@@ -130,8 +130,8 @@ impl State {
 
     /// The access log's line.
     fn tell(core: &Core, slot: &Slot, closing: Closing, dropped: u64) {
-        let About { peer, ref service, accepted, upgraded, .. } = *slot.about;
-        if service.config.log.access == AccessLog::Off {
+        let About { peer, accepted, upgraded, .. } = *slot.about;
+        if core.service().config.log.access == AccessLog::Off {
             return;
         }
         let about = &slot.about;

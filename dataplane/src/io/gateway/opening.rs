@@ -99,7 +99,9 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else {
             return Err(No::new(Refused::BadRequest, 400, ""));
         };
-        let service = slot.about.service.clone();
+        // It may have been accepted long before it asks.
+        let service = core.service();
+        slot.about.service = service.clone();
         let websocket = &service.config.websocket;
         slot.about.end.origin =
             request.origin.as_deref().map(|origin| origin.chars().take(PATH_CHARS_MAX).collect());
@@ -110,7 +112,7 @@ impl State {
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
         // With a successor there is no other server to go to: who came in before it did is let in, and told to come again.
-        if core.draining.get() && !core.retiring.get() {
+        if (core.draining.get() || core.resting.get()) && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
                 "this server is going down: connect to another",

@@ -234,6 +234,6 @@ impl Slot {
         let now = Instant::now();
         self.stage = Stage::Open;
         self.about.upgraded = Some(now);
-        core.note_of(self.connection(), now, What::Upgraded);
+        core.note_of(self.connection(core), now, What::Upgraded);
     }
 }

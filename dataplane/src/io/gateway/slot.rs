@@ -1,5 +1,6 @@
 //! One WebSocket connection: what is kept of it while it does nothing, which is most of the time.
 
+use crate::core::Core;
 use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
@@ -122,10 +123,12 @@ pub struct End {
 }
 
 impl Slot {
-    /// What the flight recorder and exemplars call it.
+    /// What it is called. Its generation has the low half of the count it was accepted at; the newest one's has the rest.
     #[must_use]
-    pub fn connection(&self) -> Connection {
-        Connection::websocket(self.generation.into())
+    pub fn connection(&self, core: &Core) -> Connection {
+        let newest = core.cells.websocket.opened.get();
+        let since = (newest as u32).wrapping_sub(self.generation);
+        Connection::websocket(core.serial(newest.saturating_sub(since.into())))
     }
 
     /// What the epoll set calls it.

@@ -89,7 +89,7 @@ impl State {
             });
             if let Some(slowest_us) = slowest_us {
                 // One for each write, not for each message in it.
-                cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection());
+                cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection(core));
             }
             cells.sent_bytes.add(count as u64);
             slot.about.sent_bytes += count as u64;

@@ -31,6 +31,26 @@ pub enum Phase {
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 impl Phase {
+    /// The name that connections are listed with; among [`ringway_shared::inspect::PHASES`].
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Phase::ProxyHeader => "proxy_header",
+            Phase::TlsHandshake => "tls_handshake",
+            Phase::Greeting => "greeting",
+            Phase::Authentication => "authentication",
+            Phase::Verdict => "verdict",
+            Phase::Request => "request",
+            Phase::NameLookup => "name_lookup",
+            Phase::Connect => "connect",
+            Phase::AwaitPeer => "await_peer",
+            Phase::Relay => "relay",
+            Phase::HalfClosed => "half_closed",
+            Phase::Associated => "associated",
+            Phase::Farewell => "farewell",
+        }
+    }
+
     pub(super) fn limit(self, timeouts: &Timeouts) -> Duration {
         match self {
             Phase::ProxyHeader => timeouts.proxy_header,

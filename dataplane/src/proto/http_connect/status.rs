@@ -70,9 +70,12 @@ fn status(reason: Reason) -> Status {
             (503, "http_request_denied")
         }
         Reason::UpstreamUnreachable | Reason::UpstreamRefused => (503, "destination_unavailable"),
-        Reason::NoResources | Reason::ResolverBusy | Reason::VerifierBusy | Reason::Drained => {
-            (503, "proxy_internal_error")
-        }
+        Reason::NoResources
+        | Reason::ResolverBusy
+        | Reason::VerifierBusy
+        | Reason::Drained
+        | Reason::Draining
+        | Reason::Killed => (503, "proxy_internal_error"),
         Reason::ConnectTimeout | Reason::BindTimeout => (504, "connection_timeout"),
         Reason::NameLookupTimeout => (504, "dns_timeout"),
         Reason::BadVersion => (505, "http_request_error"),

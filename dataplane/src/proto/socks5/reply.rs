@@ -88,6 +88,8 @@ impl Reply {
             | Reason::HalfClosedTimeout
             | Reason::UdpIdleTimeout
             | Reason::Drained
+            | Reason::Draining
+            | Reason::Killed
             | Reason::Panicked => Reply::GeneralFailure,
         }
     }

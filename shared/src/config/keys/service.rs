@@ -64,7 +64,7 @@ pub const KEYS: &[Key] = &[
         NewConnections,
         Kind::Path(|d, path| d.users_file = path),
         "The users file, read with `auth: password`. A relative path starts at the configuration \
-         file's folder, or at the working directory if there is no such file.",
+         file's folder, or at the working directory if there is no such file. A reload cuts the connections of users it no longer has.",
     ),
     key(
         "socks5.open_proxy",
@@ -117,7 +117,7 @@ pub const KEYS: &[Key] = &[
     key(
         "socks5.limits.backlog",
         "4096",
-        Listener,
+        Live,
         Kind::Integer(1..=1 << 20, |d, n| d.config.socks5.limits.backlog = n as u32),
         "Connections that may wait to be accepted, per listener. The kernel caps it at \
          `net.core.somaxconn`.",

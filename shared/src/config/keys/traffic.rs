@@ -1,6 +1,6 @@
 //! Keys of what SOCKS5 connections are made of: names, bytes, datagrams, and the way out.
 
-use super::Reload::{Live, NewConnections, Restart};
+use super::Reload::{Live, NewConnections};
 use super::{DAY, HOUR, Key, MILLISECOND_100, WEEK, key};
 use crate::config::kind::Kind;
 use crate::config::rules::{DIRECT, GROUP_BYTES_MAX, GROUP_CHARACTERS};
@@ -16,35 +16,35 @@ pub const KEYS: &[Key] = &[
     key(
         "socks5.dns.servers",
         "[]",
-        Restart,
+        Live,
         Kind::Addresses { default_port: Some(53), put: |d, list| d.config.socks5.dns.servers = list },
         "Name servers to ask. Empty: those of `/etc/resolv.conf`.",
     ),
     key(
         "socks5.dns.cache_entries",
         "4096",
-        Restart,
+        Live,
         Kind::Integer(0..=1 << 24, |d, n| d.config.socks5.dns.cache_entries = n),
         "Names kept in the cache. `0`: none.",
     ),
     key(
         "socks5.dns.ttl_max",
         "1h",
-        Restart,
+        Live,
         Kind::Duration(Duration::ZERO..=WEEK, |d, t| d.config.socks5.dns.ttl_max = t),
         "An answer is believed as long as it says, but no longer than this.",
     ),
     key(
         "socks5.dns.negative_ttl_max",
         "30s",
-        Restart,
+        Live,
         Kind::Duration(Duration::ZERO..=DAY, |d, t| d.config.socks5.dns.negative_ttl_max = t),
         "The same for the answer that there is no such name.",
     ),
     key(
         "socks5.relay.pipes_per_worker",
         "256",
-        Restart,
+        Live,
         Kind::Integer(0..=1 << 16, |d, n| d.config.socks5.relay.pipes_per_worker = n as usize),
         "Pipes a worker may lend to directions that splice. `0`: copy only. `fs.pipe-user-pages-soft` \
          bounds them as well.",
@@ -52,7 +52,7 @@ pub const KEYS: &[Key] = &[
     key(
         "socks5.relay.pipe_size",
         "1MiB",
-        Restart,
+        Live,
         Kind::Bytes(PIPE_SIZE_MIN..=PIPE_SIZE_MAX, |d, n| d.config.socks5.relay.pipe_bytes = n as usize),
         "Wanted size of a pipe, a power of two. Without privileges the kernel caps it at \
          `fs.pipe-max-size`.",

@@ -23,7 +23,7 @@ pub const KEYS: &[Key] = &[
     key(
         "websocket.backlog",
         "4096",
-        Listener,
+        Live,
         Kind::Integer(1..=1 << 20, |d, n| d.config.websocket.backlog = n as u32),
         "Connections the kernel holds until they are accepted; `net.core.somaxconn` is its ceiling.",
     ),

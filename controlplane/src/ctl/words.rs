@@ -1,0 +1,284 @@
+//! From the command line to a request: clap's commands are made from [`VERBS`] and the routes that they are for.
+
+use super::fields::{Field, fields_of};
+use super::verbs::{GROUPS, Show, VERBS, Verb, parameters};
+use crate::server::Route;
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, Subcommand, value_parser};
+use serde_json::{Map, Value as Json};
+use std::path::PathBuf;
+
+/// A request to be made, and what becomes of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub if_match: Option<String>,
+    pub body: Option<String>,
+    pub show: Show,
+    /// Only what holds this text is shown.
+    pub filter: Option<String>,
+    /// Where the answer goes, instead of standard output.
+    pub output: Option<PathBuf>,
+}
+
+const FILTER: &str = "FILTER";
+const OUTPUT: &str = "OUTPUT";
+const IF_MATCH: &str = "IF-MATCH";
+const PATH: &str = "PATH";
+const BODY: &str = "BODY";
+/// For what has no command of its own.
+const PLAIN: &[&str] = &["get", "post", "put", "delete"];
+
+impl Subcommand for Call {
+    fn augment_subcommands(command: Command) -> Command {
+        let served: Vec<&Verb> = VERBS.iter().filter(|verb| !verb.routes().is_empty()).collect();
+        let mut command = command.subcommand_required(true).arg_required_else_help(true);
+        let mut done: Vec<&str> = Vec::new();
+        for verb in &served {
+            let first = verb.words.split(' ').next().unwrap_or_default();
+            if !done.contains(&first) {
+                done.push(first);
+                command = command.subcommand(group(first, &served));
+            }
+        }
+        PLAIN.iter().fold(command, |command, method| command.subcommand(plain(method)))
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        PLAIN.contains(&name) || VERBS.iter().any(|verb| verb.words.split(' ').next() == Some(name))
+    }
+}
+
+/// The command of this name, with those below it.
+fn group(name: &'static str, served: &[&'static Verb]) -> Command {
+    let itself = served.iter().find(|verb| verb.words == name);
+    let mut command = match itself {
+        Some(verb) => arguments(Command::new(name), verb),
+        None => {
+            let about = GROUPS.iter().find(|(group, _)| *group == name).map_or("", |(_, about)| about);
+            Command::new(name).about(about).subcommand_required(true).arg_required_else_help(true)
+        }
+    };
+    for verb in served {
+        if let Some(second) = verb.words.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')) {
+            command = command.subcommand(arguments(Command::new(second), verb));
+        }
+    }
+    command
+}
+
+/// A request that is written out.
+fn plain(method: &'static str) -> Command {
+    let command = Command::new(method)
+        .about(format!("{} PATH, whatever that is", method.to_uppercase()))
+        .arg(Arg::new(PATH).required(true).help("The path and the query, e.g. /stats."))
+        .arg(output());
+    if method == "get" || method == "delete" {
+        return command;
+    }
+    command
+        .arg(Arg::new(BODY).help("The body, JSON; - reads it from standard input."))
+        .arg(Arg::new(IF_MATCH).long("if-match").value_name("ETAG").help("The ETag that must be in force."))
+}
+
+fn output() -> Arg {
+    Arg::new(OUTPUT)
+        .long("output")
+        .short('o')
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Writes the answer to a file.")
+}
+
+fn about(verb: &Verb, route: &Route) -> &'static str {
+    let about = if verb.about.is_empty() { route.summary } else { verb.about };
+    // As clap writes those that are derived.
+    about.trim_end_matches('.')
+}
+
+/// What a verb's routes take, as arguments.
+fn arguments(command: Command, verb: &Verb) -> Command {
+    let routes = verb.routes();
+    let Some(route) = routes.first() else { return command };
+    let mut command = command.about(about(verb, route));
+    for (known, in_path) in parameters(&routes) {
+        let schema = serde_json::from_str(known.schema).unwrap_or_default();
+        let field = Field {
+            name: known.name.to_owned(),
+            schema,
+            summary: known.summary.to_owned(),
+            required: in_path,
+        };
+        let required = in_path && verb.without.is_none();
+        command = command.arg(argument(verb, &field, required, in_path));
+    }
+    let body = routes.iter().find_map(|route| fields_of(route));
+    for field in placed_first(verb, body.unwrap_or_default()) {
+        command = command.arg(argument(verb, &field, field.required, false));
+    }
+    if answers(&routes, 412) {
+        command =
+            command.arg(Arg::new(IF_MATCH).long("if-match").value_name("ETAG").help(
+                "The ETag of the configuration that must be in force: `ringway ctl generations` has it.",
+            ));
+    }
+    if matches!(verb.show, Show::Samples | Show::Named) {
+        command = command.arg(Arg::new(FILTER).help("Shows only what has this in its name."));
+    }
+    command.arg(output())
+}
+
+fn answers(routes: &[&Route], status: u16) -> bool {
+    routes.iter().any(|route| route.answers.iter().any(|said| said.status == status))
+}
+
+/// Fields given by their place stand in the order of those places.
+fn placed_first(verb: &Verb, mut fields: Vec<Field>) -> Vec<Field> {
+    fields.sort_by_key(|field| {
+        verb.placed.iter().position(|name| *name == field.name).unwrap_or(verb.placed.len())
+    });
+    fields
+}
+
+fn argument(verb: &Verb, field: &Field, required: bool, in_path: bool) -> Arg {
+    let name = field.name.replace('_', "-");
+    let mut arg = Arg::new(field.name.clone()).help(field.summary.clone()).required(required);
+    if in_path || verb.placed.contains(&field.name.as_str()) {
+        arg = arg.value_name(name.to_uppercase()).allow_hyphen_values(field.is_number());
+    } else {
+        arg = arg.long(name.clone()).value_name(name.to_uppercase());
+    }
+    if field.is_flag() {
+        return arg.action(ArgAction::SetTrue);
+    }
+    if field.is_list() || field.is_map() {
+        arg = arg.action(ArgAction::Append).num_args(1..);
+    }
+    match field.words() {
+        Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        None => arg.allow_hyphen_values(field.is_number()),
+    }
+}
+
+impl FromArgMatches for Call {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let missing = || Error::raw(ErrorKind::MissingSubcommand, "say what to do; --help lists it\n");
+        let (first, matches) = matches.subcommand().ok_or_else(missing)?;
+        if PLAIN.contains(&first) {
+            return written_out(first, matches);
+        }
+        let (words, matches) = match matches.subcommand() {
+            Some((second, below)) => (format!("{first} {second}"), below),
+            None => (first.to_owned(), matches),
+        };
+        let verb = VERBS.iter().find(|verb| verb.words == words).ok_or_else(missing)?;
+        call(verb, matches)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn written_out(method: &str, matches: &ArgMatches) -> Result<Call, Error> {
+    let path = matches.get_one::<String>(PATH).cloned().unwrap_or_default();
+    if !path.starts_with('/') {
+        return Err(Error::raw(ErrorKind::ValueValidation, format!("{path:?}: a path begins with /\n")));
+    }
+    let body = optional::<String>(matches, BODY).map(|text| super::fields::read_dash(&text)).transpose();
+    Ok(Call {
+        method: method.to_uppercase(),
+        target: path,
+        if_match: optional(matches, IF_MATCH),
+        body: body.map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault))?,
+        show: Show::Tables,
+        filter: None,
+        output: optional(matches, OUTPUT),
+    })
+}
+
+/// An argument that this command may not have at all.
+fn optional<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Option<T> {
+    matches.try_get_one::<T>(id).ok().flatten().cloned()
+}
+
+fn call(verb: &Verb, matches: &ArgMatches) -> Result<Call, Error> {
+    let routes = verb.routes();
+    let given = |name: &str| {
+        let values = matches.try_get_many::<String>(name).ok().flatten();
+        values.map(|values| values.cloned().collect::<Vec<_>>())
+    };
+    let flag = |name: &str| matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
+    let places_given = |route: &&&Route| {
+        route
+            .parameters
+            .iter()
+            .filter(|known| route.is_in_path(known.name))
+            .all(|known| given(known.name).is_some())
+    };
+    let route = routes.iter().find(places_given);
+    let route = route.ok_or_else(|| Error::raw(ErrorKind::MissingRequiredArgument, "which one?\n"))?;
+    let mut path = route.path.to_owned();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let mut pairs = 0;
+    for (known, in_path) in parameters(&routes) {
+        let values = given(known.name).unwrap_or_default();
+        let belongs = route.parameters.iter().any(|own| own.name == known.name);
+        let said = !values.is_empty() || flag(known.name);
+        if said && !belongs {
+            let message =
+                format!("--{} is not for {} {}\n", known.name.replace('_', "-"), route.method, route.path);
+            return Err(Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        if in_path && said {
+            path = path.replace(&format!("{{{}}}", known.name), &segment(&values.concat()));
+        } else if flag(known.name) {
+            query.append_pair(known.name, "1");
+            pairs += 1;
+        } else if said {
+            query.append_pair(known.name, &values.join(","));
+            pairs += 1;
+        }
+    }
+    let target = if pairs == 0 { path } else { format!("{path}?{}", query.finish()) };
+    let mut members = Map::new();
+    for field in fields_of(route).unwrap_or_default() {
+        if field.is_flag() {
+            if flag(&field.name) {
+                members.insert(field.name.clone(), Json::Bool(true));
+            }
+        } else if let Some(values) = given(&field.name) {
+            let value =
+                field.value(&values).map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault))?;
+            members.insert(field.name.clone(), value);
+        }
+    }
+    Ok(Call {
+        method: route.method.to_owned(),
+        target,
+        if_match: optional(matches, IF_MATCH),
+        body: route.body.map(|_| Json::Object(members).to_string()),
+        show: verb.show,
+        filter: optional(matches, FILTER),
+        output: optional(matches, OUTPUT),
+    })
+}
+
+/// One segment of a path: what is not plain is written as `%XX`.
+fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! SIGHUP: another configuration.
+
+use super::Life;
+use crate::reload::Request;
+use tokio::task::spawn_local;
+
+impl Life {
+    /// Reads the configuration anew. What comes of it stands in the log.
+    pub(super) fn reload(&self) {
+        let (reloader, state, manager) = (self.reloader.clone(), self.state.clone(), self.manager.clone());
+        spawn_local(async move {
+            manager.borrow().reloading();
+            let result = reloader.run(&state, Request::of_signal()).await;
+            manager.borrow().ready(if result.is_ok() { "serving" } else { "serving; a reload failed" });
+        });
+    }
+}
