@@ -80,7 +80,7 @@ impl<'a> Record<'a> {
     pub fn answered(&mut self, answer: &mut Answer) {
         self.answer = Some(Told {
             status: answer.status,
-            bytes: answer.bytes(),
+            bytes: answer.length(),
             detail: answer.detail.take(),
             difference: answer.difference.take(),
         });

@@ -7,7 +7,8 @@ use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
 use super::{
-    connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+    bundle, connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats,
+    top, upgrade,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -31,12 +32,14 @@ const PAGES: &[&[Route]] = &[
     connections::ROUTES,
     top::ROUTES,
     drain::ROUTES,
+    upgrade::ROUTES,
     reload::ROUTES,
     reload::OVERRIDES,
     reload::LEVELS,
     memory::ROUTES,
     push::ROUTES,
     debug::ROUTES,
+    bundle::ROUTES,
     smoke::ROUTES,
     drill::ROUTES,
 ];
