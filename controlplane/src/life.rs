@@ -169,6 +169,7 @@ fn tallies(
 ) -> Tallies {
     Tallies {
         log_lines_dropped: sink.dropped(),
+        log_recent: sink.recent(),
         quota_save_failures: quotas.save_failures(),
         clients: clients.clone(),
         key_fetches: Rc::default(),
@@ -290,6 +291,7 @@ impl Life {
         let mut observed = tokio::time::interval(OBSERVED_EVERY);
         observed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = None;
+        succession.serve(&self.state.upgrades);
         loop {
             tokio::select! {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
@@ -298,7 +300,8 @@ impl Life {
                         succession.abandon();
                         ending = Some(self.asked_to_stop(ending));
                     }
-                    Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
+                    // Why not stands in the log.
+                    Asked::Upgrade => drop(self.upgrade(succession, ending.as_ref())),
                     Asked::Reload => self.reload(),
                     Asked::Reopen => self.reopen_logs(),
                 },
@@ -308,9 +311,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
-                    if self.is_well() {
-                        succession.mention_life();
-                    }
+                    succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
                     self.write_records();
@@ -324,6 +325,7 @@ impl Life {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
                             succession.abandon();
+                            succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),
                         Some(drain) => match self.move_on(drain) {

@@ -6,6 +6,7 @@ use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Meter, Staff, State};
@@ -21,6 +22,7 @@ const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commi
 /// What others in the control plane count.
 pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
+    pub log_recent: Recent,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
@@ -38,7 +40,11 @@ pub fn state(
     journal: Rc<Journal>,
 ) -> State {
     let config = running.config();
-    let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
+    let facts = Facts {
+        version: BUILD.version,
+        notices: workers.notices().to_vec(),
+        recent: tallies.log_recent.clone(),
+    };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
     let clients = tallies.clients.clone();

@@ -9,6 +9,7 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod bundle;
 mod connections;
 mod debug;
 mod drain;
@@ -33,6 +34,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod top;
+mod upgrade;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;

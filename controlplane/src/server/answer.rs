@@ -14,7 +14,7 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Answer {
     pub status: u16,
     content_type: &'static str,
-    body: String,
+    pub(super) body: Bytes,
     headers: Vec<(&'static str, String)>,
     /// What went wrong, in words.
     pub detail: Option<Box<str>>,
@@ -28,6 +28,11 @@ const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-ty
 impl Answer {
     #[must_use]
     pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
+        Self::bytes(status, content_type, body.into())
+    }
+
+    #[must_use]
+    pub fn bytes(status: u16, content_type: &'static str, body: Bytes) -> Self {
         Answer { status, content_type, body, headers: Vec::new(), detail: None, difference: None }
     }
 
@@ -64,7 +69,7 @@ impl Answer {
 
     /// Of its body.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.body.len()
     }
 
@@ -97,7 +102,7 @@ pub fn too_many_connections() -> String {
     let Answer { status, content_type, body, .. } =
         Answer::error(503, "too many control connections are open", hint);
     let fixed: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
+    let (length, body) = (body.len(), String::from_utf8_lossy(&body));
     format!(
         "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
          connection: close\r\nretry-after: 1\r\n{fixed}\r\n{body}"

@@ -8,7 +8,7 @@ mod push;
 use super::{Desk, Facts, Meter, Ports, Prepared, Staff, State};
 use crate::audit::Journal;
 use crate::export::Format;
-use crate::logs::Sink;
+use crate::logs::{Recent, Sink};
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
 use crate::settings::Texts;
@@ -231,7 +231,11 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
     };
     let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
     let journal = Rc::new(Journal::open(&running.config().log, &Sink::new().queue()).unwrap());
-    let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
+    let facts = Facts {
+        version: "1.2.3",
+        notices: vec!["epoll, because io_uring is refused".to_owned()],
+        recent: Recent::default(),
+    };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
         epoch: Instant::now() - Duration::from_secs(10),

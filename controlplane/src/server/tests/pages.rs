@@ -181,6 +181,15 @@ fn wrong_paths_and_methods_are_told_what_is_right() {
 }
 
 #[test]
+fn a_path_of_its_own_is_none_that_stands_in_a_place() {
+    let port = drills();
+    for method in ["GET", "DELETE"] {
+        let reply = port.ask(method, "/api/v1/connections/kill", "");
+        assert_eq!((reply.status, reply.header("allow")), (405, Some("post")), "{method}");
+    }
+}
+
+#[test]
 fn drills_reach_the_worker_they_name() {
     let port = drills();
     for (query, told) in [
