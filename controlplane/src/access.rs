@@ -4,85 +4,46 @@
 //! [`Ended`], and so in no line.
 
 use crate::calendar;
-use crate::log_file::LogFile;
+use crate::lines::{self, Field, Lines, Stream, Value, shown, word};
 use crate::logs::Queue;
-use ringway_shared::config::{AccessLog, Log, LogFormat};
+use ringway_shared::config::{Log, LogFormat};
 use ringway_shared::session::{Ended, SessionEnd, WebSocketEnd};
 use rustix::io::Errno;
-use serde_json::{Map, Number, Value as Json};
-use std::fmt::Write;
-use std::time::Duration;
 
 /// Where access lines go, and how they look.
 pub struct Access {
-    to: To,
+    to: Lines,
     format: LogFormat,
-}
-
-enum To {
-    Nowhere,
-    /// Among the other lines.
-    Stderr(Queue),
-    File(LogFile),
 }
 
 impl Access {
     /// Opens what is to be opened. The error is for the operator.
     pub fn open(log: &Log, queue: Queue) -> Result<Access, String> {
-        let to = match &log.access {
-            AccessLog::Off => To::Nowhere,
-            AccessLog::Stderr => To::Stderr(queue),
-            AccessLog::File(path) => To::File(LogFile::open(path, queue)?),
-        };
-        Ok(Access { to, format: log.access_format })
+        Ok(Access { to: Lines::open("log.access", &log.access, queue)?, format: log.access_format })
     }
 
     /// How many lines can be taken now without losing one.
     #[must_use]
     pub fn room(&self) -> usize {
-        match &self.to {
-            To::Nowhere => usize::MAX,
-            // Half of the queue is left to lines that cannot wait.
-            To::Stderr(queue) => queue.room() / 2,
-            To::File(file) => file.room(),
-        }
+        self.to.room()
     }
 
     pub fn write(&mut self, ended: &Ended) {
-        match &mut self.to {
-            To::Nowhere => {}
-            To::Stderr(queue) => queue.put(&line(ended, self.format)),
-            To::File(file) => file.put(&line(ended, self.format)),
+        if self.to.are_wanted() {
+            self.to.put(&line(ended, self.format));
         }
     }
 
     /// Hands what has gathered to the kernel, as far as it takes it.
     pub fn flush(&mut self) {
-        if let To::File(file) = &mut self.to {
-            file.flush();
-        }
+        self.to.flush();
     }
 
-    /// Opens the file anew, so that a rotated one can go. Says how it went.
-    pub fn reopen(&mut self) {
-        match &mut self.to {
-            To::File(file) => file.reopen(),
-            To::Nowhere | To::Stderr(_) => tracing::info!("no log file to reopen: log.access names none"),
-        }
+    /// Opens the file anew, so that a rotated one can go. Says how it went. False: there is none.
+    pub fn reopen(&mut self) -> bool {
+        self.to.reopen()
     }
 }
-
-/// A field's value.
-enum Value<'a> {
-    Text(std::borrow::Cow<'a, str>),
-    Number(u64),
-    Time(Duration),
-    /// Always true: what is not so is left out.
-    Yes,
-}
-
-/// A field's name, and its value if it is known.
-type Field<'a> = (&'static str, Option<Value<'a>>);
 
 fn line(ended: &Ended, format: LogFormat) -> String {
     let (fields, accepted_at_ms, duration) = match ended {
@@ -90,20 +51,7 @@ fn line(ended: &Ended, format: LogFormat) -> String {
         Ended::WebSocket(end) => (of_websocket(end), end.accepted_at_ms, end.duration),
     };
     let time = calendar::stamp(accepted_at_ms.saturating_add(duration.as_millis() as u64));
-    // What is not known is left out.
-    let known = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect::<Vec<_>>();
-    match format {
-        LogFormat::Text => text(&time, &known),
-        LogFormat::Json => json(&time, &known),
-    }
-}
-
-fn word(text: &str) -> Value<'_> {
-    Value::Text(text.into())
-}
-
-fn shown(shown: &dyn std::fmt::Display) -> Value<'static> {
-    Value::Text(shown.to_string().into())
+    lines::line(Stream::Access, &time, fields, format)
 }
 
 /// What is told of a connection of the SOCKS5 port, in this order.
@@ -164,69 +112,6 @@ fn of_websocket(end: &WebSocketEnd) -> Vec<Field<'_>> {
     ]
 }
 
-/// Looks like the log's other lines, and reads as `key=value` from the fourth word on.
-fn text(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
-    // Writing to a String cannot fail.
-    let mut line = format!("{time}  INFO access: closed");
-    for (name, value) in fields {
-        let _ = match value {
-            Value::Text(text) if stands_bare(text) => write!(line, " {name}={text}"),
-            Value::Text(text) => write!(line, " {name}={text:?}"),
-            Value::Number(number) => write!(line, " {name}={number}"),
-            Value::Time(time) => write!(line, " {name}={}", milliseconds(*time)),
-            Value::Yes => write!(line, " {name}=true"),
-        };
-    }
-    line.push('\n');
-    line
-}
-
-/// One flat object.
-fn json(time: &str, fields: &[(&'static str, Value<'_>)]) -> String {
-    let mut object = Map::new();
-    object.insert("timestamp".to_owned(), time.into());
-    object.insert("stream".to_owned(), "access".into());
-    for (name, value) in fields {
-        let value = match value {
-            Value::Text(text) => Json::from(text.as_ref()),
-            Value::Number(number) => Json::from(*number),
-            Value::Time(time) => Number::from_f64(milliseconds(*time)).map_or(Json::Null, Json::Number),
-            Value::Yes => Json::Bool(true),
-        };
-        object.insert((*name).to_owned(), value);
-    }
-    let mut line = printable(&Json::Object(object).to_string());
-    line.push('\n');
-    line
-}
-
-/// JSON leaves line separators and their kind as they are; terminals and pagers do not.
-fn printable(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        // Outside texts JSON is ASCII, so an escape is always inside one.
-        if c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.escape_debug().len() == 1) {
-            shown.push(c);
-        } else {
-            let escapes =
-                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-            shown += &escapes;
-        }
-    }
-    shown
-}
-
-/// Whether a value needs no quotes to be told from what stands beside it.
-fn stands_bare(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@+[]%".contains(&b);
-    !text.is_empty() && text.bytes().all(plain)
-}
-
-/// To the microsecond: most connects take less than a millisecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1_000.0
-}
-
 /// The name of an error that connect(2) and its neighbours give.
 fn name_of(errno: Errno) -> Option<&'static str> {
     const NAMES: &[(Errno, &str)] = &[
@@ -261,6 +146,8 @@ mod tests {
     use ringway_shared::gateway::Refused;
     use ringway_shared::reason::Reason;
     use ringway_shared::session::{Command, Host, Phases, Protocol, Target};
+    use serde_json::Value as Json;
+    use std::time::Duration;
 
     fn refused() -> SessionEnd {
         SessionEnd {
@@ -403,19 +290,6 @@ mod tests {
             let json = socks5_line(end, LogFormat::Json);
             assert!(!json.contains(['\u{1b}', '\u{2028}', '\u{202e}', '\u{7f}']), "{json}");
             assert_eq!(serde_json::from_str::<Json>(&json).unwrap()["user"], text);
-        }
-    }
-
-    #[test]
-    fn addresses_and_labels_need_no_quotes() {
-        for text in [
-            "[2001:db8::1]:443",
-            "socks5.acl[3]",
-            "users[alice].acl[0]",
-            "xn--bcher-kva.example:80",
-            "fe80::1%eth0",
-        ] {
-            assert!(stands_bare(text), "{text}");
         }
     }
 }

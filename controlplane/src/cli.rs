@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::manual::{self, Completions, Manual};
 use crate::passwd;
 use crate::settings::{self, SettingsArguments};
+use crate::token::{self, NewToken};
 use clap::{Parser, Subcommand, ValueEnum};
 use ringway_dataplane::policy::admission::{self, Admission};
 use ringway_shared::config::print;
@@ -42,6 +43,8 @@ pub enum Task {
     Metrics,
     /// Reads a password from standard input and prints its hash for the users file.
     Passwd,
+    /// Makes a token for the control port: shows it once, with the line for control.tokens.
+    Token(NewToken),
     Completions(Completions),
     Man(Manual),
 }
@@ -82,6 +85,7 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
+        Task::Token(wanted) => token::make(wanted),
         Task::Completions(asked) => Ok(manual::completions(asked)),
         Task::Man(asked) => manual::page(asked),
     };
@@ -114,6 +118,7 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         ("websocket", &config.websocket.listen),
         ("websocket by TLS", &config.websocket.tls.listen),
         ("control", &config.control.listen),
+        ("control by TLS", &config.control.tls.tls.listen),
     ];
     let listeners: String = listeners
         .into_iter()

@@ -18,6 +18,7 @@ use clap::Args;
 use host::Host;
 use ringway_dataplane::Needs;
 use ringway_shared::config::Config;
+use serde_json::Value as Json;
 
 /// Checks this host against the configuration: exit code 0 if nothing is amiss but for notes, 1 if something is.
 ///
@@ -49,4 +50,10 @@ pub fn run(asked: &Doctor, settings: &SettingsArguments) -> Exit {
 #[must_use]
 pub fn examine(config: &Config) -> Vec<Finding> {
     checks::all(&Case { host: &Host::read(config), config, needs: Needs::of(config) })
+}
+
+/// The same as JSON, to put among other things.
+#[must_use]
+pub fn report(config: &Config) -> Json {
+    print::json(&examine(config))
 }

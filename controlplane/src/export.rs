@@ -8,6 +8,7 @@ pub mod page;
 pub mod process;
 
 use crate::certificates::{CertificateFacts, SHOWN_BY};
+use crate::guard::Failure;
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
@@ -142,6 +143,9 @@ impl Exporter {
             }
             "http_request_duration_seconds" => {
                 samples.distribution(family.buckets, std::iter::once(facts.http.durations()), |_| None);
+            }
+            "control_auth_failures" => {
+                Failure::ALL.into_iter().for_each(|it| samples.put(&[it.label()], facts.http.refused(it)));
             }
             "http_requests_in_flight" => samples.put(&[], facts.http.in_flight()),
             "log_lines_dropped" => samples.put(&[], facts.log_lines_dropped),

@@ -1,6 +1,7 @@
 //! Who may do what on the control port: the words. `server::guard` asks and judges.
 
 pub use ringway_shared::config::Scope;
+use ringway_shared::config::control::tokens::NAMES_TAKEN;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -10,8 +11,6 @@ pub enum Peer {
     Tcp(SocketAddr),
     Tls {
         address: SocketAddr,
-        /// Clients are asked for a certificate here.
-        asked: bool,
         /// The common name of the one that was shown, and verified.
         name: Option<Rc<str>>,
     },
@@ -32,19 +31,99 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// No token may be called so.
+const ANYBODY: &str = NAMES_TAKEN[0];
+const API_KEY: &str = NAMES_TAKEN[1];
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// As the audit log names it: that of a token, `anybody`, `uid:1000`, `certificate:NAME`.
     pub name: Rc<str>,
     pub scope: Scope,
-    pub peer: Peer,
 }
 
 impl Principal {
     /// Whoever reaches a listener where nobody is asked who they are.
     #[must_use]
-    pub fn anybody(peer: Peer) -> Principal {
-        Principal { name: "anybody".into(), scope: Scope::Admin, peer }
+    pub fn anybody() -> Principal {
+        Principal { name: ANYBODY.into(), scope: Scope::Admin }
+    }
+}
+
+impl Principal {
+    /// Who asks for what is open to everybody: nobody looked.
+    #[must_use]
+    pub fn nobody() -> Principal {
+        Principal { name: "-".into(), scope: Scope::Open }
+    }
+
+    /// Who showed a key of the publish API.
+    #[must_use]
+    pub fn key_holder() -> Principal {
+        Principal { name: API_KEY.into(), scope: Scope::Operate }
+    }
+
+    /// Whether nobody was asked who it is.
+    #[must_use]
+    pub fn is_anybody(&self) -> bool {
+        &*self.name == ANYBODY
+    }
+}
+
+/// Why a request was refused before it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Failure {
+    /// It was meant for a name that is not ours.
+    Host,
+    /// It came from another origin's page.
+    Origin,
+    /// It would change something and is not JSON.
+    ContentType,
+    /// It showed nothing, and had to.
+    Missing,
+    /// It showed more than one credential.
+    Several,
+    WrongToken,
+    /// Of the publish API.
+    WrongKey,
+    /// Who it is may not do that.
+    Scope,
+    /// Too many wrong ones came from its address.
+    Throttled,
+    /// The certificate of a client is not to be believed; there was no request.
+    ClientCertificate,
+}
+
+impl Failure {
+    pub const ALL: [Failure; 10] = [
+        Failure::Host,
+        Failure::Origin,
+        Failure::ContentType,
+        Failure::Missing,
+        Failure::Several,
+        Failure::WrongToken,
+        Failure::WrongKey,
+        Failure::Scope,
+        Failure::Throttled,
+        Failure::ClientCertificate,
+    ];
+
+    /// The one name, in metrics and in the audit log.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        [
+            "host",
+            "origin",
+            "content_type",
+            "missing",
+            "several",
+            "wrong_token",
+            "wrong_key",
+            "scope",
+            "throttled",
+            "client_certificate",
+        ][self as usize]
     }
 }

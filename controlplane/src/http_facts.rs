@@ -1,5 +1,6 @@
 //! What the control port counts of itself. Single thread: the server writes, the exporter reads.
 
+use crate::guard::Failure;
 use ringway_shared::histogram::Histogram;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ pub struct HttpFacts {
     /// Microseconds from a request's head to its answer.
     durations: Histogram,
     answered: RefCell<BTreeMap<Answer, u64>>,
+    /// By [`Failure`].
+    refused: [Cell<u64>; Failure::ALL.len()],
 }
 
 /// What requests are told apart by. `path` is a route's pattern, never what a client wrote: the labels stay bounded.
@@ -33,6 +36,17 @@ impl HttpFacts {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.durations.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         *self.answered.borrow_mut().entry(Answer { path, method, status }).or_default() += 1;
+    }
+
+    /// A request was refused before it was looked at, or a connection before it had one.
+    pub fn refuse(&self, failure: Failure) {
+        let count = &self.refused[failure as usize];
+        count.set(count.get() + 1);
+    }
+
+    #[must_use]
+    pub fn refused(&self, failure: Failure) -> u64 {
+        self.refused[failure as usize].get()
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ mod steering;
 mod succession;
 
 use crate::access::Access;
+use crate::audit::Journal;
 use crate::certificates::{self, CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
@@ -102,6 +103,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let mut succession = Succession::new(recipe, inheritance);
     let quotas = Rc::new(RefCell::new(Quotas::open(&config)?));
     let access = Rc::new(RefCell::new(Access::open(&config.log, sink.queue())?));
+    let journal = Rc::new(Journal::open(&config.log, &sink.queue())?);
     let prepared = server::Prepared::open(&config.control, &mut inherited)?;
     let cells: Vec<_> = (0..config.workers.count).map(|_| Arc::new(Cells::default())).collect();
     let epoch = Instant::now();
@@ -117,10 +119,11 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
     let carried = tallies.carried.clone();
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
-    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies));
+    let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal.clone()));
     let ports = Rc::new(Ports::of(state.clone(), prepared));
     let household = Household {
         access: access.clone(),
+        journal,
         quotas: quotas.clone(),
         certificates: certificates.clone(),
         certificate_facts: certificate_facts.clone(),
@@ -166,6 +169,7 @@ fn tallies(
 ) -> Tallies {
     Tallies {
         log_lines_dropped: sink.dropped(),
+        log_recent: sink.recent(),
         quota_save_failures: quotas.save_failures(),
         clients: clients.clone(),
         key_fetches: Rc::default(),
@@ -297,7 +301,7 @@ impl Life {
                     }
                     Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
                     Asked::Reload => self.reload(),
-                    Asked::Reopen => self.access.borrow_mut().reopen(),
+                    Asked::Reopen => self.reopen_logs(),
                 },
                 () = self.reloader.listeners_changed() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
@@ -371,7 +375,15 @@ impl Life {
         }
         access.flush();
         self.state.ends.borrow_mut().note(&records, Instant::now());
+        self.state.journal.flush();
         records.len()
+    }
+
+    fn reopen_logs(&self) {
+        let (access, journal) = (self.access.borrow_mut().reopen(), self.state.journal.reopen());
+        if !access && !journal {
+            tracing::info!("no log file to reopen: log.access, log.audit and log.control name none");
+        }
     }
 }
 

@@ -22,6 +22,8 @@ const MODE: u32 = 0o640;
 
 /// The file, and what waits for it.
 pub struct LogFile {
+    /// Names it in the configuration.
+    key: &'static str,
     path: PathBuf,
     file: File,
     waiting: Vec<u8>,
@@ -35,12 +37,12 @@ pub struct LogFile {
 
 impl LogFile {
     /// Opens or creates it. The error is for the operator.
-    pub fn open(path: &Path, queue: Queue) -> Result<LogFile, String> {
+    pub fn open(key: &'static str, path: &Path, queue: Queue) -> Result<LogFile, String> {
         let file = append_to(path).map_err(|error| {
-            format!("cannot open the access log {}: {error}; log.access names it", path.display())
+            format!("cannot open the log file {}: {error}; {key} names it", path.display())
         })?;
         let path = path.to_owned();
-        Ok(LogFile { path, file, waiting: Vec::new(), queue, failing: false, dropped: 0 })
+        Ok(LogFile { key, path, file, waiting: Vec::new(), queue, failing: false, dropped: 0 })
     }
 
     /// About how many lines find room now. A file that fails, or a pipe whose reader does not keep up, takes all, to drop
@@ -84,14 +86,14 @@ impl LogFile {
     /// Opens the file anew by its path; if that fails the old one is kept.
     pub fn reopen(&mut self) {
         self.flush();
-        let path = self.path.display();
+        let (key, path) = (self.key, self.path.display());
         match append_to(&self.path) {
             Ok(file) => {
                 self.file = file;
-                tracing::info!("reopened the access log {path}");
+                tracing::info!("reopened {key} {path}");
             }
             Err(error) => {
-                tracing::error!("cannot reopen the access log {path}: {error}; writing on to the old one");
+                tracing::error!("cannot reopen {key} {path}: {error}; writing on to the old one");
             }
         }
     }
@@ -99,9 +101,9 @@ impl LogFile {
     /// Says once that lines cannot be written.
     fn failed(&mut self, error: &std::io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            let path = self.path.display();
+            let (key, path) = (self.key, self.path.display());
             tracing::error!(
-                "cannot write the access log {path}: {error}; its lines wait, and are dropped when there are too many"
+                "cannot write {key} {path}: {error}; its lines wait, and are dropped when there are too many"
             );
         }
     }
@@ -110,7 +112,8 @@ impl LogFile {
         if std::mem::take(&mut self.failing) {
             let dropped = std::mem::take(&mut self.dropped);
             tracing::info!(
-                "the access log {} is written again; {dropped} lines were lost",
+                "{} {} is written again; {dropped} lines were lost",
+                self.key,
                 self.path.display()
             );
         }
@@ -144,19 +147,19 @@ mod tests {
         let path = folder("append").join("access.log");
         std::fs::write(&path, "before\n").unwrap();
         let sink = Sink::new();
-        let mut file = LogFile::open(&path, sink.queue()).unwrap();
+        let mut file = LogFile::open("log.access", &path, sink.queue()).unwrap();
         file.put("one\n");
         file.flush();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\none\n");
         let fresh = path.with_file_name("fresh.log");
-        drop(LogFile::open(&fresh, sink.queue()).unwrap());
+        drop(LogFile::open("log.access", &fresh, sink.queue()).unwrap());
         assert_eq!(std::fs::metadata(&fresh).unwrap().permissions().mode() & 0o777 & !MODE, 0);
     }
 
     #[test]
     fn a_rotated_file_is_left_for_a_new_one() {
         let path = folder("rotate").join("access.log");
-        let mut file = LogFile::open(&path, Sink::new().queue()).unwrap();
+        let mut file = LogFile::open("log.access", &path, Sink::new().queue()).unwrap();
         file.put("one\n");
         std::fs::rename(&path, path.with_extension("1")).unwrap();
         file.reopen();
@@ -171,7 +174,7 @@ mod tests {
         let folder = folder("keep");
         let path = folder.join("inner").join("access.log");
         std::fs::create_dir(folder.join("inner")).unwrap();
-        let mut file = LogFile::open(&path, Sink::new().queue()).unwrap();
+        let mut file = LogFile::open("log.access", &path, Sink::new().queue()).unwrap();
         std::fs::rename(folder.join("inner"), folder.join("moved")).unwrap();
         file.reopen();
         file.put("one\n");
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_is_told_with_its_path() {
         let path = folder("refused");
-        let why = LogFile::open(&path, Sink::new().queue()).err().unwrap();
+        let why = LogFile::open("log.access", &path, Sink::new().queue()).err().unwrap();
         assert!(why.contains(&path.display().to_string()) && why.contains("log.access"), "{why}");
     }
 
@@ -193,7 +196,7 @@ mod tests {
         assert!(made.success());
         let mut reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let sink = Sink::new();
-        let mut file = LogFile::open(&path, sink.queue()).unwrap();
+        let mut file = LogFile::open("log.access", &path, sink.queue()).unwrap();
         let line = "x".repeat(1023) + "\n";
         while sink.dropped().load(Relaxed) < 7 {
             assert!(file.room() > 0);
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn a_full_disk_costs_lines_beyond_the_buffer_and_each_is_counted() {
         let sink = Sink::new();
-        let mut file = LogFile::open(Path::new("/dev/full"), sink.queue()).unwrap();
+        let mut file = LogFile::open("log.access", Path::new("/dev/full"), sink.queue()).unwrap();
         let line = "x".repeat(1023) + "\n";
         for _ in 0..WAITING_BYTES_MAX / 1024 + 7 {
             file.put(&line);

@@ -4,8 +4,10 @@
 //! error only what it takes at once. A sink that stays blocked costs lines, which are counted, and nothing else.
 
 mod levels;
+mod recent;
 
 pub use levels::{Levels, MODULES_MAX, Raised, is_module};
+pub use recent::Recent;
 
 use ringway_shared::config::{Log, LogFormat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,20 +30,26 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 const PANICS_PER_SECOND: u64 = 10;
 /// The target of lines about logins, which other programs act upon: no level silences them.
 pub const LOGIN: &str = "login";
-/// The target of lines about who changed what: neither.
-pub const AUDIT: &str = "audit";
 
 /// The queue's writing end, held by the tracing subscriber and by those who write whole lines.
 #[derive(Clone)]
 pub struct Queue {
-    lines: Sender<Box<[u8]>>,
+    lines: Sender<Line>,
     dropped: Arc<AtomicU64>,
+}
+
+/// A whole line on its way.
+struct Line {
+    bytes: Box<[u8]>,
+    /// It is one of the application's own, not of the access log's.
+    own: bool,
 }
 
 /// The queue's reading end: writes lines to standard error.
 pub struct Sink {
-    lines: Receiver<Box<[u8]>>,
+    lines: Receiver<Line>,
     queue: Queue,
+    recent: Recent,
     /// The line being written, and how much of it is out.
     current: Option<(Box<[u8]>, usize)>,
 }
@@ -70,9 +78,13 @@ impl Queue {
         self.lines.capacity()
     }
 
-    /// Queues a whole line; a full queue drops and counts it.
+    /// Queues a whole line of the access log; a full queue drops and counts it.
     pub fn put(&self, line: &str) {
-        if self.lines.try_send(line.as_bytes().into()).is_err() {
+        self.send(Line { bytes: line.as_bytes().into(), own: false });
+    }
+
+    fn send(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
             self.count_dropped(1);
         }
     }
@@ -108,13 +120,26 @@ impl Sink {
     pub fn new() -> Sink {
         let (sender, lines) = channel(QUEUE_LINES_MAX);
         let queue = Queue { lines: sender, dropped: Arc::new(AtomicU64::new(0)) };
-        Sink { lines, queue, current: None }
+        Sink { lines, queue, recent: Recent::default(), current: None }
     }
 
     /// The writing end.
     #[must_use]
     pub fn queue(&self) -> Queue {
         self.queue.clone()
+    }
+
+    /// The last lines it was given to write.
+    #[must_use]
+    pub fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
+
+    fn begin(&mut self, line: Line) {
+        if line.own {
+            self.recent.keep(&line.bytes);
+        }
+        self.current = Some((line.bytes, 0));
     }
 
     /// Lines dropped since the start.
@@ -128,7 +153,7 @@ impl Sink {
         loop {
             if self.current.is_none() {
                 match self.lines.recv().await {
-                    Some(line) => self.current = Some((line, 0)),
+                    Some(line) => self.begin(line),
                     None => return,
                 }
             }
@@ -145,7 +170,7 @@ impl Sink {
         loop {
             if self.current.is_none() {
                 match self.lines.try_recv() {
-                    Ok(line) => self.current = Some((line, 0)),
+                    Ok(line) => self.begin(line),
                     Err(_) => return true,
                 }
             }
@@ -197,9 +222,7 @@ impl<'a> MakeWriter<'a> for Queue {
 impl io::Write for Queue {
     /// The subscriber hands over one whole line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.lines.try_send(line.into()).is_err() {
-            self.count_dropped(1);
-        }
+        self.send(Line { bytes: line.into(), own: true });
         Ok(line.len())
     }
 

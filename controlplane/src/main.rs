@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `log_file`, `logins` and `audit` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` (who may do what there), `ctl` (its client).
+//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there).
 //! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
@@ -16,12 +16,12 @@ mod ctl;
 mod doctor;
 mod exit;
 mod export;
-#[allow(dead_code, reason = "being built")]
 mod guard;
 mod handover;
 mod http_facts;
 mod jwks;
 mod life;
+mod lines;
 mod log_file;
 mod logins;
 mod logs;
@@ -38,6 +38,8 @@ mod settings;
 mod signals;
 mod system;
 mod systemd;
+mod throttle;
+mod token;
 mod top;
 
 use std::process::ExitCode;

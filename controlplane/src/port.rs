@@ -1,13 +1,15 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::audit::Journal;
 use crate::certificates::CertificateFacts;
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
-use crate::server::{Desk, Facts, Keys, Meter, Staff, State};
+use crate::server::{Desk, Facts, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
@@ -20,6 +22,7 @@ const BUILD: BuildFacts = BuildFacts { version: env!("CARGO_PKG_VERSION"), commi
 /// What others in the control plane count.
 pub struct Tallies {
     pub log_lines_dropped: Arc<AtomicU64>,
+    pub log_recent: Recent,
     pub quota_save_failures: Rc<Cell<u64>>,
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
@@ -29,9 +32,19 @@ pub struct Tallies {
 }
 
 /// The control port's state for this process.
-pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, tallies: Tallies) -> State {
+pub fn state(
+    running: Rc<Running>,
+    workers: &Rc<Workers>,
+    observer: Observer,
+    tallies: Tallies,
+    journal: Rc<Journal>,
+) -> State {
     let config = running.config();
-    let facts = Facts { version: BUILD.version, notices: workers.notices().to_vec() };
+    let facts = Facts {
+        version: BUILD.version,
+        notices: workers.notices().to_vec(),
+        recent: tallies.log_recent.clone(),
+    };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
     let clients = tallies.clients.clone();
@@ -44,9 +57,9 @@ pub fn state(running: Rc<Running>, workers: &Rc<Workers>, observer: Observer, ta
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
-    let desk = Desk::new(Keys::new(&config.control.api_keys), node_name(workers));
+    let desk = Desk::new(node_name(workers));
     let meter = meter(tallies, workers.clone(), running.clone());
-    State::new(facts, running, staff, meter, desk, observer)
+    State::new(facts, running, staff, meter, desk, observer, journal)
 }
 
 /// `host_port`, as Centrifugo names its nodes.
@@ -58,7 +71,7 @@ fn node_name(workers: &Workers) -> String {
 
 fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {
     let http = Rc::new(HttpFacts::default());
-    let (beginning, ending) = (http.clone(), http.clone());
+    let (beginning, ending, refusing) = (http.clone(), http.clone(), http.clone());
     let exporter = RefCell::new(Exporter::new(BUILD));
     let render = move |snapshot: &Snapshot, cells: &[Arc<Cells>], config_generation: u64, format: Format| {
         let facts = export::Facts {
@@ -82,5 +95,6 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
         render: Box::new(render),
         begin: Box::new(move || beginning.begin()),
         end: Box::new(move |method, path, status, took| ending.end(method, path, status, took)),
+        refuse: Box::new(move |failure| refusing.refuse(failure)),
     }
 }

@@ -12,6 +12,7 @@ mod wish;
 pub use outcome::{Outcome, Place};
 pub use preparing::Household;
 pub use refusal::Refusal;
+pub use telling::summary;
 pub use wish::{OVERRIDES_MAX, Request, Returning, TIME_MAX, Wish, may_be_set_for_a_time};
 
 use crate::logs::Levels;
@@ -76,7 +77,7 @@ impl Reloader {
             Ok(_turn) => self.reload(state, &request).await,
             Err(_) => Err(Refusal::Busy),
         };
-        telling::tell(&self.running, &request, &result);
+        telling::tell(&self.running, &state.journal, &request, &result);
         self.times_changed.notify_one();
         result
     }
@@ -97,7 +98,7 @@ impl Reloader {
         }
         let number = before.number + 1;
         let next = Generation::new(number, loaded, &request.by, SystemTime::now(), made_of, changes);
-        self.put_in_force(state, next, &mut outcome).await?;
+        self.put_in_force(next, &mut outcome).await?;
         Ok(outcome)
     }
 
@@ -139,12 +140,7 @@ impl Reloader {
     }
 
     /// Prepares everything that may fail, then commits everything. Between the workers' commit and the end nothing waits.
-    async fn put_in_force(
-        &self,
-        state: &State,
-        next: Generation,
-        outcome: &mut Outcome,
-    ) -> Result<(), Refusal> {
+    async fn put_in_force(&self, next: Generation, outcome: &mut Outcome) -> Result<(), Refusal> {
         let config = next.config.clone();
         let unfit = |why: String| Refusal::unfit(&why, &next.effective);
         let own = Preparing::begin(&self.household, &self.running.config(), &config);
@@ -160,7 +156,6 @@ impl Reloader {
         let before = self.household.ports.addresses();
         own.commit(&config, &self.household, &self.workers);
         self.levels.configure(config.log.level);
-        state.serve_under(&config);
         outcome.generation = next.number;
         outcome.tag.clone_from(&next.tag);
         self.running.replace(next);

@@ -1,7 +1,7 @@
 //! The control port: HTTP/1.1 over hyper, on the control thread alone.
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
-//! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `answer` (what goes back), `state`
+//! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `guard` (who may), `record` (what is told of it), `answer` (what goes back), `state`
 //! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
@@ -9,10 +9,12 @@
 mod answer;
 #[allow(dead_code, reason = "being built")]
 mod asked;
+mod bundle;
 mod connections;
 mod debug;
 mod drain;
 mod drill;
+mod guard;
 mod health;
 mod inspecting;
 mod memory;
@@ -20,6 +22,7 @@ mod openapi;
 mod pages;
 mod ports;
 mod push;
+mod record;
 mod reload;
 #[allow(dead_code, reason = "being built")]
 mod route;
@@ -33,13 +36,13 @@ mod tests;
 mod top;
 
 pub use ports::{Addresses, Ports, Prepared};
-pub use push::{Desk, Keys};
+pub use push::Desk;
 pub use route::{Parameter, Route};
 pub use routes::all as routes;
 pub use schemas::named as schema;
 pub use state::{Facts, Meter, Staff, State};
 
-use crate::guard::Peer;
+use crate::guard::{Failure, Peer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -119,7 +122,7 @@ async fn attend(accepted: Accepted, tls: Rc<Tls>, state: Rc<State>, stop: watch:
             tune(&stream);
             match tls.shake_hands(stream, address).await {
                 Ok((stream, peer)) => converse(stream, peer, state, stop).await,
-                Err(Failed::Certificate) => {}
+                Err(Failed::Certificate) => (state.meter.refuse)(Failure::ClientCertificate),
                 Err(Failed::Otherwise) => {}
             }
         }

@@ -1,6 +1,6 @@
 //! How important a line must be to be written: as `log.level` says, but for modules that somebody has set apart for a time.
 
-use super::{AUDIT, LOGIN};
+use super::LOGIN;
 use ringway_shared::config::LogLevel;
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -128,7 +128,7 @@ fn targets(configured: LogLevel, raised: &[Raised]) -> Targets {
     let modules = raised.iter().filter_map(|one| Some((one.module.clone()?, filter(one.level))));
     // Last, so that nobody takes them away.
     let targets = targets.with_targets(modules);
-    targets.with_target(LOGIN, LevelFilter::WARN).with_target(AUDIT, LevelFilter::INFO)
+    targets.with_target(LOGIN, LevelFilter::WARN)
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -157,11 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn no_level_silences_failed_logins_and_the_audit() {
-        let off = [raised(Some(LOGIN), LogLevel::Error), raised(Some(AUDIT), LogLevel::Error)];
+    fn no_level_silences_failed_logins() {
+        let off = [raised(Some(LOGIN), LogLevel::Error)];
         for targets in [targets(LogLevel::Error, &[]), targets(LogLevel::Error, &off)] {
             assert!(targets.would_enable(LOGIN, &Level::WARN));
-            assert!(targets.would_enable(AUDIT, &Level::INFO));
             assert!(!targets.would_enable("ringway", &Level::WARN));
         }
     }

@@ -1,7 +1,8 @@
-//! What the control plane itself keeps open for a configuration: its listeners, its log file, the quotas, the certificates it
+//! What the control plane itself keeps open for a configuration: its listeners, its log files, the quotas, the certificates it
 //! watches.
 
 use crate::access::Access;
+use crate::audit::Journal;
 use crate::certificates::{CertificateFacts, Certificates};
 use crate::logs::Queue;
 use crate::quotas::Quotas;
@@ -15,6 +16,7 @@ use std::rc::Rc;
 /// What there is of it. Others use it too.
 pub struct Household {
     pub access: Rc<RefCell<Access>>,
+    pub journal: Rc<Journal>,
     pub quotas: Rc<RefCell<Quotas>>,
     pub certificates: Rc<RefCell<Certificates>>,
     pub certificate_facts: Rc<Cell<CertificateFacts>>,
@@ -26,6 +28,8 @@ pub struct Household {
 pub struct Preparing {
     /// `None`: it stays.
     access: Option<Access>,
+    /// `None`: it stays.
+    journal: Option<Journal>,
     ports: Prepared,
 }
 
@@ -43,8 +47,14 @@ impl Preparing {
             let opened = Access::open(&after.log, household.log.clone());
             Some(opened.map_err(|why| ("log.access", why))?)
         };
+        let journal = if has_same_journal(&before.log, &after.log) {
+            None
+        } else {
+            // What it cannot open it names itself.
+            Some(Journal::open(&after.log, &household.log).map_err(|why| ("log.audit", why))?)
+        };
         household.quotas.borrow_mut().prepare(after).map_err(|why| ("socks5.quota_file", why))?;
-        Ok(Preparing { access, ports })
+        Ok(Preparing { access, journal, ports })
     }
 
     /// Where the control port will be reached by TCP.
@@ -58,6 +68,9 @@ impl Preparing {
         if let Some(access) = self.access {
             household.access.replace(access).flush();
         }
+        if let Some(journal) = self.journal {
+            household.journal.replace(journal);
+        }
         household.ports.commit(self.ports);
         // An earlier generation's texts may be older than what was shown since: certificates follow their files.
         let mut certificates = household.certificates.borrow_mut();
@@ -68,4 +81,9 @@ impl Preparing {
 
 fn is_same(before: &Log, after: &Log) -> bool {
     (&before.access, before.access_format) == (&after.access, after.access_format)
+}
+
+fn has_same_journal(before: &Log, after: &Log) -> bool {
+    let of = |log: &Log| (log.audit.clone(), log.control.clone(), log.access_format);
+    of(before) == of(after)
 }

@@ -1,14 +1,14 @@
 //! What log, audit and metrics are told of a reload.
 
 use super::{Outcome, Refusal, Request, Wish};
-use crate::audit;
+use crate::audit::{Change, Journal, Outcome as Became};
 use crate::running::Running;
 use std::time::SystemTime;
 
 /// Keys named in one line; the rest are counted.
 const KEYS_MAX: usize = 20;
 
-pub fn tell(running: &Running, request: &Request, result: &Result<Outcome, Refusal>) {
+pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Result<Outcome, Refusal>) {
     if request.dry_run {
         return;
     }
@@ -26,16 +26,31 @@ pub fn tell(running: &Running, request: &Request, result: &Result<Outcome, Refus
             tracing::error!("{what} by {by} refused, nothing has changed:\n{}", refusal.text());
         }
     }
-    audit::note(
-        by,
-        what,
-        &match result {
-            Ok(outcome) if outcome.changed => summary(outcome),
-            Ok(_) => "unchanged".to_owned(),
-            Err(refusal) => format!("refused: {}", refusal.text()),
-        },
-    );
+    if !request.answered {
+        write_down(journal, request, result);
+    }
     count(running, request, result);
+}
+
+/// In the audit log, where no request has its line there.
+fn write_down(journal: &Journal, request: &Request, result: &Result<Outcome, Refusal>) {
+    let (difference, why) = match result {
+        Ok(outcome) => (Some(summary(outcome)), None),
+        Err(refusal) => (None, Some(refusal.text())),
+    };
+    journal.change(&Change {
+        by: Some(&request.by),
+        scope: None,
+        from: None,
+        method: None,
+        path: None,
+        action: Some(request.wish.name()),
+        parameters: "",
+        status: None,
+        outcome: if result.is_ok() { Became::Done } else { Became::Failed },
+        why: why.as_deref(),
+        difference: difference.as_deref(),
+    });
 }
 
 /// What metrics know. A wish that could not be fulfilled for its own fault is no failed reload.
@@ -57,7 +72,12 @@ fn count(running: &Running, request: &Request, result: &Result<Outcome, Refusal>
     running.reloads.set(facts);
 }
 
-fn summary(outcome: &Outcome) -> String {
+/// In one line: what is different now.
+#[must_use]
+pub fn summary(outcome: &Outcome) -> String {
+    if !outcome.changed {
+        return format!("nothing has changed{}", restarts(outcome));
+    }
     let keys: Vec<_> = outcome.changes.iter().map(|change| change.key.path).collect();
     format!(
         "generation {}, {} keys applied, {} for new connections{}{}",

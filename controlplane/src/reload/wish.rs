@@ -14,6 +14,8 @@ pub const TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Request {
     /// As logs and `GET /admin/config/generations` name them.
     pub by: String,
+    /// Somebody is answered, and the audit log has the line of that request.
+    pub answered: bool,
     pub wish: Wish,
     /// Only tell what would change.
     pub dry_run: bool,
@@ -42,13 +44,25 @@ impl Request {
     /// SIGHUP.
     #[must_use]
     pub fn of_signal() -> Request {
-        Request { by: "SIGHUP".to_owned(), wish: Wish::Sources, dry_run: false, if_match: None }
+        Request {
+            by: "SIGHUP".to_owned(),
+            answered: false,
+            wish: Wish::Sources,
+            dry_run: false,
+            if_match: None,
+        }
     }
 
     /// What is over ends.
     #[must_use]
     pub fn of_the_clock() -> Request {
-        Request { by: "clock".to_owned(), wish: Wish::Return(Returning::Due), dry_run: false, if_match: None }
+        Request {
+            by: "clock".to_owned(),
+            answered: false,
+            wish: Wish::Return(Returning::Due),
+            dry_run: false,
+            if_match: None,
+        }
     }
 
     /// Whether it was made knowing the configuration in force (RFC 9110 section 13.1.1).
@@ -162,6 +176,7 @@ mod tests {
     #[test]
     fn an_etag_must_be_the_one_in_force() {
         let request = |if_match: Option<&str>| Request {
+            answered: false,
             if_match: if_match.map(str::to_owned),
             ..Request::of_the_clock()
         };

@@ -14,8 +14,12 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Answer {
     pub status: u16,
     content_type: &'static str,
-    body: String,
+    pub(super) body: Bytes,
     headers: Vec<(&'static str, String)>,
+    /// What went wrong, in words.
+    pub detail: Option<Box<str>>,
+    /// What is different now, for the audit log.
+    pub difference: Option<Box<str>>,
 }
 
 /// On every answer.
@@ -24,7 +28,12 @@ const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-ty
 impl Answer {
     #[must_use]
     pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
-        Answer { status, content_type, body, headers: Vec::new() }
+        Self::bytes(status, content_type, body.into())
+    }
+
+    #[must_use]
+    pub fn bytes(status: u16, content_type: &'static str, body: Bytes) -> Self {
+        Answer { status, content_type, body, headers: Vec::new(), detail: None, difference: None }
     }
 
     #[must_use]
@@ -47,7 +56,21 @@ impl Answer {
         if let (Some(problem), Some(members)) = (problem.as_object_mut(), members.as_object()) {
             problem.extend(members.clone());
         }
-        Self::text(status, PROBLEM, format!("{problem}\n"))
+        let detail = problem["detail"].as_str().map(Into::into);
+        Answer { detail, ..Self::text(status, PROBLEM, format!("{problem}\n")) }
+    }
+
+    /// With what is different now: one line for the audit log, without secrets.
+    #[must_use]
+    pub fn audited(mut self, difference: impl Into<Box<str>>) -> Self {
+        self.difference = Some(difference.into());
+        self
+    }
+
+    /// Of its body.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.body.len()
     }
 
     #[must_use]
@@ -59,7 +82,7 @@ impl Answer {
 
 impl From<Answer> for Response<Full<Bytes>> {
     fn from(answer: Answer) -> Self {
-        let Answer { status, content_type, body, headers } = answer;
+        let Answer { status, content_type, body, headers, .. } = answer;
         let mut response = Response::builder().status(status).header("content-type", content_type);
         for (name, value) in HEADERS {
             response = response.header(*name, *value);
@@ -79,7 +102,7 @@ pub fn too_many_connections() -> String {
     let Answer { status, content_type, body, .. } =
         Answer::error(503, "too many control connections are open", hint);
     let fixed: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
+    let (length, body) = (body.len(), String::from_utf8_lossy(&body));
     format!(
         "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
          connection: close\r\nretry-after: 1\r\n{fixed}\r\n{body}"

@@ -1,19 +1,16 @@
 //! The publish API: `POST /api/…`, as Centrifugo's server libraries speak it (docs/push-api.md).
 //!
-//! In reading order: `guard` and `keys` (who may), `fields` (what was sent), `methods` (what is asked of the workers for it,
+//! In reading order: `fields` (what was sent), `methods` (what is asked of the workers for it,
 //! and answered), `batch` (many in one), `asking` (the wait for the workers), `fault` (what may go wrong).
 
 mod asking;
 mod batch;
 mod fault;
 mod fields;
-mod guard;
-mod keys;
 mod methods;
 
 pub(super) use asking::Asking;
 pub(super) use fault::{BAD_REQUEST, Fault};
-pub use keys::Keys;
 pub use methods::Method;
 
 use super::answer::{Answer, JSON};
@@ -22,10 +19,8 @@ use super::routes;
 use super::state::State;
 use crate::guard::Scope;
 use fields::Fields;
-use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
 use serde_json::Value as Json;
-use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -164,7 +159,6 @@ const fn form(
 
 /// What the publish API keeps from request to request.
 pub struct Desk {
-    keys: RefCell<Keys>,
     bodies: Semaphore,
     /// Tells this process from another one, and from itself after a restart.
     uid: String,
@@ -174,24 +168,16 @@ pub struct Desk {
 
 impl Desk {
     #[must_use]
-    pub fn new(keys: Keys, node: String) -> Desk {
+    pub fn new(node: String) -> Desk {
         // A hasher's seed is the standard library's source of random numbers.
         let uid = format!("{:016x}", RandomState::new().build_hasher().finish());
-        Desk { keys: RefCell::new(keys), bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
-    }
-
-    /// From now on these open it.
-    pub fn change_keys(&self, keys: Keys) {
-        self.keys.replace(keys);
+        Desk { bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
     }
 }
 
 /// Answers one request.
-pub async fn answer(state: &State, form: Form, headers: &HeaderMap, body: Incoming) -> Answer {
+pub async fn answer(state: &State, form: Form, body: Incoming) -> Answer {
     let deadline = Instant::now() + ASKING_MAX;
-    if let Err(refusal) = guard::admit(&state.push.keys.borrow(), headers) {
-        return refusal;
-    }
     let declared = body.size_hint().exact().unwrap_or(BODY_BYTES_MAX as u64).min(BODY_BYTES_MAX as u64);
     let share = (declared as usize / KIB + 1).min(BODIES_BYTES_MAX / KIB) as u32;
     // It is never closed.

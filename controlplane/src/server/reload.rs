@@ -102,6 +102,7 @@ fn request(asked: &Asked, wish: Wish, dry_run: bool) -> Request {
     let if_match: Vec<_> = if_match.map(|value| value.to_str().unwrap_or_default()).collect();
     Request {
         by: asked.by.name.to_string(),
+        answered: true,
         wish,
         dry_run,
         if_match: (!if_match.is_empty()).then(|| if_match.join(",")),

@@ -2,18 +2,20 @@
 
 use super::answer::{Answer, TEXT};
 use super::asked::Asked;
+use super::guard::{Asking, Refused};
+use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
 use super::{
-    connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
+    bundle, connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats, top,
 };
-use crate::guard::{Peer, Principal, Scope};
+use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{HeaderMap, Request, Response};
+use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// From a request's header to its answer, its body included.
@@ -35,6 +37,7 @@ const PAGES: &[&[Route]] = &[
     memory::ROUTES,
     push::ROUTES,
     debug::ROUTES,
+    bundle::ROUTES,
     smoke::ROUTES,
     drill::ROUTES,
 ];
@@ -54,39 +57,42 @@ fn index(state: &State, _: &Asked) -> Answer {
     Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
 }
 
-/// Methods that metrics name; others count as `other`, so that clients cannot make labels.
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
-const OTHER: &str = "other";
-/// What metrics say of a request whose client was gone before the answer (as nginx does).
-const CLIENT_GONE: u16 = 499;
-
-/// Answers one request, and counts it.
+/// Answers one request, and tells of it.
 pub async fn answer(
     state: Rc<State>,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut count = Count::begin(&state, request.method().as_str(), request.uri().path());
+    let mut record = Record::begin(&state, peer, &request);
     let slow = |_| Answer::error(408, "the request took too long", "send its body within 10 s, or try again");
-    let answer = timeout(REQUEST_MAX, respond(&state, peer, request)).await.unwrap_or_else(slow);
-    count.status = answer.status;
+    let answer = timeout(REQUEST_MAX, respond(&state, &mut record, request)).await;
+    let mut answer = answer.unwrap_or_else(slow);
+    record.answered(&mut answer);
     Ok(answer.into())
 }
 
-async fn respond(state: &Rc<State>, peer: Peer, request: Request<Incoming>) -> Answer {
+async fn respond(state: &Rc<State>, record: &mut Record<'_>, request: Request<Incoming>) -> Answer {
     let (route, places) = match find(state, request.method().as_str(), request.uri().path()) {
         Ok(found) => found,
         Err(refusal) => return refusal,
     };
     let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default();
+    record.route = Some(route);
+    record.parameters = parameters(route, &places, query);
+    let asking = Asking { route, peer: &record.peer, head: &head };
+    let by = match state.guard.admit(&state.running.config().control, &asking) {
+        Ok(by) => by,
+        Err(Refused { failure, answer, by }) => {
+            record.refused(failure, by);
+            return *answer;
+        }
+    };
+    record.admitted(&by);
     if let ServedBy::Push(form) = route.served_by {
-        return push::answer(state, form, &head.headers, body).await;
+        return push::answer(state, form, body).await;
     }
-    let asked = guard(route, peer, &head.headers).and_then(|by| {
-        let query = head.uri.query().unwrap_or_default();
-        Asked::new(route, places, query, head.headers, by)
-    });
-    let mut asked = match asked {
+    let mut asked = match Asked::new(route, places, query, head.headers, by) {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
@@ -101,15 +107,6 @@ async fn respond(state: &Rc<State>, peer: Peer, request: Request<Incoming>) -> A
     }
 }
 
-/// Who asks, or why they may not.
-fn guard(route: &Route, peer: Peer, headers: &HeaderMap) -> Result<Principal, Answer> {
-    if route.method != "GET" && headers.contains_key("origin") {
-        let hint = "web pages may not steer ringway; use curl or a program";
-        return Err(Answer::error(403, "the request comes from a web page (it has an Origin header)", hint));
-    }
-    Ok(Principal::anybody(peer))
-}
-
 /// The routes served under this configuration.
 pub fn served(state: &State) -> impl Iterator<Item = &'static Route> + use<> {
     let test_endpoints = state.running.config().control.test_endpoints;
@@ -117,10 +114,10 @@ pub fn served(state: &State) -> impl Iterator<Item = &'static Route> + use<> {
 }
 
 /// What the segments of a route's path stand for.
-type Places = Vec<(&'static str, String)>;
+pub type Places = Vec<(&'static str, String)>;
 
 /// The routes of a path: a path of its own goes before one where it would stand in a place.
-fn at(state: &State, path: &str) -> Vec<(&'static Route, Places)> {
+pub fn at(state: &State, path: &str) -> Vec<(&'static Route, Places)> {
     let mut here: Vec<_> =
         served(state).filter_map(|route| route.places_in(path).map(|places| (route, places))).collect();
     if here.iter().any(|(_, places)| places.is_empty()) {
@@ -162,29 +159,5 @@ pub async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Answer> {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
         Err(error) => Err(Answer::error(400, &format!("the body cannot be read: {error}"), "send it again")),
-    }
-}
-
-/// A request under way; counted when dropped, answered or not.
-struct Count<'a> {
-    state: &'a State,
-    method: &'static str,
-    path: &'static str,
-    status: u16,
-    began: Instant,
-}
-
-impl<'a> Count<'a> {
-    fn begin(state: &'a State, method: &str, path: &str) -> Self {
-        (state.meter.begin)();
-        let method = METHODS.iter().find(|known| **known == method).copied().unwrap_or(OTHER);
-        let path = at(state, path).first().map_or(OTHER, |(route, _)| route.path);
-        Count { state, method, path, status: CLIENT_GONE, began: Instant::now() }
-    }
-}
-
-impl Drop for Count<'_> {
-    fn drop(&mut self) {
-        (self.state.meter.end)(self.method, self.path, self.status, self.began.elapsed());
     }
 }

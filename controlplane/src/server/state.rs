@@ -1,8 +1,12 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
-use super::push::{Desk, Keys};
+use super::push::Desk;
+use crate::audit::Journal;
 use crate::export::Format;
+use crate::guard::Failure;
+use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
 use crate::rest::{Rest, Stage};
@@ -10,7 +14,6 @@ use crate::running::Running;
 use crate::top::Ends;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
-use ringway_shared::config::Config;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -59,6 +62,8 @@ pub struct Meter {
     pub begin: Box<dyn Fn()>,
     /// It is answered, or its client is gone.
     pub end: Box<Counted>,
+    /// It was refused before it was looked at.
+    pub refuse: Box<dyn Fn(Failure)>,
 }
 
 /// What does not change from request to request.
@@ -66,6 +71,8 @@ pub struct Facts {
     pub version: &'static str,
     /// What the operator should know about the start ([`ringway_dataplane::Workers::notices`]).
     pub notices: Vec<String>,
+    /// The log's last lines.
+    pub recent: Recent,
 }
 
 /// What all requests share.
@@ -75,6 +82,8 @@ pub struct State {
     pub staff: Staff,
     pub meter: Meter,
     pub(super) push: Desk,
+    pub(super) guard: Guard,
+    pub journal: Rc<Journal>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
@@ -109,6 +118,7 @@ impl State {
         meter: Meter,
         push: Desk,
         observer: Observer,
+        journal: Rc<Journal>,
     ) -> Self {
         State {
             seats: Rc::default(),
@@ -123,6 +133,8 @@ impl State {
             staff,
             meter,
             push,
+            guard: Guard::default(),
+            journal,
             draining: Cell::new(false),
             reloader: OnceCell::new(),
             observer: RefCell::new(observer),
@@ -138,11 +150,6 @@ impl State {
 
     pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
         self.reloader.get().cloned()
-    }
-
-    /// Takes over what is kept ready of a configuration that has been put in force.
-    pub fn serve_under(&self, config: &Config) {
-        self.push.change_keys(Keys::new(&config.control.api_keys));
     }
 
     /// Everything known, no older than [`AGE_MAX`]. Taking one never yields, so there is one at a time.

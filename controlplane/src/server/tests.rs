@@ -5,13 +5,15 @@ mod pages;
 mod ports;
 mod push;
 
-use super::{Desk, Facts, Keys, Meter, Ports, Prepared, Staff, State};
+use super::{Desk, Facts, Meter, Ports, Prepared, Staff, State};
+use crate::audit::Journal;
 use crate::export::Format;
+use crate::logs::{Recent, Sink};
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
 use crate::settings::Texts;
 use ringway_dataplane::WorkerState;
-use ringway_shared::config::{ApiKey, Config, HostFacts, Sources, load};
+use ringway_shared::config::{Config, HostFacts, Sources, load};
 use ringway_shared::connection::Connection;
 use ringway_shared::flight::What;
 use ringway_shared::gateway::{Dropped, Frame};
@@ -42,7 +44,8 @@ struct Fake {
     /// Worker 1's last heartbeat, ten seconds after the epoch being now.
     heartbeat_ms: u64,
     inboxes_full: bool,
-    api_keys: Vec<ApiKey>,
+    /// More of the configuration, as `--set` has it.
+    sets: &'static [&'static str],
     /// What worker `i` does with a question.
     hub: fn(usize, Ask) -> Told,
 }
@@ -67,7 +70,7 @@ impl Default for Fake {
             state: WorkerState::Running,
             heartbeat_ms: IN_AN_HOUR,
             inboxes_full: false,
-            api_keys: Vec::new(),
+            sets: &[],
             hub: |_, _| Told::Loses,
         }
     }
@@ -127,7 +130,9 @@ impl Port {
     }
 
     fn ask(&self, method: &str, target: &str, headers: &str) -> Reply {
-        self.say(&format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"))
+        self.say(&format!(
+            "{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{headers}\r\n"
+        ))
     }
 
     fn get(&self, target: &str) -> Reply {
@@ -191,7 +196,7 @@ impl Reply {
 }
 
 /// A configuration of these overrides.
-fn config(sets: &[&str]) -> Arc<Config> {
+pub(super) fn config(sets: &[&str]) -> Arc<Config> {
     let nobody = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let sets = sets.iter().map(|set| (*set).to_owned()).collect();
     let host = HostFacts { cpus_allowed: vec![0, 1] };
@@ -209,21 +214,28 @@ fn config(sets: &[&str]) -> Arc<Config> {
 
 fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<String>) -> State {
     let nobody = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let mut sets = vec![
+        "control.listen=[127.0.0.1:0]".to_owned(),
+        format!("control.test_endpoints={}", fake.test_endpoints),
+        format!("control.connections_max={}", fake.connections_max),
+    ];
+    sets.extend(fake.sets.iter().map(|set| (*set).to_owned()));
     let sources = Sources {
         file: None,
         env: Vec::new(),
-        sets: vec![
-            "control.listen=[127.0.0.1:0]".to_owned(),
-            format!("control.test_endpoints={}", fake.test_endpoints),
-            format!("control.connections_max={}", fake.connections_max),
-        ],
+        sets,
         overrides: Vec::new(),
         held: Vec::new(),
         host: HostFacts { cpus_allowed: vec![0, 1] },
         read_file: &nobody,
     };
     let running = Rc::new(Running::new(load(&sources).unwrap(), Texts::default()));
-    let facts = Facts { version: "1.2.3", notices: vec!["epoll, because io_uring is refused".to_owned()] };
+    let journal = Rc::new(Journal::open(&running.config().log, &Sink::new().queue()).unwrap());
+    let facts = Facts {
+        version: "1.2.3",
+        notices: vec!["epoll, because io_uring is refused".to_owned()],
+        recent: Recent::default(),
+    };
     let subject = Subject {
         cells: vec![Arc::new(cells(IN_AN_HOUR)), Arc::new(cells(fake.heartbeat_ms))],
         epoch: Instant::now() - Duration::from_secs(10),
@@ -249,8 +261,8 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         home_of: Box::new(|topic| topic.len() % 2),
         online_users: Box::new(|| 3),
     };
-    let desk = Desk::new(Keys::new(&fake.api_keys), "host_8765".to_owned());
-    let state = State::new(facts, running, staff, meter(begun, ended), desk, Observer::new(subject));
+    let desk = Desk::new("host_8765".to_owned());
+    let state = State::new(facts, running, staff, meter(begun, ended), desk, Observer::new(subject), journal);
     state.draining.set(fake.draining);
     state
 }
@@ -295,5 +307,6 @@ fn meter(begun: Sender<()>, ended: Sender<Ended>) -> Meter {
         end: Box::new(move |method, path, status, _| {
             let _ = ended.send((method, path, status));
         }),
+        refuse: Box::new(|_| {}),
     }
 }

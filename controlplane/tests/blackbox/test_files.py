@@ -70,11 +70,11 @@ def test_a_full_disk_costs_access_lines_and_nothing_else(ringway, target):
     server, proxy = target(echo), ringway({"log.access": "/dev/full"})
     for _ in range(20):
         proxy.tunnel(server.address).close()
-    proxy.eventually_logs("cannot write the access log /dev/full")
+    proxy.eventually_logs("cannot write log.access /dev/full")
     connection = proxy.tunnel(server.address)
     connection.sendall(b"x")
     assert connection.recv(1) == b"x", "relaying goes on"
-    assert proxy.log().count("cannot write the access log") == 1
+    assert proxy.log().count("cannot write log.access") == 1
 
 
 def test_passwords_of_upstream_proxies_are_in_no_log_and_no_answer(ringway, target, users_file, tmp_path):

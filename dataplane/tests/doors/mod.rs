@@ -41,7 +41,11 @@ pub const DOORS: &[Door] = &[
         ],
     },
     Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
-    Door { package: "flate2", files: &["dataplane/src/proto/deflate.rs"] },
+    Door {
+        package: "flate2",
+        files: &["dataplane/src/proto/deflate.rs", "controlplane/src/server/bundle.rs"],
+    },
+    Door { package: "tar", files: &["controlplane/src/server/bundle.rs"] },
     Door { package: "idna", files: &["dataplane/src/policy/acl.rs"] },
     Door { package: "jiff", files: &["dataplane/src/io/local_time.rs", "controlplane/src/calendar.rs"] },
     Door { package: "jsonwebtoken", files: &["dataplane/src/policy/jwt.rs"] },

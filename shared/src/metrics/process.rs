@@ -148,6 +148,13 @@ pub const FAMILIES: &[Family] = &[
         .unit("seconds")
         .buckets(CONNECT_BUCKETS),
     family("http_requests_in_flight", Gauge, Control, "Control requests being answered now."),
+    family(
+        "control_auth_failures",
+        Counter,
+        Control,
+        "Requests on the control port refused for where they came from or what they showed.",
+    )
+    .labels(&["kind"]),
     family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
     // Build and configuration
     family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")

@@ -27,8 +27,6 @@ pub struct Tls(RefCell<Option<Acceptor>>);
 pub struct Acceptor {
     acceptor: TlsAcceptor,
     certificates: Arc<Certificates>,
-    /// Clients are asked for a certificate.
-    asks: bool,
 }
 
 /// Why there is no connection.
@@ -57,7 +55,7 @@ impl Tls {
         address: SocketAddr,
     ) -> Result<(TlsStream<TcpStream>, Peer), Failed> {
         let acceptor = self.0.borrow().clone();
-        let Some(Acceptor { acceptor, asks, .. }) = acceptor else { return Err(Failed::Otherwise) };
+        let Some(Acceptor { acceptor, .. }) = acceptor else { return Err(Failed::Otherwise) };
         let stream = timeout(HEADER_READ_MAX, acceptor.accept(stream)).await;
         let stream = stream.map_err(|_late| Failed::Otherwise)?.map_err(|error| blame(&error, address))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -67,7 +65,7 @@ impl Tls {
             tracing::debug!("control client {address}: its certificate has no common name");
             return Err(Failed::Certificate);
         }
-        let peer = Peer::Tls { address, asked: asks, name: name.flatten().map(Into::into) };
+        let peer = Peer::Tls { address, name: name.flatten().map(Into::into) };
         Ok((stream, peer))
     }
 }
@@ -104,7 +102,7 @@ impl Acceptor {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Some(Acceptor { acceptor, certificates, asks: control.clients.is_some() }))
+        Ok(Some(Acceptor { acceptor, certificates }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is answered of a reload.
 
-use crate::reload::{Outcome, Place, Refusal};
+use crate::reload::{Outcome, Place, Refusal, summary};
 use crate::server::answer::Answer;
 use ringway_shared::config::{Change, Fault};
 use serde_json::{Map, Value as Json, json};
@@ -26,7 +26,7 @@ pub fn done(outcome: &Outcome) -> Answer {
         "closed": outcome.closed.iter().map(place).collect::<Vec<_>>(),
         "notices": outcome.notices,
     });
-    Answer::json(200, &body).with("etag", outcome.tag.clone())
+    Answer::json(200, &body).with("etag", outcome.tag.clone()).audited(summary(outcome))
 }
 
 /// `{"key", "from", "to"}`, and `note` where the values do not tell all.

@@ -1,7 +1,6 @@
 //! `/admin/log`: how much is logged, for a time.
 
 use super::{Answer, Asked, Parameter, Route, Scope, ServedBy, State, end_of, ok, unavailable};
-use crate::audit;
 use crate::logs::{MODULES_MAX, Raised, is_module};
 use crate::server::route::json;
 use ringway_shared::config::LogLevel;
@@ -78,8 +77,7 @@ fn set(state: &State, asked: &Asked) -> Answer {
         return Answer::error(422, &message, "let some return first: DELETE /admin/log");
     }
     reloader.levels_changed();
-    audit::note(&asked.by.name, "log level", &what);
-    shown(state, &reloader.levels.raised())
+    shown(state, &reloader.levels.raised()).audited(what)
 }
 
 fn end(state: &State, asked: &Asked) -> Answer {
@@ -91,8 +89,7 @@ fn end(state: &State, asked: &Asked) -> Answer {
         return Answer::error(404, &message, "GET /admin/log lists those that have");
     }
     reloader.levels_changed();
-    audit::note(&asked.by.name, "end of a log level", &format!("{ended} ended"));
-    shown(state, &reloader.levels.raised())
+    shown(state, &reloader.levels.raised()).audited(format!("{ended} log levels ended"))
 }
 
 fn read(asked: &Asked) -> Result<Raised, Answer> {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const GET: &str = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+const GET: &str = "GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
 
 #[test]
 fn one_connection_carries_many_requests() {
@@ -34,7 +34,7 @@ fn requests_are_counted_by_names_clients_cannot_invent() {
 fn a_client_that_leaves_before_its_answer_is_counted_too() {
     let port = Port::open(Fake::default());
     let mut stream = port.connect();
-    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1234").unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\n1234").unwrap();
     port.begun.recv_timeout(PATIENCE).unwrap();
     drop(stream);
     let (method, path, status) = port.ended.recv_timeout(PATIENCE).unwrap();
@@ -66,9 +66,10 @@ fn a_body_beyond_the_limit_is_answered_413_however_it_is_sent() {
     let declared = port.ask("GET", "/livez", "content-length: 70000\r\n");
     assert_eq!((declared.status, &declared.json()["status"]), (413, &413.into()));
     let chunk = format!("12000\r\n{}\r\n0\r\n\r\n", "y".repeat(0x12000));
-    let chunked = format!("GET /livez HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
+    let chunked =
+        format!("GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
     assert_eq!(port.say(&chunked).status, 413);
-    let fits = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody";
+    let fits = "GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody";
     assert_eq!(port.say(fits).status, 200);
 }
 
@@ -108,7 +109,7 @@ fn stopping_closes_the_listener_and_finishes_what_was_begun() {
     let (mut idle, mut busy) = (port.connect(), port.connect());
     idle.write_all(GET.as_bytes()).unwrap();
     assert_eq!(Reply::read_one(&mut idle).status, 200);
-    busy.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbo").unwrap();
+    busy.write_all(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 4\r\n\r\nbo").unwrap();
     for _ in 0..2 {
         port.begun.recv_timeout(PATIENCE).unwrap();
     }

@@ -337,8 +337,7 @@ fn batches_and_the_old_form_answer_each_command() {
 
 #[test]
 fn keys_are_asked_for_where_there_are_any() {
-    let keyed =
-        Port::open(Fake { hub, api_keys: vec![ApiKey::Plain("a-long-key".into())], ..Fake::default() });
+    let keyed = Port::open(Fake { hub, sets: &["control.api_keys=[a-long-key]"], ..Fake::default() });
     let body = r#"{"channel":"news","data":1}"#;
     for (headers, status) in [
         ("", 401),

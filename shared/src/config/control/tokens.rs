@@ -15,6 +15,8 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a name: it stands in the audit log.
 const NAME_BYTES: RangeInclusive<usize> = 1..=64;
 const SHA256: &str = "{sha256}";
+/// What the audit log calls those who have no token.
+pub const NAMES_TAKEN: [&str; 2] = ["anybody", "api-key"];
 /// The words for what a token may allow.
 pub const SCOPES: [(&str, Scope); 3] =
     [("read", Scope::Read), ("operate", Scope::Operate), ("admin", Scope::Admin)];
@@ -138,7 +140,10 @@ pub fn line(name: &str, scope: Scope, digest: &[u8; 32]) -> String {
 /// Whether a token may be called so, or why not.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.@".contains(&b);
-    if NAME_BYTES.contains(&name.len()) && name.bytes().all(fits) {
+    if NAMES_TAKEN.contains(&name) {
+        return Err("is what the audit log calls those without a token: choose another".to_owned());
+    }
+    if NAME_BYTES.contains(&name.len()) && name.bytes().all(fits) && name != "-" {
         return Ok(());
     }
     Err(format!(
