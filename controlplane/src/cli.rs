@@ -38,6 +38,8 @@ pub enum Task {
     /// Asks the rules of a configuration.
     #[command(subcommand)]
     Acl(Rules),
+    /// Runs ringway in a process of its own, keeps its listening sockets, and starts it anew whenever it crashes.
+    Supervise,
     Ctl(Ctl),
     /// Prints every metric there is: docs/metrics.md.
     Metrics,
@@ -83,6 +85,8 @@ pub fn answer(arguments: &Arguments) -> Option<Exit> {
         Task::Acl(Rules::Test(asked)) => return Some(acl_test::run(asked, &arguments.settings)),
         Task::Ctl(asked) => return Some(ctl::run(asked, &arguments.settings)),
         Task::Doctor(asked) => return Some(doctor::run(asked, &arguments.settings)),
+        // It runs, which is not answered here.
+        Task::Supervise => return None,
         Task::Metrics => Ok(metrics_markdown()),
         Task::Passwd => passwd::from_stdin(),
         Task::Token(wanted) => token::make(wanted),

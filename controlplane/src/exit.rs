@@ -25,15 +25,22 @@ pub enum Exit {
     CutShort,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
             Exit::Done => 0,
             // Who runs ringway and who asks it a question are never the same.
             Exit::WorkerLost | Exit::Denied | Exit::Refused | Exit::Unwell => 1,
             Exit::BadConfiguration => 2,
             Exit::CannotStart | Exit::Unreachable => 3,
             Exit::CutShort => 130,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        exit.code().into()
     }
 }

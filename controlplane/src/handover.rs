@@ -15,9 +15,10 @@
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
 //! `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
-//! was given), `upgrade` (handing over).
+//! was given), `upgrade` (handing over), `desk` (who asks for it).
 
 pub mod child;
+pub mod desk;
 pub mod inheritance;
 pub mod link;
 pub mod upgrade;
@@ -48,10 +49,12 @@ pub enum Message {
     Listeners { left: usize },
     /// The heir could serve.
     Ready,
-    /// All workers of the heir give signs of life.
-    Alive,
+    /// The heir lives; `well`: all its workers too.
+    Alive { well: bool },
     /// The heir asks to be replaced by a new process.
     Upgrade,
+    /// There is no new process, and why.
+    NoHeir { why: String },
     /// The heir is to hand over: another one is ready.
     Retire,
     /// To be added to what the heir publishes.

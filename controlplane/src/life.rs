@@ -245,8 +245,11 @@ impl Life {
         if let Some(news) = succession.take_over().await {
             self.inherit(news);
             // The process before has saved it just now.
-            let saved = Quotas::open(&self.running.config())?;
-            self.quotas.borrow_mut().reread(saved);
+            match Quotas::open(&self.running.config()) {
+                Ok(saved) => self.quotas.borrow_mut().reread(saved),
+                // Nobody else serves any more: what was read a moment ago will do.
+                Err(fault) => tracing::error!("{fault}"),
+            }
         }
         self.manager.borrow().store(&borrowed(&sockets));
         self.unshare_listeners(succession.is_kept());
@@ -291,6 +294,7 @@ impl Life {
         let mut observed = tokio::time::interval(OBSERVED_EVERY);
         observed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ending = None;
+        succession.serve(&self.state.upgrades);
         loop {
             tokio::select! {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
@@ -299,7 +303,8 @@ impl Life {
                         succession.abandon();
                         ending = Some(self.asked_to_stop(ending));
                     }
-                    Asked::Upgrade => self.upgrade(succession, ending.as_ref()),
+                    // Why not stands in the log.
+                    Asked::Upgrade => drop(self.upgrade(succession, ending.as_ref())),
                     Asked::Reload => self.reload(),
                     Asked::Reopen => self.reopen_logs(),
                 },
@@ -309,9 +314,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
-                    if self.is_well() {
-                        succession.mention_life();
-                    }
+                    succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
                     self.write_records();
@@ -325,6 +328,7 @@ impl Life {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
                             succession.abandon();
+                            succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),
                         Some(drain) => match self.move_on(drain) {

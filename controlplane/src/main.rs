@@ -36,6 +36,7 @@ mod running;
 mod server;
 mod settings;
 mod signals;
+mod supervise;
 mod system;
 mod systemd;
 mod throttle;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let arguments = cli::arguments();
     match cli::answer(&arguments) {
         Some(code) => code.into(),
+        None if matches!(arguments.task, Some(cli::Task::Supervise)) => supervise::run(&arguments.settings),
         None => life::run(&arguments.settings).into(),
     }
 }

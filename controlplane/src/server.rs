@@ -34,6 +34,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod top;
+mod upgrade;
 
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;

@@ -8,6 +8,7 @@ use ringway_shared::config::{
 use rustix::fs::OFlags;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,6 +24,15 @@ pub struct SettingsArguments {
     /// Sets one key to a YAML value, e.g. --set 'socks5.allow_targets=[loopback]'. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub sets: Vec<String>,
+}
+
+impl SettingsArguments {
+    /// The same as words of a command line.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        let config = self.config.iter().flat_map(|path| ["--config".into(), path.clone().into_os_string()]);
+        config.chain(self.sets.iter().flat_map(|set| ["--set".into(), set.into()])).collect()
+    }
 }
 
 /// Where the configuration of this process comes from, for as long as it runs.

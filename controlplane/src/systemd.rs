@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Where notifications go. Not for children: whom the manager listens to is the main process alone.
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
-const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+pub const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// The name of our listeners in the manager's store.
 const STORED_AS: &str = "ringway";
@@ -64,6 +64,10 @@ impl Manager {
 
     pub fn stopping(&self, status: &str) {
         self.tell(&format!("STOPPING=1\nSTATUS={}", line(status)), &[]);
+    }
+
+    pub fn status(&self, status: &str) {
+        self.tell(&format!("STATUS={}", line(status)), &[]);
     }
 
     /// Another process is the service from now on.

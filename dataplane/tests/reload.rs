@@ -135,7 +135,7 @@ fn a_worker_that_stalls_after_it_was_ready_follows_the_commit_when_it_wakes() {
     assert!(proxy.workers.tell(0, Command::Drill(Drill::Stall(Duration::from_secs(1)))));
     until(|| (proxy.cells[0].inbox_messages.get() > read).then_some(()));
     proxy.workers.commit(prepared).unwrap();
-    until(|| (generations(&proxy) == [1, 2]).then_some(()));
+    until(|| (proxy.workers.generation_of(1) == 2).then_some(()));
     until(|| (generations(&proxy) == [2, 2]).then_some(()));
     assert!((0..20).all(|_| serves_at(new)));
 }
@@ -150,7 +150,7 @@ fn a_change_of_mind_does_not_meet_itself() {
     assert!(proxy.workers.tell(0, Command::Drill(Drill::Stall(Duration::from_secs(1)))));
     until(|| (proxy.cells[0].inbox_messages.get() > read).then_some(()));
     proxy.workers.commit(gone).unwrap();
-    until(|| (generations(&proxy) == [1, 2]).then_some(()));
+    until(|| (proxy.workers.generation_of(1) == 2).then_some(()));
     proxy.reload(config(WORKERS, listens_at(&[address])));
     assert!((0..20).all(|_| serves_at(address)));
 }

@@ -107,6 +107,7 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),
     post("undrain", "/admin/undrain"),

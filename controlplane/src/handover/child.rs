@@ -2,11 +2,14 @@
 
 use super::link::Link;
 use super::{BY_STDIN, Message, VARIABLE, VERSION};
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -51,7 +54,7 @@ fn own_path() -> io::Result<PathBuf> {
 
 /// A child and the link to it. Dropped, the child is killed.
 pub struct Heir {
-    pub link: Link,
+    pub link: Rc<Link>,
     child: Child,
     /// It is not to be killed any more.
     released: bool,
@@ -66,10 +69,14 @@ impl Heir {
         for name in recipe.without.iter().chain(OF_THIS_PROCESS_ALONE) {
             command.env_remove(name);
         }
+        if keeps {
+            // A terminal's interrupt is for the supervisor, which passes it on once.
+            command.process_group(0);
+        }
         let child = command.spawn()?;
         // It holds the other end of the link, which must end with the child.
         drop(command);
-        let heir = Heir { link, child, released: false };
+        let heir = Heir { link: Rc::new(link), child, released: false };
         let greeting = async {
             heir.link.say(&Message::Welcome { version: VERSION, keeps }).await?;
             heir.link.say_listeners(sockets).await
@@ -109,6 +116,13 @@ impl Heir {
         match self.end(END_MAX).await {
             Some(status) => told(status),
             None => "hung up, and could not be killed".into(),
+        }
+    }
+
+    /// Sends it a signal. It cannot have been reaped by anybody but this.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
         }
     }
 

@@ -252,7 +252,7 @@ mod tests {
             drop(holder);
             assert_eq!(heir.hear().await.unwrap().map(|(message, _)| message), Some(Message::Retire));
             assert!(heir.hear().await.unwrap().is_none());
-            assert!(heir.say(&Message::Alive).await.is_err());
+            assert!(heir.say(&Message::Alive { well: true }).await.is_err());
         });
     }
 

@@ -7,6 +7,7 @@ use crate::export::Format;
 use crate::export::carried::Told;
 use crate::handover::Message;
 use crate::handover::child::{Heir, Recipe};
+use crate::handover::desk::{Asker, Outcome, Upgrades};
 use crate::handover::inheritance::Inheritance;
 use crate::handover::link::Link;
 use crate::handover::upgrade::{self, News, Successor};
@@ -22,6 +23,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 /// How long the process before may take until it no longer answers at the control port.
@@ -41,6 +43,9 @@ pub struct Succession {
     starting: Option<Task<Result<Heir, String>>>,
     /// Handing over, until this process ends.
     handing: Option<Task<()>>,
+    /// Requests of the control port, and who waits to be told what came of one.
+    requests: Option<Receiver<Asker>>,
+    askers: Vec<Asker>,
     /// It is the end: tell the last.
     last: Rc<Notify>,
 }
@@ -63,6 +68,10 @@ pub enum Event {
     Retire(Link),
     /// From the process before.
     News(News),
+    /// The control port asks for a hot restart.
+    Asked(Asker),
+    /// The supervisor has no new process.
+    NoHeir(String),
     /// The supervisor has gone, or the process before has ended.
     Alone { was_kept: bool },
 }
@@ -71,7 +80,26 @@ impl Succession {
     #[must_use]
     pub fn new(recipe: Recipe, inheritance: Option<Inheritance>) -> Succession {
         let holder = inheritance.map(|Inheritance { link, keeps, .. }| Holder { link, keeps });
-        Succession { recipe, holder, starting: None, handing: None, last: Rc::default() }
+        Succession {
+            recipe,
+            holder,
+            starting: None,
+            handing: None,
+            requests: None,
+            askers: Vec::new(),
+            last: Rc::default(),
+        }
+    }
+
+    /// Sees to what the control port asks, too.
+    pub fn serve(&mut self, upgrades: &Upgrades) {
+        self.requests = upgrades.requests();
+    }
+
+    fn told(&mut self, outcome: &Outcome) {
+        for asker in self.askers.drain(..) {
+            let _ = asker.send(outcome.clone());
+        }
     }
 
     /// Whether somebody keeps our listeners for the process after this one.
@@ -124,7 +152,7 @@ impl Succession {
     /// What there is to do next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Event {
         loop {
-            let Succession { holder, starting, handing, .. } = self;
+            let Succession { holder, starting, handing, requests, .. } = self;
             let heard = tokio::select! {
                 outcome = polled(starting) => {
                     self.starting = None;
@@ -134,6 +162,7 @@ impl Succession {
                     self.handing = None;
                     continue;
                 }
+                asker = asked(requests) => return Event::Asked(asker),
                 heard = heard(holder) => heard,
             };
             match heard {
@@ -143,6 +172,7 @@ impl Succession {
                 Ok(Some((Message::Quotas { used: quotas }, _))) => {
                     return Event::News(News { quotas, ..News::default() });
                 }
+                Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
                 Ok(Some((Message::Retire, _))) => {
                     if let Some(holder) = self.holder.take() {
                         return Event::Retire(holder.link);
@@ -158,11 +188,18 @@ impl Succession {
         }
     }
 
-    /// Tells the supervisor that all is well.
-    pub fn mention_life(&self) {
+    /// Tells the supervisor that this process lives, and whether all its workers do.
+    pub fn mention_life(&self, well: bool) {
         if let Some(Holder { link, keeps: true }) = &self.holder {
             // It is said again in a second.
-            let _ = link.mention(&Message::Alive);
+            let _ = link.mention(&Message::Alive { well });
+        }
+    }
+
+    /// Asks the supervisor for another process, for this one cannot go on.
+    pub fn ask_for_another(&self) {
+        if let Some(Holder { link, keeps: true }) = &self.holder {
+            let _ = link.mention(&Message::Upgrade);
         }
     }
 
@@ -195,6 +232,17 @@ async fn polled<T>(future: &mut Option<Task<T>>) -> T {
     }
 }
 
+async fn asked(requests: &mut Option<Receiver<Asker>>) -> Asker {
+    let asker = match requests {
+        Some(requests) => requests.recv().await,
+        None => None,
+    };
+    match asker {
+        Some(asker) => asker,
+        None => std::future::pending().await,
+    }
+}
+
 async fn heard(holder: &Option<Holder>) -> io::Result<Option<crate::handover::link::Received>> {
     match holder {
         Some(holder) => holder.link.hear().await,
@@ -203,29 +251,30 @@ async fn heard(holder: &Option<Holder>) -> io::Result<Option<crate::handover::li
 }
 
 impl Life {
-    /// SIGUSR2: begins a hot restart, or says why not.
-    pub fn upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) {
-        let refused = |why: &str| tracing::warn!("no hot restart: {why}");
+    /// Begins a hot restart, or says why not.
+    pub fn upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) -> Result<(), String> {
+        let begun = self.begin_upgrade(succession, ending);
+        begun.inspect_err(|why| tracing::warn!("no hot restart: {why}"))
+    }
+
+    fn begin_upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) -> Result<(), String> {
         if ending.is_some() {
-            return refused("this process is draining");
+            return Err("this process is draining".into());
         }
         if succession.starting.is_some() {
-            return refused("another one is under way");
+            return Err("another one is under way".into());
         }
         if let Some(Holder { link, keeps: true }) = &succession.holder {
-            return match link.mention(&Message::Upgrade) {
-                Ok(()) => tracing::info!("asked the supervisor for a hot restart"),
-                Err(error) => refused(&format!("the supervisor cannot be asked: {error}")),
-            };
+            let asked = link.mention(&Message::Upgrade);
+            asked.map_err(|error| format!("the supervisor cannot be asked: {error}"))?;
+            tracing::info!("asked the supervisor for a hot restart");
+            return Ok(());
         }
-        match self.listeners() {
-            Ok(listeners) => {
-                let patience = self.running.config().workers.ready_within;
-                let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
-                succession.starting = Some(Box::pin(start));
-            }
-            Err(fault) => refused(&fault),
-        }
+        let listeners = self.listeners()?;
+        let patience = self.running.config().workers.ready_within;
+        let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
+        succession.starting = Some(Box::pin(start));
+        Ok(())
     }
 
     /// Acts on what happens to the succession.
@@ -237,6 +286,7 @@ impl Life {
     ) -> Option<Ending> {
         match event {
             Event::Ready(heir) if ending.is_none() => {
+                succession.told(&Outcome::HandedOver(Some(heir.pid())));
                 return Some(self.retire(succession, Successor::Child(heir)));
             }
             // It is killed by being dropped.
@@ -244,11 +294,19 @@ impl Life {
             Event::Failed(why) => {
                 tracing::error!("hot restart: the new process {why}; this one goes on serving");
                 self.unshare_listeners(succession.is_kept());
+                succession.told(&Outcome::Failed(why));
             }
+            Event::NoHeir(why) => succession.told(&Outcome::Failed(why)),
+            Event::Asked(asker) => match self.upgrade(succession, ending.as_ref()) {
+                Ok(()) => succession.askers.push(asker),
+                Err(why) => drop(asker.send(Outcome::Refused(why))),
+            },
             Event::Retire(link) if ending.is_none() => {
+                succession.told(&Outcome::HandedOver(None));
                 return Some(self.retire(succession, Successor::Unknown(link)));
             }
-            Event::Retire(_) => {}
+            // It drains already, because a worker was lost.
+            Event::Retire(link) => self.bequeath(succession, Successor::Unknown(link)),
             Event::News(news) => self.inherit(news),
             Event::Alone { was_kept: false } => self.ports.leave_files(false),
             Event::Alone { was_kept: true } => {
@@ -298,8 +356,14 @@ impl Life {
             tracing::info!("handing over to process {}", heir.pid());
             self.manager.borrow().handed_to(heir.pid());
         }
-        self.manager.borrow_mut().leave();
         let ending = self.drain_by(Command::Retire, Exit::Done);
+        self.bequeath(succession, successor);
+        ending
+    }
+
+    /// Leaves everything but the connections to the successor.
+    fn bequeath(&self, succession: &mut Succession, successor: Successor) {
+        self.manager.borrow_mut().leave();
         // The file is the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
@@ -310,7 +374,6 @@ impl Life {
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
         succession.handing = Some(Box::pin(handing));
-        ending
     }
 
     /// Stays until the process before has ended, for what it counts goes by this one.

@@ -6,6 +6,7 @@ use super::push::Desk;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
+use crate::handover::desk::Upgrades;
 use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
@@ -90,6 +91,8 @@ pub struct State {
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
+    /// Who wants a hot restart.
+    pub upgrades: Upgrades,
     /// Whether new clients are taken.
     pub rest: Rest,
     /// Whom earlier drains had sent away when this one began.
@@ -135,6 +138,7 @@ impl State {
             push,
             guard: Guard::default(),
             journal,
+            upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
             observer: RefCell::new(observer),

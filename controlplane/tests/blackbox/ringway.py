@@ -71,7 +71,7 @@ class Answer:
 class Ringway:
     """A running ringway on free ports, ready to serve unless `ready=False`."""
 
-    def __init__(self, folder, options=None, arguments=(), env=None, launcher=(), descriptors=None, ready=True, stderr=None):
+    def __init__(self, folder, options=None, arguments=(), env=None, launcher=(), descriptors=None, ready=True, stderr=None, program=None):
         self.log_path = Path(folder) / f"ringway-{id(self):x}.log"
         self.folder = Path(folder)
         self.sockets = []
@@ -79,7 +79,7 @@ class Ringway:
         self.failed = False
         options = {**FREE_PORTS, "socks5.allow_targets": "[loopback]", **(options or {})}
         options = {key: value for key, value in options.items() if value is not None}
-        command = [*launcher, binary(), *arguments, *set_arguments(options)]
+        command = [*launcher, program or binary(), *arguments, *set_arguments(options)]
         def limit_descriptors():
             if descriptors:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

@@ -74,7 +74,8 @@ class Succession(Ringway):
         for connection in self.sockets:
             connection.close()
         try:
-            os.kill(self.current, signal.SIGTERM)
+            if not ended(self.current):
+                os.kill(self.current, signal.SIGTERM)
             for pid in self.pids:
                 assert self.code_of(pid) == 0, f"process {pid}; its log:\n{self.log()[-4000:]}"
         finally:

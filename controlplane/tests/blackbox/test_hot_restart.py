@@ -1,7 +1,7 @@
 """SIGUSR2: a new process takes over, and no client notices; or it does not come to serve, and the old one goes on."""
 
 import os
-import re
+import shutil
 import signal
 import stat
 import threading
@@ -10,6 +10,7 @@ import pytest
 
 import ringway as program
 from prometheus import Metrics
+from socks5 import CONNECT, greeting, receive_exactly, request
 from succession import Clients, Succession, Transfers, ended, paced
 from targets import echo
 from waiting import eventually
@@ -65,3 +66,220 @@ def test_twenty_hot_restarts_under_load_lose_nothing(succession, target):
     assert transfers.whole >= 64 and clients.served > 20 * RESTARTS
     for pid in proxy.pids[:-1]:
         assert proxy.code_of(pid) == 0
+
+
+# What does not come to serve
+
+
+def still_serves(proxy, pid, target):
+    """The old process serves, and takes part in everything as before."""
+    connection = proxy.tunnel(target)
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    connection.close()
+    assert not ended(pid) and proxy.get("/readyz").status == 200
+
+
+def put(path, script):
+    """Replaces a program, as an upgrade does: the file that runs stays what it is."""
+    new = path.with_name("new")
+    new.write_text("#!/bin/sh\n" + script + "\n")
+    new.chmod(stat.S_IRWXU)
+    os.replace(new, path)
+
+
+@pytest.fixture
+def replaceable(tmp_path):
+    """A copy of the program."""
+    return shutil.copy(program.binary(), tmp_path / "ringway")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 7", "ended with exit code 7"),
+        ("kill -SEGV $$", "was ended by signal 11"),
+        ("exec sleep 60", "could not serve within 1s"),
+        ("echo nonsense >&0; exec sleep 60", "was killed"),
+        ("exec <&-; exec sleep 60", "hung up, and could not be killed|was ended by signal 9"),
+    ],
+)
+def test_a_program_that_does_not_come_to_serve_leaves_the_old_one(succession, target, replaceable, script, told):
+    echoing = target(echo).address
+    proxy = succession({"workers.ready_within": "1s"}, program=replaceable)
+    old = proxy.current
+    put(replaceable, script)
+    os.kill(old, signal.SIGUSR2)
+    eventually(lambda: "this one goes on serving" in proxy.log(), 10, proxy.log)
+    line = next(line for line in proxy.log().splitlines() if "this one goes on serving" in line)
+    assert any(words in line for words in told.split("|")), line
+    still_serves(proxy, old, echoing)
+    # And once the program is mended, it is replaced.
+    mended = replaceable.with_name("mended")
+    shutil.copy(program.binary(), mended)
+    os.replace(mended, replaceable)
+    proxy.upgrade()
+    assert proxy.code_of(old) == 0
+    still_serves(proxy, proxy.current, echoing)
+
+
+def test_the_control_port_begins_one_and_tells_what_came_of_it(succession, replaceable):
+    proxy = succession({"workers.ready_within": "1s"}, program=replaceable)
+    old = proxy.current
+    json = {"Content-Type": "application/json"}
+    put(replaceable, "exit 7")
+    failed = proxy.http("POST", "/admin/upgrade", json)
+    assert failed.status == 422 and "exit code 7" in failed.json["detail"], failed.text
+    mended = replaceable.with_name("mended")
+    shutil.copy(program.binary(), mended)
+    os.replace(mended, replaceable)
+    done = proxy.http("POST", "/admin/upgrade", json)
+    assert done.status == 200 and done.json["state"] == "handed_over", done.text
+    proxy.pids.append(done.json["process"])
+    assert proxy.code_of(old) == 0
+    eventually(lambda: proxy.get("/readyz").status == 200)
+
+
+def test_a_bad_configuration_leaves_the_old_one(succession, target, tmp_path):
+    echoing = target(echo).address
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("log: {level: info}\n")
+    proxy = succession(arguments=("-c", str(settings)))
+    old = proxy.current
+    settings.write_text("log: {level: loud}\n")
+    os.kill(old, signal.SIGUSR2)
+    line = proxy.eventually_logs("this one goes on serving")
+    assert "exit code 2" in line and "loud" in proxy.log()
+    still_serves(proxy, old, echoing)
+    settings.write_text("log: {level: info}\nsocks5: {deny_targets: [127.0.0.0/8]}\n")
+    proxy.upgrade()
+    assert proxy.refusal(*echoing) == 2, "the new process has read the file anew"
+
+
+def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):
+    proxy = succession(program=replaceable)
+    put(replaceable, "exec sleep 60")
+    os.kill(proxy.current, signal.SIGUSR2)
+    line = proxy.eventually_logs("to take over")
+    child = int(line.split("started process ")[1].split()[0])
+    # A second request does nothing but say so.
+    os.kill(proxy.current, signal.SIGUSR2)
+    proxy.eventually_logs("no hot restart: another one is under way")
+    os.kill(proxy.current, signal.SIGTERM)
+    assert proxy.exit_code() == 0
+    assert ended(child)
+
+
+def test_a_draining_process_starts_no_other(succession, target):
+    proxy = succession()
+    connection = proxy.tunnel(target(echo).address)
+    os.kill(proxy.current, signal.SIGTERM)
+    proxy.eventually_logs("draining 1 connections")
+    os.kill(proxy.current, signal.SIGUSR2)
+    proxy.eventually_logs("no hot restart: this process is draining")
+    connection.close()
+    assert proxy.exit_code() == 0
+
+
+# What goes on
+
+
+def test_who_was_about_to_say_something_may_finish(succession, target):
+    """A client that was accepted, and is in the middle of its request, is served by the process that has it."""
+    echoing = target(echo).address
+    proxy = succession()
+    old = proxy.current
+    client = proxy.connect()
+    client.sendall(greeting(0))
+    assert receive_exactly(client, 2) == bytes([5, 0])
+    proxy.upgrade()
+    client.sendall(request(*echoing, CONNECT) + b"hello")
+    assert receive_exactly(client, 10)[1] == 0
+    assert receive_exactly(client, 5) == b"hello"
+    assert not ended(old)
+    client.close()
+    assert proxy.code_of(old) == 0
+
+
+CUMULATIVE = ("_total", "_bucket", "_sum", "_count")
+
+
+def counts(text):
+    """Series -> value of all that only grows, but for what tells of one process."""
+    grows = {}
+    for name, labels, value in Metrics(text).samples:
+        if name.endswith(CUMULATIVE) and not name.startswith("process_"):
+            grows[name, *sorted(labels.items())] = value
+    return grows
+
+
+def test_counters_never_go_back(succession, target):
+    proxy = succession()
+    clients = Clients(proxy.socks, target(echo).address, threads=4)
+    transfers = Transfers(proxy.socks, target(paced).address, running=8)
+    before, scrapes, steps, stop = {}, 0, [], threading.Event()
+
+    def scrape():
+        nonlocal before, scrapes
+        while not stop.is_set():
+            now = counts(proxy.get("/metrics", Cache_Control="no-cache").text)
+            steps.extend((series, value, now.get(series)) for series, value in before.items() if now.get(series, -1) < value)
+            before, scrapes = now, scrapes + 1
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    for _ in range(5):
+        done = scrapes
+        proxy.upgrade()
+        eventually(lambda: scrapes > done + 10)
+    clients.stop()
+    transfers.stop()
+    stop.set()
+    scraper.join()
+    assert steps == [], steps[:5]
+    for pid in proxy.pids[:-1]:
+        assert proxy.code_of(pid) == 0
+    done = clients.served + transfers.whole
+    assert (clients.faults, transfers.faults) == ([], [])
+    # Those that drained are counted to the last byte.
+    metrics = eventually(lambda: (now := proxy.metrics())("socks5_connections_closed_total") >= done and now, 5, proxy.closed)
+    assert metrics("socks5_proxy_connections_total") == done
+    assert metrics("socks5_traffic_bytes_received_total") == clients.served + transfers.whole * transfers.size
+    assert metrics("socks5_proxy_connections_active") == 0
+
+
+def test_a_quota_is_used_up_over_hot_restarts(succession, target, users_file):
+    echoing = target(echo).address
+    proxy = succession({**users_file(alice={"quota": "1MiB"}), "socks5.quota_file": "quotas.json"})
+    alice = ("alice", "secret")
+
+    def left():
+        return proxy.metrics()("socks5_user_quota_bytes_left", user="alice")
+
+    draining = proxy.tunnel(echoing, alice)
+    for _ in range(2):
+        connection = proxy.tunnel(echoing, alice)
+        connection.sendall(b"x" * 1000)
+        assert len(receive_exactly(connection, 1000)) == 1000
+        connection.close()
+        proxy.upgrade()
+    assert left() == (1 << 20) - 4000
+    # What the process that drains still carries counts too, by way of the one between.
+    draining.sendall(b"x" * 500)
+    assert len(receive_exactly(draining, 500)) == 500
+    eventually(lambda: left() == (1 << 20) - 5000, 5, left)
+    draining.close()
+    for pid in proxy.pids[:-1]:
+        assert proxy.code_of(pid) == 0
+    assert left() == (1 << 20) - 5000
+
+
+def test_websocket_clients_are_told_to_come_again_and_find_the_new_process(succession, websocket):
+    proxy = succession({"websocket.drain_window": "1s", "websocket.echo": "true"})
+    old = proxy.current
+    client = websocket(proxy, "/echo")
+    proxy.upgrade()
+    assert websocket(proxy, "/echo")
+    assert client.ended(1012)
+    client.close()
+    assert proxy.code_of(old) == 0
