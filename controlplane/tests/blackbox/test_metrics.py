@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
 
 import socks5
+from reloading import Reloading
 from ringway import Ringway
 from targets import Server, echo
 from waiting import eventually
@@ -422,3 +423,25 @@ def test_a_histogram_is_read_by_hdrhistograms_own_tools(ringway, target):
             assert read.get_max_value() / 1000 == pytest.approx(float(greatest), rel=0.02)
     assert proxy.get("/debug/hist/nothing").status == 404
     assert json.loads(proxy.get("/debug/hist/nothing").text)["status"] == 404
+
+
+# Reloads
+
+
+def test_a_reload_is_told_by_counters_workers_and_the_flight_recorder(ringway, tmp_path):
+    file = Reloading(ringway, tmp_path)
+    before = file.proxy.metrics()("config_last_reload_success_timestamp_seconds")
+    file.set(socks5__timeouts__idle="7m")
+    assert file.reload().status == 200
+    assert file.reload().status == 200
+    file.write("socks5: [")
+    assert file.reload().status == 422
+    metrics = file.proxy.metrics()
+    counted = metrics.by("config_reloads_total", "result")
+    assert counted == {"succeeded": 1, "unchanged": 1, "failed": 1}
+    assert metrics("config_last_reload_successful") == 0
+    assert metrics("config_last_reload_success_timestamp_seconds") >= before
+    assert metrics("config_generation") == 2
+    assert set(metrics.by("worker_generation", "worker").values()) == {2}
+    told = [(event["worker"], event["generation"]) for event in flight(file.proxy) if event["event"] == "generation"]
+    assert sorted(told) == [(worker, 2) for worker in range(len(metrics.by("worker_generation", "worker")))]
