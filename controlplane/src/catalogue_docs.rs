@@ -30,6 +30,11 @@ each configured user (that of quotas: for each with a quota) or proxy, and for e
 its interfaces. On the gateway `received` is from clients, `sent` to them. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs;
 for those of dropped datagrams shared/src/datagram.rs, for the gateway's shared/src/closing.rs and shared/src/gateway.rs. Counters start at zero with
 the process, the host's at its boot.
+
+A page is written at most four times a second for each format: scrapes in between get the same one. `Cache-Control: no-cache` asks for a
+new one. In OpenMetrics the buckets of `socks5_connect_duration_seconds` and `websocket_push_latency_seconds` have exemplars: a value of the last
+seconds and the connection it was measured on ([operations](operations.md)). Queries that name counters without `_total` find them by the
+rules in tuning/prometheus/recording.yml.
 ";
 
 /// The whole document.

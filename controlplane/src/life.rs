@@ -1,8 +1,9 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration).
+//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
 
 mod ending;
+mod listening;
 mod steering;
 mod succession;
 
@@ -245,8 +246,11 @@ impl Life {
         if let Some(news) = succession.take_over().await {
             self.inherit(news);
             // The process before has saved it just now.
-            let saved = Quotas::open(&self.running.config())?;
-            self.quotas.borrow_mut().reread(saved);
+            match Quotas::open(&self.running.config()) {
+                Ok(saved) => self.quotas.borrow_mut().reread(saved),
+                // Nobody else serves any more: what was read a moment ago will do.
+                Err(fault) => tracing::error!("{fault}"),
+            }
         }
         self.manager.borrow().store(&borrowed(&sockets));
         self.unshare_listeners(succession.is_kept());

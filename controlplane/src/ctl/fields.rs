@@ -38,7 +38,11 @@ fn resolved(field: &Json) -> Json {
 
 impl Field {
     fn is_of(&self, kind: &str) -> bool {
-        self.schema["type"] == kind
+        // One that may be nothing as well is written `["string", "null"]`.
+        let of = |kinds: &Json| {
+            kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind))
+        };
+        of(&self.schema["type"])
     }
 
     pub fn is_flag(&self) -> bool {

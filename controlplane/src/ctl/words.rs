@@ -108,20 +108,8 @@ fn arguments(command: Command, verb: &Verb) -> Command {
     let routes = verb.routes();
     let Some(route) = routes.first() else { return command };
     let mut command = command.about(about(verb, route));
-    for (known, in_path) in parameters(&routes) {
-        let schema = serde_json::from_str(known.schema).unwrap_or_default();
-        let field = Field {
-            name: known.name.to_owned(),
-            schema,
-            summary: known.summary.to_owned(),
-            required: in_path,
-        };
-        let required = in_path && verb.without.is_none();
-        command = command.arg(argument(verb, &field, required, in_path));
-    }
-    let body = routes.iter().find_map(|route| fields_of(route));
-    for field in placed_first(verb, body.unwrap_or_default()) {
-        command = command.arg(argument(verb, &field, field.required, false));
+    for input in inputs(verb, &routes) {
+        command = command.arg(argument(verb, &input));
     }
     if answers(&routes, 412) {
         command =
@@ -139,31 +127,58 @@ fn answers(routes: &[&Route], status: u16) -> bool {
     routes.iter().any(|route| route.answers.iter().any(|said| said.status == status))
 }
 
-/// Fields given by their place stand in the order of those places.
-fn placed_first(verb: &Verb, mut fields: Vec<Field>) -> Vec<Field> {
-    fields.sort_by_key(|field| {
-        verb.placed.iter().position(|name| *name == field.name).unwrap_or(verb.placed.len())
-    });
-    fields
+/// A parameter of a route, or a field of its body.
+struct Input {
+    field: Field,
+    in_path: bool,
+    /// Whether it can be left out.
+    is_optional: bool,
 }
 
-fn argument(verb: &Verb, field: &Field, required: bool, in_path: bool) -> Arg {
+/// What a verb's routes take, each name once: what stands in the path, then what is given by its place, then the others.
+fn inputs(verb: &Verb, routes: &[&'static Route]) -> Vec<Input> {
+    let mut found: Vec<Input> = Vec::new();
+    let parameters = parameters(routes).into_iter().map(|(known, in_path)| {
+        let schema = serde_json::from_str(known.schema).unwrap_or_default();
+        let (name, summary) = (known.name.to_owned(), known.summary.to_owned());
+        let field = Field { name, schema, summary, required: in_path };
+        Input { field, in_path, is_optional: !in_path || verb.without.is_some() }
+    });
+    let fields = routes.iter().filter_map(|route| fields_of(route)).flatten();
+    let fields = fields.map(|field| Input { is_optional: !field.required, field, in_path: false });
+    for input in parameters.chain(fields) {
+        if !found.iter().any(|other| other.field.name == input.field.name) {
+            found.push(input);
+        }
+    }
+    found.sort_by_key(|input| {
+        let place = verb.placed.iter().position(|name| *name == input.field.name);
+        (!input.in_path, place.unwrap_or(verb.placed.len()))
+    });
+    found
+}
+
+fn argument(verb: &Verb, input: &Input) -> Arg {
+    let field = &input.field;
     let name = field.name.replace('_', "-");
-    let mut arg = Arg::new(field.name.clone()).help(field.summary.clone()).required(required);
-    if in_path || verb.placed.contains(&field.name.as_str()) {
-        arg = arg.value_name(name.to_uppercase()).allow_hyphen_values(field.is_number());
-    } else {
-        arg = arg.long(name.clone()).value_name(name.to_uppercase());
+    let has_place = input.in_path || verb.placed.contains(&field.name.as_str());
+    let mut arg = Arg::new(field.name.clone()).help(field.summary.clone()).required(!input.is_optional);
+    if !has_place {
+        arg = arg.long(name.clone());
     }
     if field.is_flag() {
         return arg.action(ArgAction::SetTrue);
     }
+    let shown = if field.is_map() { "NAME=VALUE".to_owned() } else { name.to_uppercase() };
+    arg = arg.value_name(shown).allow_hyphen_values(field.is_number());
     if field.is_list() || field.is_map() {
-        arg = arg.action(ArgAction::Append).num_args(1..);
+        arg = arg.action(ArgAction::Append);
+        // An option is repeated: else it would take what is given by its place.
+        arg = if has_place { arg.num_args(1..) } else { arg };
     }
     match field.words() {
         Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
-        None => arg.allow_hyphen_values(field.is_number()),
+        None => arg,
     }
 }
 
@@ -212,64 +227,74 @@ fn optional<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) ->
 
 fn call(verb: &Verb, matches: &ArgMatches) -> Result<Call, Error> {
     let routes = verb.routes();
-    let given = |name: &str| {
-        let values = matches.try_get_many::<String>(name).ok().flatten();
-        values.map(|values| values.cloned().collect::<Vec<_>>())
-    };
-    let flag = |name: &str| matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
+    let said = Said(matches);
     let places_given = |route: &&&Route| {
-        route
-            .parameters
-            .iter()
-            .filter(|known| route.is_in_path(known.name))
-            .all(|known| given(known.name).is_some())
+        let mut places = route.parameters.iter().filter(|known| route.is_in_path(known.name));
+        places.all(|known| said.is_given(known.name))
     };
     let route = routes.iter().find(places_given);
     let route = route.ok_or_else(|| Error::raw(ErrorKind::MissingRequiredArgument, "which one?\n"))?;
-    let mut path = route.path.to_owned();
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    let mut pairs = 0;
-    for (known, in_path) in parameters(&routes) {
-        let values = given(known.name).unwrap_or_default();
-        let belongs = route.parameters.iter().any(|own| own.name == known.name);
-        let said = !values.is_empty() || flag(known.name);
-        if said && !belongs {
-            let message =
-                format!("--{} is not for {} {}\n", known.name.replace('_', "-"), route.method, route.path);
+    let fields = fields_of(route).unwrap_or_default();
+    for Input { field, .. } in inputs(verb, &routes) {
+        let name = field.name.as_str();
+        let belongs =
+            route.parameters.iter().any(|own| own.name == name) || fields.iter().any(|own| own.name == name);
+        if said.is_given(name) && !belongs {
+            let message = format!("{} is not for {} {}\n", name.replace('_', "-"), route.method, route.path);
             return Err(Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        if in_path && said {
-            path = path.replace(&format!("{{{}}}", known.name), &segment(&values.concat()));
-        } else if flag(known.name) {
-            query.append_pair(known.name, "1");
-            pairs += 1;
-        } else if said {
-            query.append_pair(known.name, &values.join(","));
-            pairs += 1;
-        }
     }
-    let target = if pairs == 0 { path } else { format!("{path}?{}", query.finish()) };
     let mut members = Map::new();
-    for field in fields_of(route).unwrap_or_default() {
-        if field.is_flag() {
-            if flag(&field.name) {
-                members.insert(field.name.clone(), Json::Bool(true));
+    for field in fields.iter().filter(|field| said.is_given(&field.name)) {
+        let value = match said.texts(&field.name) {
+            Some(texts) => {
+                field.value(&texts).map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault))?
             }
-        } else if let Some(values) = given(&field.name) {
-            let value =
-                field.value(&values).map_err(|fault| Error::raw(ErrorKind::ValueValidation, fault))?;
-            members.insert(field.name.clone(), value);
-        }
+            None => Json::Bool(true),
+        };
+        members.insert(field.name.clone(), value);
     }
     Ok(Call {
         method: route.method.to_owned(),
-        target,
+        target: target(route, &said),
         if_match: optional(matches, IF_MATCH),
         body: route.body.map(|_| Json::Object(members).to_string()),
         show: verb.show,
         filter: optional(matches, FILTER),
         output: optional(matches, OUTPUT),
     })
+}
+
+/// What the command line says by name. A name that the command does not have is not given.
+struct Said<'a>(&'a ArgMatches);
+
+impl Said<'_> {
+    fn texts(&self, name: &str) -> Option<Vec<String>> {
+        let values = self.0.try_get_many::<String>(name).ok().flatten();
+        values.map(|values| values.cloned().collect())
+    }
+
+    fn is_given(&self, name: &str) -> bool {
+        let flag = self.0.try_get_one::<bool>(name).ok().flatten().copied();
+        flag.unwrap_or(false) || self.texts(name).is_some()
+    }
+}
+
+/// The path with what stands in it, and the query.
+fn target(route: &Route, said: &Said<'_>) -> String {
+    let mut path = route.path.to_owned();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for known in route.parameters.iter().filter(|known| said.is_given(known.name)) {
+        let texts = said.texts(known.name);
+        if route.is_in_path(known.name) {
+            path =
+                path.replace(&format!("{{{}}}", known.name), &segment(&texts.unwrap_or_default().concat()));
+        } else {
+            query.append_pair(known.name, &texts.map_or_else(|| "1".to_owned(), |texts| texts.join(",")));
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
 /// One segment of a path: what is not plain is written as `%XX`.

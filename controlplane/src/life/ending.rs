@@ -75,8 +75,10 @@ impl Life {
     pub(super) fn drain(&self, exit: Exit) -> Ending {
         let manager = self.manager.borrow();
         manager.stopping("draining");
-        // What it kept would go on taking clients in.
-        manager.forget();
+        if exit == Exit::Done {
+            // What it keeps would go on taking clients in. After a loss the next process has them.
+            manager.forget();
+        }
         self.drain_by(Command::Drain, exit)
     }
 

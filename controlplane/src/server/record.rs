@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::route::{Route, ServedBy};
-use super::routes::served;
+use super::routes::at;
 use super::state::State;
 use crate::audit::{Change, Outcome, Request};
 use crate::guard::{Failure, Peer, Principal};
@@ -93,7 +93,7 @@ impl<'a> Record<'a> {
     /// Counts it, under names that clients cannot invent.
     fn count(&self) {
         let method = METHODS.iter().find(|known| **known == self.method).copied().unwrap_or(OTHER);
-        let neighbour = || served(self.state).find(|route| route.places_in(&self.path).is_some());
+        let neighbour = || at(self.state, &self.path).first().map(|(route, _)| *route);
         let path = self.route.or_else(neighbour).map_or(OTHER, |route| route.path);
         (self.state.meter.end)(method, path, self.status(), self.began.elapsed());
     }

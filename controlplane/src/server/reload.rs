@@ -35,6 +35,7 @@ const AT_FAULT: Said =
 const STALE: Said = said(412, "The configuration in force is not the one that If-Match names.", FAULT);
 const NOT_NOW: Said = said(409, "Another reload is under way, or ringway drains.", FAULT);
 const SILENT: Said = said(503, "Some worker did not answer in time; `workers` names it.", FAULT);
+const UNUSABLE: Said = said(422, "Something in it cannot be used; nothing has changed.", FAULT);
 const NO_SUCH: Said = said(404, "There is none.", FAULT);
 const DONE: Said = ok("What has changed, key by key.", json("Reload"));
 

@@ -116,15 +116,25 @@ pub fn served(state: &State) -> impl Iterator<Item = &'static Route> + use<> {
 }
 
 /// What the segments of a route's path stand for.
-type Places = Vec<(&'static str, String)>;
+pub type Places = Vec<(&'static str, String)>;
+
+/// The routes of a path: a path of its own goes before one where it would stand in a place.
+pub fn at(state: &State, path: &str) -> Vec<(&'static Route, Places)> {
+    let mut here: Vec<_> =
+        served(state).filter_map(|route| route.places_in(path).map(|places| (route, places))).collect();
+    if here.iter().any(|(_, places)| places.is_empty()) {
+        here.retain(|(_, places)| places.is_empty());
+    }
+    here
+}
 
 fn find(state: &State, method: &str, path: &str) -> Result<(&'static Route, Places), Answer> {
-    let here = || served(state).filter_map(|route| route.places_in(path).map(|places| (route, places)));
+    let here = at(state, path);
     let wanted = if method == "HEAD" { "GET" } else { method };
-    if let Some(found) = here().find(|(route, _)| route.method == wanted) {
+    let allowed: Vec<_> = here.iter().flat_map(|(route, _)| methods_of(route)).copied().collect();
+    if let Some(found) = here.into_iter().find(|(route, _)| route.method == wanted) {
         return Ok(found);
     }
-    let allowed: Vec<_> = here().flat_map(|(route, _)| methods_of(route)).copied().collect();
     if allowed.is_empty() {
         return Err(Answer::error(404, &format!("no such path: {path}"), "GET / lists the paths"));
     }

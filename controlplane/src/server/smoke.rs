@@ -3,10 +3,11 @@
 //! `POST /api/v1/metrics/test` has every worker count through its inbox, in its own cells, from where the metrics are read: what then
 //! stands on `/metrics` has gone the whole way. `POST /api/v1/websocket/test-data` publishes through the topic's home.
 
-use super::answer::Answer;
+use super::answer::{Answer, PROBLEM};
 use super::asked::Asked;
 use super::push::{Asking, BAD_REQUEST, Fault};
-use super::route::{Parameter, Route, ServedBy, Waiting, json, ok};
+use super::route::{Content, Parameter, Route, ServedBy, Waiting, json, ok, said};
+use super::schemas;
 use super::state::State;
 use crate::guard::Scope;
 use ringway_shared::command::{Command, Drill};
@@ -24,6 +25,8 @@ const WORKERS_MAX: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Where test messages go unless said otherwise.
 const TOPIC: &str = "traffic_data";
+
+const NO_TOPIC: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
 
 pub const ROUTES: &[Route] = &[
     Route::post(
@@ -52,7 +55,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Operate,
         ServedBy::Task(test_data),
         "Publishes test messages to a topic.",
-        &[ok("They are published.", json("TestMessages"))],
+        &[ok("They are published.", json("TestMessages")), said(422, "No topic can be called so.", NO_TOPIC)],
     )
     .with(&[
         Parameter {
@@ -127,7 +130,7 @@ fn test_data(state: Rc<State>, asked: Asked) -> Waiting {
             Ok(topic) if !topic.is_pattern() => topic.name().into(),
             _ => {
                 let hint = "a topic has 1 to 255 bytes without spaces, control characters and *";
-                return Answer::error(400, "topic: no topic can be called so", hint);
+                return Answer::error(422, "topic: no topic can be called so", hint);
             }
         };
         let count = match asked.number("count", 1..=1000) {
@@ -182,6 +185,6 @@ fn message(topic: &Arc<str>, number: u64) -> Ask {
 }
 
 fn refused(fault: &Fault) -> Answer {
-    let status = if fault.code == BAD_REQUEST { 400 } else { 503 };
+    let status = if fault.code == BAD_REQUEST { 422 } else { 503 };
     Answer::error(status, &fault.message, &fault.hint)
 }

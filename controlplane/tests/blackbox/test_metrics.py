@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
 
 import socks5
+from reloading import Reloading
 from ringway import Ringway
 from targets import Server, echo
 from waiting import eventually
@@ -356,6 +357,27 @@ def test_faults_are_told(ringway):
     assert late[0]["ms"] <= 60_000
 
 
+def test_what_a_worker_is_given_while_it_is_stuck_is_a_burst_and_a_handing_over(ringway):
+    proxy = ringway(DRILLS)
+    proxy.panics_expected = True
+    drill(proxy, kind="stall", worker=1, ms=2000)
+    for _ in range(100):
+        drill(proxy, kind="stall", worker=1, ms=1)
+    # While worker 1 takes nothing worker 0 fills, and hands over what is too much when worker 1 is back.
+    crowd = [proxy.connect() for _ in range(200)]
+    for connection in crowd:
+        connection.sendall(socks5.greeting(socks5.NO_AUTH))
+    for connection in crowd:
+        assert socks5.receive_exactly(connection, 2) == b"\x05\x00"
+    events = eventually(lambda: (seen := flight(proxy, limit=5000)) and any(event["event"] == "mail_burst" for event in seen) and seen)
+    assert max(event["messages"] for event in events if event["event"] == "mail_burst") >= 64
+    given = [event for event in events if event["event"] == "handed_over"]
+    assert len(given) == proxy.metrics()("worker_connections_handed_over_total")
+    assert len(given) == sum(event["event"] == "adopted" for event in events)
+    for connection in crowd:
+        connection.close()
+
+
 # Without the workers' help
 
 WITHIN_SECONDS = 0.05
@@ -422,3 +444,25 @@ def test_a_histogram_is_read_by_hdrhistograms_own_tools(ringway, target):
             assert read.get_max_value() / 1000 == pytest.approx(float(greatest), rel=0.02)
     assert proxy.get("/debug/hist/nothing").status == 404
     assert json.loads(proxy.get("/debug/hist/nothing").text)["status"] == 404
+
+
+# Reloads
+
+
+def test_a_reload_is_told_by_counters_workers_and_the_flight_recorder(ringway, tmp_path):
+    file = Reloading(ringway, tmp_path)
+    before = file.proxy.metrics()("config_last_reload_success_timestamp_seconds")
+    file.set(socks5__timeouts__idle="7m")
+    assert file.reload().status == 200
+    assert file.reload().status == 200
+    file.write("socks5: [")
+    assert file.reload().status == 422
+    metrics = file.proxy.metrics()
+    counted = metrics.by("config_reloads_total", "result")
+    assert counted == {"succeeded": 1, "unchanged": 1, "failed": 1}
+    assert metrics("config_last_reload_successful") == 0
+    assert metrics("config_last_reload_success_timestamp_seconds") >= before
+    assert metrics("config_generation") == 2
+    assert set(metrics.by("worker_generation", "worker").values()) == {2}
+    told = [(event["worker"], event["generation"]) for event in flight(file.proxy) if event["event"] == "generation"]
+    assert sorted(told) == [(worker, 2) for worker in range(len(metrics.by("worker_generation", "worker")))]

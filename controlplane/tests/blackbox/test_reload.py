@@ -15,6 +15,7 @@ from ringway import address
 from targets import echo, listening
 from test_openapi import document_of, hold
 from test_users import gets_in, works
+from tls_files import Authority, serial, serial_of
 from waiting import eventually
 from websocket_client import WebSocket
 
@@ -231,6 +232,26 @@ def test_users_who_come_go_and_change_are_told_by_name(reloading, target, users_
     file.proxy.eventually_closed("user_removed")
     assert works(bob) and not gets_in(file.proxy, server, ALICE)
     assert gets_in(file.proxy, server, ("dave", "secret"))
+
+
+def test_certificates_come_with_a_listener_and_follow_their_files_whatever_is_rolled_back(reloading, tmp_path):
+    file, authority = reloading(), Authority(tmp_path)
+    certificate, key = authority.sign("proxy", "proxy.example")
+    pairs = [{"certificate": str(certificate), "key": str(key)}]
+    told = file.reloaded(socks5__tls__listen=["127.0.0.1:0"], socks5__tls__certificates=pairs)
+    (opened,) = told["opened"]
+    where, first = address(opened["address"]), serial_of(certificate)
+    assert opened["key"] == "socks5.tls.listen" and serial(where) == first
+    authority.sign("proxy", "proxy.example")
+    second = serial_of(certificate)
+    (change,) = file.reloaded()["new_connections"]
+    assert (change["key"], change["note"]) == ("socks5.tls.certificates", "its contents have changed")
+    assert serial(where) == second != first
+    assert file.post("POST", "/admin/override", {"set": {"log.level": "debug"}}).status == 200
+    assert serial(where) == second
+    assert file.post("POST", "/admin/config/rollback?generation=2").status == 200
+    assert serial(where) == second
+    assert file.post("POST", "/admin/config/rollback?generation=1").json["closed"] == [opened]
 
 
 # What must change nothing

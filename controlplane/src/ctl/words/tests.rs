@@ -54,6 +54,12 @@ fn what_is_given_by_place_is_there_to_be_given() {
 }
 
 #[test]
+fn one_connection_is_killed_by_its_id() {
+    let (method, target, body) = asked("connections kill 0-s-1 --reason spam");
+    assert_eq!((&*method, &*target, body), ("DELETE", "/api/v1/connections/0-s-1?reason=spam", None));
+}
+
+#[test]
 fn words_become_requests() {
     let (get, post) = ("GET".to_owned(), "POST".to_owned());
     for (line, method, target, body) in [
@@ -89,6 +95,15 @@ fn words_become_requests() {
             "/api",
             Some(r#"{"method":"publish","params":{"channel":"a=b","data":1}}"#),
         ),
+        ("drain --for 10m", &post, "/admin/drain", Some(r#"{"for":"10m"}"#)),
+        ("drain status", &get, "/admin/drain", None),
+        ("connections list --user a/b --limit 5", &get, "/api/v1/connections?user=a%2Fb&limit=5", None),
+        (
+            "connections kill --filter user=a --filter service=socks5 --dry-run",
+            &post,
+            "/api/v1/connections/kill",
+            Some(r#"{"filter":{"user":"a","service":"socks5"},"dry_run":true}"#),
+        ),
         ("hist", &get, "/debug/hist", None),
         ("hist connect", &get, "/debug/hist/connect", None),
         ("command info", &post, "/api", Some(r#"{"method":"info"}"#)),
@@ -107,6 +122,7 @@ fn what_is_missing_or_unknown_is_told_before_anything_is_asked() {
         "history a --limit x",
         "stats --limit 7",
         "command fly",
+        "connections kill 0-s-1 --all",
     ] {
         assert!(parse(line).is_err(), "{line}");
     }

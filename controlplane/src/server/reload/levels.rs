@@ -20,7 +20,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Admin,
         ServedBy::Page(set),
         "Sets the log level for a time, of one module with all below it, or of everything.",
-        &[ok("What holds now.", json("LogLevels"))],
+        &[ok("What holds now.", json("LogLevels")), super::UNUSABLE],
     )
     .with_method("PUT")
     .taking(json("LogLevelRequest")),

@@ -10,8 +10,9 @@ fn drills() -> Port {
 #[test]
 fn every_page_answers_and_head_answers_like_it_without_a_body() {
     let port = drills();
-    // Those with a place in their path have tests of their own.
-    for route in routes::all().filter(|route| route.method == "GET" && !route.path.contains('{')) {
+    // Those with a place in their path have tests of their own, as has the bundle, which is an archive.
+    let pages = routes::all().filter(|route| route.method == "GET" && !route.path.contains('{'));
+    for route in pages.filter(|route| route.path != "/debug/bundle") {
         let (got, head) = (port.get(route.path), port.ask("HEAD", route.path, ""));
         assert_eq!((got.status, head.status), (200, 200), "{}", route.path);
         assert_eq!(head.body, "", "{}", route.path);
@@ -177,6 +178,15 @@ fn wrong_paths_and_methods_are_told_what_is_right() {
         let reply = port.ask(method, path, "");
         assert_eq!((reply.status, reply.header("allow")), (405, Some(&*allow.to_lowercase())), "{path}");
         assert_eq!(reply.json()["status"], 405);
+    }
+}
+
+#[test]
+fn a_path_of_its_own_is_none_that_stands_in_a_place() {
+    let port = drills();
+    for method in ["GET", "DELETE"] {
+        let reply = port.ask(method, "/api/v1/connections/kill", "");
+        assert_eq!((reply.status, reply.header("allow")), (405, Some("post")), "{method}");
     }
 }
 
