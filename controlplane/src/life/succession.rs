@@ -1,18 +1,25 @@
 //! Taking over from the process before, and handing over to the next.
 
-use super::Life;
 use super::ending::Ending;
+use super::{ANSWER_PATIENCE, Life};
+use crate::exit::Exit;
+use crate::export::Format;
+use crate::export::carried::Told;
 use crate::handover::Message;
 use crate::handover::child::{Heir, Recipe};
 use crate::handover::desk::{Asker, Outcome, Upgrades};
 use crate::handover::inheritance::Inheritance;
 use crate::handover::link::Link;
 use crate::handover::upgrade::{self, News, Successor};
+use crate::signals::{Asked, Signals};
+use ringway_shared::command::Command;
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
@@ -202,17 +209,6 @@ impl Succession {
         }
     }
 
-    /// Hands over from now on, until [`Succession::finish`].
-    pub fn hand_over(&mut self, handing: impl Future<Output = ()> + 'static) {
-        self.handing = Some(Box::pin(handing));
-    }
-
-    /// What says that it is the end.
-    #[must_use]
-    pub fn last(&self) -> Rc<Notify> {
-        self.last.clone()
-    }
-
     /// Whether the process before this one has not ended yet, and this one passes its counts on.
     #[must_use]
     pub fn passes_on(&self) -> bool {
@@ -320,5 +316,75 @@ impl Life {
             }
         }
         ending
+    }
+
+    /// The new process could serve: hands over to it, and drains.
+    pub fn retire(&self, succession: &mut Succession, successor: Successor) -> Ending {
+        if let Successor::Child(heir) = &successor {
+            tracing::info!("handing over to process {}", heir.pid());
+            self.manager.borrow().handed_to(heir.pid());
+        }
+        let ending = self.drain_by(Command::Retire, Exit::Done);
+        self.bequeath(succession, successor);
+        ending
+    }
+
+    /// Leaves everything but the connections to the successor.
+    fn bequeath(&self, succession: &mut Succession, successor: Successor) {
+        self.manager.borrow_mut().leave();
+        // The file is the successor's from now on.
+        self.keep_quotas();
+        self.handed_over.set(true);
+        self.ports.leave_files(true);
+        let ports = self.ports.clone();
+        let closed = async move {
+            let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
+        };
+        let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
+        succession.handing = Some(Box::pin(handing));
+    }
+
+    /// Stays until the process before has ended, for what it counts goes by this one.
+    pub async fn pass_on(&self, succession: &mut Succession, signals: &mut Signals) {
+        while succession.passes_on() {
+            tokio::select! {
+                event = succession.next() => drop(self.succeed(succession, event, None)),
+                asked = signals.next() => if asked == Asked::Stop {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What this process counts from now on; the first time, all that it has published.
+    fn news(&self) -> impl FnMut() -> News + 'static {
+        let (state, workers) = (self.state.clone(), self.workers.clone());
+        let mut told = Told::default();
+        let quotas = self.quotas.borrow();
+        let mut used: HashMap<String, u64> =
+            quotas.saved().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        move || {
+            let counters = told.news(&state.metrics(Format::Prometheus, true));
+            let mut quotas = Vec::new();
+            for account in workers.accounts().iter().filter(|account| account.user.quota.is_some()) {
+                let now = account.usage.quota_used.load(Relaxed);
+                let before = used.insert(account.user.name.to_string(), now).unwrap_or(0);
+                if now > before {
+                    quotas.push((account.user.name.to_string(), now - before));
+                }
+            }
+            News { counters, quotas }
+        }
+    }
+
+    /// Adds what the process before has counted.
+    pub fn inherit(&self, news: News) {
+        self.carried.borrow_mut().add(news.counters);
+        let accounts = self.workers.accounts();
+        for (name, bytes) in news.quotas {
+            if let Some(account) = accounts.iter().find(|account| *account.user.name == *name) {
+                account.usage.quota_used.fetch_add(bytes, Relaxed);
+            }
+        }
     }
 }

@@ -28,11 +28,11 @@ const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-ty
 impl Answer {
     #[must_use]
     pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
-        Self::bytes(status, content_type, body.into())
+        Self::of(status, content_type, body.into())
     }
 
     #[must_use]
-    pub fn bytes(status: u16, content_type: &'static str, body: Bytes) -> Self {
+    pub fn of(status: u16, content_type: &'static str, body: Bytes) -> Self {
         Answer { status, content_type, body, headers: Vec::new(), detail: None, difference: None }
     }
 

@@ -114,7 +114,7 @@ fn bundle(state: Rc<State>, asked: Asked) -> Waiting {
         let fault = match packed {
             Ok(Ok(archive)) => {
                 let name = format!("attachment; filename=\"{}.tar.gz\"", folder(now));
-                return Answer::bytes(200, GZIP, archive.into()).with("content-disposition", name);
+                return Answer::of(200, GZIP, archive.into()).with("content-disposition", name);
             }
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),

@@ -132,3 +132,11 @@ def test_it_is_there_while_a_worker_is_stuck(ringway):
     assert json.loads(bundle(proxy)["livez.json"])["status"] == "stalled"
     eventually(lambda: proxy.get("/livez").status == 200, 20, "a worker that goes on")
 
+
+
+def test_ctl_fetches_it(ringway, tmp_path):
+    proxy = ringway()
+    done = subprocess.run([binary(), "ctl", "--control", f"http://{proxy.control_text}", "bundle"], capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        assert any(name.endswith("/stats.json") for name in archive.getnames())
