@@ -241,7 +241,7 @@ def schemathesis(proxy, document, folder, *arguments):
 
 def test_schemathesis_finds_nothing_in_the_pages(served, tmp_path):
     proxy, document = served
-    schemathesis(proxy, document, tmp_path, "--exclude-tag", PUBLISH, "--max-examples", "25")
+    schemathesis(proxy, document, tmp_path, "--exclude-tag", PUBLISH, "--max-examples", "12")
 
 
 def test_schemathesis_finds_nothing_in_the_publish_api(served, tmp_path):
