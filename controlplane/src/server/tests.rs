@@ -153,6 +153,8 @@ struct Reply {
     status: u16,
     head: String,
     body: String,
+    /// Of the body as it came, which may be no text.
+    body_bytes: usize,
 }
 
 impl Reply {
@@ -183,7 +185,9 @@ impl Reply {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let head_bytes = bytes.windows(4).position(|end| end == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+        let body_bytes = bytes.len() - head_bytes;
+        Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned(), body_bytes }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
