@@ -2,12 +2,12 @@
 
 use crate::acl_test::{self, AclTest};
 use crate::catalogue_docs::metrics_markdown;
-use crate::certificates;
 use crate::ctl::{self, Ctl};
 use crate::doctor::{self, Doctor};
 use crate::exit::Exit;
 use crate::manual::{self, Completions, Manual};
 use crate::passwd;
+use crate::port;
 use crate::settings::{self, SettingsArguments};
 use crate::token::{self, NewToken};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -114,7 +114,7 @@ fn check(arguments: &SettingsArguments) -> Result<String, String> {
         .map_or(String::new(), |users| format!(", {} users", users.entries.len()));
     // Whether the keys of tokens can be used.
     Admission::new(&config.websocket.admission, false, None)?;
-    let notices = certificates::notices(&config).into_iter().chain(admission::notices(&config.websocket));
+    let notices = port::notices(&config).into_iter().chain(admission::notices(&config.websocket));
     let notices: String = notices.map(|notice| format!("notice: {notice}\n")).collect();
     let listeners = [
         ("socks5", &config.socks5.listen),

@@ -1,9 +1,21 @@
 //! Who may do what on the control port: the words. `server::guard` asks and judges.
 
+use ringway_shared::config::Control;
 pub use ringway_shared::config::Scope;
 use ringway_shared::config::control::tokens::NAMES_TAKEN;
 use std::net::SocketAddr;
 use std::rc::Rc;
+
+/// What the operator should know of who may do what.
+pub fn notices(control: &Control) -> Vec<String> {
+    let exposed = control.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    let what = if control.tokens.is_empty() {
+        "whoever reaches it may do everything (control.insecure)"
+    } else {
+        "tokens can be read on their way: control.tls, or a proxy that ends TLS, keeps them secret"
+    };
+    exposed.map(|address| format!("control.listen {address} is plain HTTP: {what}")).into_iter().collect()
+}
 
 /// Where a request came from, and what the connection itself says of who sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod succession;
 
 use crate::access::Access;
 use crate::audit::Journal;
-use crate::certificates::{self, CertificateFacts, Certificates};
+use crate::certificates::{CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::export::carried::Carried;
@@ -110,7 +110,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices().iter().chain(&certificates::notices(&config)) {
+    for notice in workers.notices().iter().chain(&port::notices(&config)) {
         tracing::warn!("{notice}");
     }
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));

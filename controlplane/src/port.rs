@@ -1,9 +1,10 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
 use crate::audit::Journal;
-use crate::certificates::CertificateFacts;
+use crate::certificates::{self, CertificateFacts};
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
+use crate::guard;
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::logs::Recent;
@@ -11,6 +12,7 @@ use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Meter, Staff, State};
 use ringway_dataplane::{ClientFacts, Workers};
+use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -29,6 +31,11 @@ pub struct Tallies {
     pub certificates: Rc<Cell<CertificateFacts>>,
     /// What the processes before this one have counted.
     pub carried: Rc<RefCell<Carried>>,
+}
+
+/// What the operator should know of a configuration.
+pub fn notices(config: &Config) -> Vec<String> {
+    certificates::notices(config).into_iter().chain(guard::notices(&config.control)).collect()
 }
 
 /// The control port's state for this process.

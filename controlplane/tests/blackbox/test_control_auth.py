@@ -363,8 +363,10 @@ def test_what_would_be_open_by_chance_is_refused_with_the_remedy(options, told):
 
 
 def test_beyond_loopback_with_tokens_or_the_word_for_it(ringway, guarded):
-    assert guarded({"control.listen": "[0.0.0.0:0]"}).control_text.startswith("0.0.0.0:")
-    assert ringway({"control.listen": "[0.0.0.0:0]", "control.insecure": "true"}).get("/stats").status == 200
+    proxy = guarded({"control.listen": "[0.0.0.0:0]"})
+    assert proxy.control_text.startswith("0.0.0.0:") and "tokens can be read on their way" in proxy.log()
+    proxy = ringway({"control.listen": "[0.0.0.0:0]", "control.insecure": "true"})
+    assert proxy.get("/stats").status == 200 and "may do everything" in proxy.log()
 
 
 # The Unix socket
