@@ -1,8 +1,9 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration).
+//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
 
 mod ending;
+mod listening;
 mod steering;
 mod succession;
 

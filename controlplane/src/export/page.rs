@@ -211,9 +211,14 @@ fn counts_within<'h>(
     let mut sum = 0;
     for histogram in histograms {
         sum += histogram.sum();
+        // Values come in order: the buckets are walked along with them, not searched for each.
+        let mut bucket = 0;
         for (recorded, count) in histogram.recorded() {
             let value = recorded as f64 / scale;
-            counts[bounds.partition_point(|bound| *bound < value)] += count;
+            while bounds.get(bucket).is_some_and(|bound| *bound < value) {
+                bucket += 1;
+            }
+            counts[bucket] += count;
         }
     }
     (counts, sum)

@@ -3,10 +3,11 @@
 mod killing;
 mod shown;
 
-use super::answer::Answer;
+use super::answer::{Answer, PROBLEM};
 use super::asked::Asked;
 use super::inspecting::Inspector;
-use super::route::{Parameter, Route, ServedBy, Waiting, json, ok};
+use super::route::{Content, Parameter, Route, Said, ServedBy, Waiting, json, ok, said};
+use super::schemas;
 use super::state::State;
 use crate::guard::Scope;
 use ringway_shared::connection::{ConnectionId, Service};
@@ -58,13 +59,22 @@ const fn condition(index: usize) -> Parameter {
     Parameter { name, schema, summary }
 }
 
+const FAULT: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
+pub const MEANINGLESS: Said = said(422, "Well formed, but it means nothing; nothing has changed.", FAULT);
+const GONE: Said = said(404, "It has ended.", FAULT);
+pub const BUSY: Said = said(503, "The worker does not answer, or too many look already.", FAULT);
+
 pub const ROUTES: &[Route] = &[
     Route::get(
         "/api/v1/connections",
         Scope::Read,
         nothing,
         "The connections there are, of both services.",
-        &[ok("A page of them; `partial` names workers that did not answer.", json("Connections"))],
+        &[
+            ok("A page of them; `partial` names workers that did not answer.", json("Connections")),
+            MEANINGLESS,
+            BUSY,
+        ],
     )
     .with(LISTED_BY)
     .served_by(ServedBy::Task(list)),
@@ -73,7 +83,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Read,
         nothing,
         "One connection, and the topics it is subscribed to.",
-        &[ok("The connection.", json("Connection"))],
+        &[ok("The connection.", json("Connection")), GONE, BUSY],
     )
     .with(&[ID])
     .served_by(ServedBy::Task(show)),
@@ -82,7 +92,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Operate,
         ServedBy::Task(killing::one),
         "Ends a connection.",
-        &[ok("It is ended.", json("Killed"))],
+        &[ok("It is ended.", json("Killed")), GONE, MEANINGLESS, BUSY],
     )
     .with_method("DELETE")
     .with(&[ID, killing::REASON]),
@@ -91,7 +101,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Operate,
         ServedBy::Task(killing::many),
         "Ends connections by a filter, or by their ids.",
-        &[ok("How many there were, and how many are ended.", json("Killed"))],
+        &[ok("How many there were, and how many are ended.", json("Killed")), MEANINGLESS, BUSY],
     )
     .taking(json("Kill")),
 ];
@@ -178,7 +188,7 @@ fn filter_of(state: &State, value: impl Fn(&'static str) -> Option<String>) -> R
 }
 
 fn refused(fault: &str) -> Answer {
-    Answer::error(400, fault, "docs/operations.md, Connections, has the filters")
+    Answer::error(422, fault, "docs/operations.md, Connections, has the filters")
 }
 
 fn gone(id: &str) -> Answer {

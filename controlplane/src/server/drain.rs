@@ -1,8 +1,10 @@
 //! `/admin/drain`, `/admin/undrain`: no new clients for now, and how far that is.
 
-use super::answer::Answer;
+use super::answer::{Answer, PROBLEM};
 use super::asked::Asked;
-use super::route::{Route, ServedBy, json, ok, said};
+use super::connections::MEANINGLESS;
+use super::route::{Content, Route, Said, ServedBy, json, ok, said};
+use super::schemas;
 use super::state::State;
 use crate::calendar;
 use crate::guard::Scope;
@@ -21,13 +23,16 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(5);
 const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const FIELDS: [&str; 3] = ["grace", "for", "stop"];
 
+const FAULT: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
+const ENDING: Said = said(409, "The process is ending.", FAULT);
+
 pub const ROUTES: &[Route] = &[
     Route::post(
         "/admin/drain",
         Scope::Operate,
         ServedBy::Page(drain),
         "Takes no new clients; transfers go on, and WebSocket clients are sent elsewhere.",
-        &[said(202, "It has begun.", json("DrainState"))],
+        &[said(202, "It has begun.", json("DrainState")), ENDING, MEANINGLESS],
     )
     .taking(json("Drain")),
     Route::get(
@@ -42,7 +47,7 @@ pub const ROUTES: &[Route] = &[
         Scope::Operate,
         ServedBy::Page(undrain),
         "Takes a drain back: new clients are served again.",
-        &[ok("All are served.", json("DrainState"))],
+        &[ok("All are served.", json("DrainState")), ENDING],
     ),
 ];
 
@@ -133,7 +138,7 @@ fn progress(state: &State) -> Json {
 
 /// What the body asks for; an empty one for what is usual.
 fn wish(body: &[u8]) -> Result<Wish, Answer> {
-    let refused = |fault: &str| Answer::error(400, fault, r#"send for example {"grace":"5s"}"#);
+    let refused = |fault: &str| Answer::error(422, fault, r#"send for example {"grace":"5s"}"#);
     let body = match body {
         [] => Map::new(),
         body => match serde_json::from_slice(body) {

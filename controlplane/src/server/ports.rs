@@ -52,7 +52,8 @@ impl Place {
     fn shares_socket_with(&self, other: &Place) -> bool {
         match (self, other) {
             (Place::Unix { path, .. }, Place::Unix { path: other, .. }) => path == other,
-            _ => self.address().is_some() && self.address() == other.address(),
+            // Port 0 is another one each time.
+            _ => self.address().is_some_and(|own| own.port() != 0 && other.address() == Some(own)),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::answer::Answer;
 use super::asked::Asked;
+use super::connections::{BUSY, MEANINGLESS};
 use super::inspecting::Inspector;
 use super::route::{Parameter, Route, ServedBy, Waiting, json, ok};
 use super::state::State;
@@ -47,7 +48,7 @@ pub const ROUTES: &[Route] = &[Route::get(
     Scope::Read,
     nothing,
     "The largest users, targets or topics.",
-    &[ok("The largest, with the figure that they may be off by.", json("Top"))],
+    &[ok("The largest, with the figure that they may be off by.", json("Top")), MEANINGLESS, BUSY],
 )
 .with(&[
     Parameter {
@@ -129,7 +130,7 @@ fn one_of<'a, T>(
     table.iter().find(|entry| name(entry) == wanted).ok_or_else(|| {
         let names: Vec<_> = table.iter().map(name).collect();
         let message = format!("{parameter} must be one of {}", names.join(", "));
-        Answer::error(400, &message, "by=topic has other sums than by=user and by=target")
+        Answer::error(422, &message, "by=topic has other sums than by=user and by=target")
     })
 }
 

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import socket
 import ssl
 import stat
@@ -287,6 +288,57 @@ def test_a_token_is_made_once_and_works(ringway, tmp_path):
     assert hashed(token)[8:] not in shown and token not in shown and token not in proxy.log()
     refused = run("token", "a b", "read")
     assert refused.returncode == 2 and "letters" in refused.stderr
+
+
+def test_tokens_are_reloaded_and_the_audit_log_tells_by_whom(ringway, tmp_path):
+    path, audit = tmp_path / "tokens.yaml", tmp_path / "audit.log"
+
+    def write(**tokens):
+        path.write_text("tokens: " + tokens_of(tokens))
+
+    write(read=TOKENS["read"], admin=TOKENS["admin"])
+    proxy = ringway({"control.tokens_file": str(path), "control.metrics_open": "true", "log.audit": str(audit)})
+    assert proxy.http("GET", "/stats", bearer(TOKENS["read"])).status == 200
+    write(read=TOKENS["operate"], admin=TOKENS["admin"])
+    assert proxy.http("POST", "/admin/reload-config", bearer(TOKENS["operate"])).status == 401
+    answer = proxy.http("POST", "/admin/reload-config", bearer(TOKENS["admin"]))
+    assert answer.status == 200 and answer.json["applied"][0]["key"] == "control.tokens_file"
+    assert not any(token in answer.text for token in TOKENS.values())
+    assert proxy.http("GET", "/stats", bearer(TOKENS["read"])).status == 401
+    assert proxy.http("GET", "/stats", bearer(TOKENS["operate"])).status == 200
+    path.write_text("tokens: []")
+    assert proxy.http("POST", "/admin/reload-config", bearer(TOKENS["admin"])).status == 422, "no reload opens it"
+    assert proxy.http("GET", "/stats", {}).status == 401
+    write(admin=TOKENS["admin"])
+    proxy.signal(signal.SIGHUP)
+    eventually(lambda: proxy.http("GET", "/stats", bearer(TOKENS["operate"])).status == 401)
+    lines = eventually(lambda: len(audit.read_text().splitlines()) >= 4 and audit.read_text().splitlines(), what=audit.read_text)
+    assert "by=adminer scope=admin" in lines[1] and "result=done" in lines[1] and "control.tokens_file" in lines[1]
+    assert "by=adminer" in lines[2] and "status=422 result=failed" in lines[2]
+    assert "by=SIGHUP action=reload result=done" in lines[3] and "control.tokens_file" in lines[3]
+
+
+def test_listeners_open_and_close_on_reload(ringway, tmp_path, authority):
+    path, file = tmp_path / "control.sock", tmp_path / "ringway.yaml"
+    certificate, key = authority.sign("control.example", "control.example")
+    file.write_text("log: {level: info}\n")
+    proxy = ringway(arguments=["-c", str(file)])
+    more = {"unix": str(path), "tls": {"listen": ["127.0.0.1:0"], "certificates": [{"certificate": str(certificate), "key": str(key)}]}}
+    file.write_text(file.read_text() + "control: " + json.dumps(more) + "\n")
+    answer = proxy.http("POST", "/admin/reload-config")
+    assert answer.status == 200, answer.text
+    assert ask_unix(path)[0] == 200
+    opened = [place["address"] for place in answer.json["opened"] if place["key"] == "control.tls.listen"]
+    host, port = opened[0].rsplit(":", 1)
+    connection = http.client.HTTPSConnection(host, int(port), context=authority.context(), timeout=10)
+    connection.request("GET", "/stats")
+    assert connection.getresponse().status == 200
+    connection.close()
+    file.write_text("log: {level: info}\n")
+    assert ask_unix(path, "POST", "/admin/reload-config")[0] == 200, "the answer comes by the socket that is closed"
+    eventually(lambda: not path.exists())
+    with pytest.raises(OSError):
+        socket.create_connection((host, int(port)), 5)
 
 
 # Listeners beyond loopback

@@ -174,5 +174,5 @@ def test_a_stalled_worker_is_told_when_it_is_back(ringway):
 def test_what_is_not_understood_changes_nothing(ringway, body, fault):
     proxy = ringway({"workers.count": 1})
     answer = proxy.http("POST", "/admin/drain", {"content-type": "application/json"}, json.dumps(body))
-    assert answer.status == 400 and fault in answer.json["detail"], answer.text
+    assert answer.status == 422 and fault in answer.json["detail"], answer.text
     assert state(proxy)["state"] == "serving" and proxy.get("/readyz").status == 200

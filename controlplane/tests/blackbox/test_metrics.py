@@ -357,6 +357,27 @@ def test_faults_are_told(ringway):
     assert late[0]["ms"] <= 60_000
 
 
+def test_what_a_worker_is_given_while_it_is_stuck_is_a_burst_and_a_handing_over(ringway):
+    proxy = ringway(DRILLS)
+    proxy.panics_expected = True
+    drill(proxy, kind="stall", worker=1, ms=2000)
+    for _ in range(100):
+        drill(proxy, kind="stall", worker=1, ms=1)
+    # While worker 1 takes nothing worker 0 fills, and hands over what is too much when worker 1 is back.
+    crowd = [proxy.connect() for _ in range(200)]
+    for connection in crowd:
+        connection.sendall(socks5.greeting(socks5.NO_AUTH))
+    for connection in crowd:
+        assert socks5.receive_exactly(connection, 2) == b"\x05\x00"
+    events = eventually(lambda: (seen := flight(proxy, limit=5000)) and any(event["event"] == "mail_burst" for event in seen) and seen)
+    assert max(event["messages"] for event in events if event["event"] == "mail_burst") >= 64
+    given = [event for event in events if event["event"] == "handed_over"]
+    assert len(given) == proxy.metrics()("worker_connections_handed_over_total")
+    assert len(given) == sum(event["event"] == "adopted" for event in events)
+    for connection in crowd:
+        connection.close()
+
+
 # Without the workers' help
 
 WITHIN_SECONDS = 0.05

@@ -5,7 +5,6 @@ use crate::certificates::Condition;
 use crate::doctor::finding::{Finding, Level};
 use crate::doctor::host::{Address, Held};
 use ringway_shared::config::Days;
-use ringway_shared::tls::TlsService;
 
 pub fn addresses(case: &Case) -> Vec<Finding> {
     case.host.addresses.iter().map(address).collect()
@@ -69,15 +68,14 @@ pub fn writable(case: &Case) -> Vec<Finding> {
 
 pub fn certificates(case: &Case) -> Vec<Finding> {
     let why = "clients refuse a certificate outside of its time";
-    let services =
-        [(TlsService::Socks5, &case.config.socks5.tls), (TlsService::WebSocket, &case.config.websocket.tls)];
-    let all = services
-        .into_iter()
-        .flat_map(|(service, tls)| tls.certificates.iter().map(move |one| (service, one)));
-    let findings = all.map(|(service, certificate)| {
+    let (socks5, websocket, control) = (&case.config.socks5, &case.config.websocket, &case.config.control);
+    let listeners = [("socks5", &socks5.tls), ("websocket", &websocket.tls), ("control", &control.tls.tls)];
+    let all =
+        listeners.into_iter().flat_map(|(name, tls)| tls.certificates.iter().map(move |one| (name, one)));
+    let findings = all.map(|(listener, certificate)| {
         let condition = Condition::of(certificate, case.host.now);
-        let name = certificate.files.certificate.display();
-        let found = format!("{} {name}: {condition}", service.label());
+        let file = certificate.files.certificate.display();
+        let found = format!("{listener} {file}: {condition}");
         let finding = Finding::new("certificates", found, "valid for two weeks or more", why);
         let level = match condition {
             Condition::Good { .. } => Level::Ok,

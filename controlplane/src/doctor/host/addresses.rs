@@ -40,6 +40,7 @@ pub fn try_all(config: &Config) -> Vec<Address> {
         ("websocket.listen", &config.websocket.listen),
         ("websocket.tls.listen", &config.websocket.tls.listen),
         ("control.listen", &config.control.listen),
+        ("control.tls.listen", &config.control.tls.tls.listen),
     ];
     let addresses = lists.into_iter().flat_map(|(key, list)| list.iter().map(move |address| (key, *address)));
     addresses.map(|(key, address)| Address { key, address, held: held(address) }).collect()
