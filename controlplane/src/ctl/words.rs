@@ -158,11 +158,16 @@ fn inputs(verb: &Verb, routes: &[&'static Route]) -> Vec<Input> {
     found
 }
 
+/// What clap knows an input by: the options of `ringway ctl` itself, such as `--key`, have names as well.
+fn id(name: &str) -> String {
+    format!("input.{name}")
+}
+
 fn argument(verb: &Verb, input: &Input) -> Arg {
     let field = &input.field;
     let name = field.name.replace('_', "-");
     let has_place = input.in_path || verb.placed.contains(&field.name.as_str());
-    let mut arg = Arg::new(field.name.clone()).help(field.summary.clone()).required(!input.is_optional);
+    let mut arg = Arg::new(id(&field.name)).help(field.summary.clone()).required(!input.is_optional);
     if !has_place {
         arg = arg.long(name.clone());
     }
@@ -270,12 +275,12 @@ struct Said<'a>(&'a ArgMatches);
 
 impl Said<'_> {
     fn texts(&self, name: &str) -> Option<Vec<String>> {
-        let values = self.0.try_get_many::<String>(name).ok().flatten();
+        let values = self.0.try_get_many::<String>(&id(name)).ok().flatten();
         values.map(|values| values.cloned().collect())
     }
 
     fn is_given(&self, name: &str) -> bool {
-        let flag = self.0.try_get_one::<bool>(name).ok().flatten().copied();
+        let flag = self.0.try_get_one::<bool>(&id(name)).ok().flatten().copied();
         flag.unwrap_or(false) || self.texts(name).is_some()
     }
 }

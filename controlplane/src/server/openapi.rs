@@ -6,6 +6,7 @@ use super::route::{Content, Parameter, Route, Said, ServedBy, json, ok};
 use super::state::State;
 use super::{routes, schemas};
 use crate::guard::Scope;
+use ringway_shared::config::Control;
 use serde_json::{Map, Value as Json, json};
 
 pub const ROUTES: &[Route] = &[Route::get(
@@ -22,7 +23,8 @@ fn openapi(state: &State, _: &Asked) -> Answer {
     let mut made = state.openapi.borrow_mut();
     let kept = made.take().filter(|(of, _)| *of == generation);
     let (_, text) = made.insert(kept.unwrap_or_else(|| {
-        let document = document(routes::served(state), state.facts.version);
+        let document =
+            document(routes::served(state), state.facts.version, asks(&state.running.config().control));
         (generation, format!("{document:#}\n"))
     }));
     Answer::text(200, JSON, text.clone())
@@ -130,13 +132,18 @@ fn is_push(route: &Route) -> bool {
     matches!(route.served_by, ServedBy::Push(_))
 }
 
+/// Whether it matters who asks.
+fn asks(control: &Control) -> bool {
+    !control.tokens.is_empty() || control.tls.clients.as_ref().is_some_and(|clients| clients.required)
+}
+
 /// The document of these routes. The same routes make the same text.
-pub fn document(routes: impl Iterator<Item = &'static Route>, version: &str) -> Json {
+pub fn document(routes: impl Iterator<Item = &'static Route>, version: &str, asks: bool) -> Json {
     let routes: Vec<&Route> = routes.collect();
     let mut paths = Map::new();
     for route in &routes {
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
-        item[route.method.to_ascii_lowercase()] = operation(route);
+        item[route.method.to_ascii_lowercase()] = operation(route, asks);
     }
     let used = |name: &str| routes.iter().any(|route| tag_of(route) == name);
     let tags = TAGS.iter().map(|(_, name, summary)| (*name, *summary)).chain([TESTS]);
@@ -172,13 +179,13 @@ pub fn document(routes: impl Iterator<Item = &'static Route>, version: &str) -> 
     })
 }
 
-fn operation(route: &Route) -> Json {
+fn operation(route: &Route, asks: bool) -> Json {
     let mut operation = json!({
         "operationId": operation_id(route),
         "summary": route.summary,
         "tags": [tag_of(route)],
         "x-ringway-scope": route.scope.label(),
-        "security": security(route),
+        "security": security(route, asks),
     });
     let own = route.parameters.iter().map(|known| parameter(route, known));
     let parameters: Vec<Json> = own.chain(conditions(route)).collect();
@@ -297,13 +304,14 @@ const API_KEY: &str = "api_key";
 const MUTUAL_TLS: &str = "mutual_tls";
 
 /// Ways to say who asks; the empty one is for a port that asks nobody.
-fn security(route: &Route) -> Json {
+fn security(route: &Route, asks: bool) -> Json {
     if !is_guarded(route) {
         return json!([]);
     }
     let keys = is_push(route).then_some(API_KEY);
     let ways = keys.into_iter().chain([BEARER, BASIC, MUTUAL_TLS]);
-    Json::Array(ways.map(|way| json!({way: []})).chain([json!({})]).collect())
+    let nobody = (!asks).then(|| json!({}));
+    Json::Array(ways.map(|way| json!({way: []})).chain(nobody).collect())
 }
 
 fn security_schemes() -> Json {

@@ -1,5 +1,6 @@
 """`ringway ctl`: each command against a running ringway, as tables and as JSON, and what it says when the answer is no or there is none."""
 
+import hashlib
 import http.server
 import json
 import re
@@ -275,6 +276,64 @@ def test_the_token_comes_from_a_file_or_the_environment_and_never_from_the_comma
     assert run("ctl", "--control", address, "--token-file", tmp_path / "none", "live").returncode == USAGE
     evil = run("ctl", "--control", address, "live", env={"RINGWAY_TOKEN": "a\r\nHost: b"})
     assert evil.returncode == USAGE and len(heard) == 3
+
+
+def test_who_may_not_is_refused_with_a_hint(ringway, tmp_path):
+    digest = hashlib.sha256(b"a-token-that-only-looks-on").hexdigest()
+    proxy = ringway({"control.tokens": f"[{{name: looker, scope: read, token: '{{sha256}}{digest}'}}]", "control.metrics_open": "true"})
+    here = ("ctl", "--control", proxy.control_text)
+    nobody = run(*here, "stats")
+    assert nobody.returncode == REFUSED and "401" in nobody.stderr and "hint:" in nobody.stderr
+    wrong = run(*here, "stats", env={"RINGWAY_TOKEN": "another-token-that-is-none"})
+    assert wrong.returncode == REFUSED and "401" in wrong.stderr
+    looker = {"RINGWAY_TOKEN": "a-token-that-only-looks-on"}
+    done(run(*here, "stats", env=looker))
+    too_low = run(*here, "reload", env=looker)
+    assert too_low.returncode == REFUSED and "403" in too_low.stderr
+    document = json.loads(done(run(*here, "openapi", env=looker)))
+    assert {} not in document["paths"]["/stats"]["get"]["security"]
+
+
+def test_connections_are_listed_shown_and_killed(ctl, target):
+    ctl.proxy.tunnel(target(echo).address)
+    table = done(ctl("connections", "list", "--service", "socks5")).splitlines()
+    assert any(line.strip().startswith("ID") for line in table)
+    one = json.loads(done(ctl("connections", "list", "--json")))["connections"][0]["id"]
+    assert json.loads(done(ctl("connections", "show", one, "--json")))["id"] == one
+    done(ctl("connections", "kill", "--filter", "service=socks5", "--dry-run"))
+    assert json.loads(done(ctl("connections", "list", "--json")))["connections"]
+    done(ctl("connections", "kill", one, "--reason", "enough"))
+    eventually(lambda: json.loads(done(ctl("connections", "list", "--json")))["connections"] == [])
+    assert ctl("connections", "kill", one).returncode == REFUSED
+    done(ctl("top"))
+
+
+def test_a_configuration_is_changed_for_a_time_and_rolled_back(ctl):
+    done(ctl("reload", "--dry-run"))
+    done(ctl("override", "set", "log.level=debug", "--for", "10m"))
+    assert "log.level" in done(ctl("override", "list"))
+    assert "debug" in done(ctl("config", "log.level"))
+    done(ctl("override", "clear", "log.level"))
+    assert "generation" in done(ctl("generations")).lower()
+    done(ctl("rollback", "1", "--dry-run"))
+    stale = ctl("reload", "--if-match", '"old"')
+    assert stale.returncode == REFUSED and "412" in stale.stderr
+    done(ctl("log", "set", "debug", "--for", "1m"))
+    done(ctl("log", "clear"))
+
+
+@pytest.mark.parametrize("command", ["memory", "collect", "flight", "hist", "generations"])
+def test_what_goes_on_within_is_shown(ctl, command):
+    assert done(ctl(command))
+    assert json.loads(done(ctl(command, "--json")))
+
+
+def test_a_drain_is_begun_watched_and_taken_back(ctl):
+    done(ctl("drain", "--for", "10m"))
+    assert ctl("ready").returncode == REFUSED
+    assert json.loads(done(ctl("drain", "status", "--json")))["state"] in ("grace", "draining")
+    done(ctl("undrain"))
+    done(ctl("ready"))
 
 
 def test_help_tells_every_command(ctl):

@@ -54,6 +54,12 @@ fn what_is_given_by_place_is_there_to_be_given() {
 }
 
 #[test]
+fn a_parameter_is_not_taken_for_an_option_of_the_same_name() {
+    let (method, target, _) = asked("override clear log.level --key /its.pem");
+    assert_eq!((&*method, &*target), ("DELETE", "/admin/override?key=log.level"));
+}
+
+#[test]
 fn one_connection_is_killed_by_its_id() {
     let (method, target, body) = asked("connections kill 0-s-1 --reason spam");
     assert_eq!((&*method, &*target, body), ("DELETE", "/api/v1/connections/0-s-1?reason=spam", None));

@@ -3,7 +3,7 @@
 use super::*;
 
 fn whole() -> Json {
-    document(routes::all(), "1.2.3")
+    document(routes::all(), "1.2.3", false)
 }
 
 #[test]
@@ -57,11 +57,22 @@ fn operations_have_names_of_their_own() {
 #[test]
 fn the_document_is_the_same_each_time_and_says_nothing_of_what_is_not_served() {
     assert_eq!(whole().to_string(), whole().to_string());
-    let without = document(routes::all().filter(|route| !route.test_only), "1.2.3");
+    let without = document(routes::all().filter(|route| !route.test_only), "1.2.3", false);
     for (document, there) in [(whole(), true), (without, false)] {
         assert_eq!(document["paths"]["/api/v1/drill"].is_object(), there);
         assert_eq!(document["components"]["schemas"]["Told"].is_object(), there);
         assert_eq!(document["tags"].to_string().contains("Tests"), there);
+    }
+}
+
+#[test]
+fn nobody_is_enough_only_where_nobody_is_asked() {
+    for (asks, nobody) in [(false, true), (true, false)] {
+        let document = document(routes::all(), "1.2.3", asks);
+        let ways = document["paths"]["/stats"]["get"]["security"].as_array().unwrap().clone();
+        assert_eq!(ways.contains(&json!({})), nobody);
+        assert!(ways.contains(&json!({"bearer": []})));
+        assert_eq!(document["paths"]["/livez"]["get"]["security"], json!([]));
     }
 }
 
