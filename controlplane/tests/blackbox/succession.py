@@ -54,9 +54,14 @@ class Succession(Ringway):
 
     def upgrade(self):
         """SIGUSR2, and the new process that serves then."""
-        served = self.log().count(READY_LINE)
+        served, handed = self.log().count(READY_LINE), len(HANDED.findall(self.log()))
+
+        # Two processes write the log: either line may be the first.
+        def done():
+            return self.log().count(READY_LINE) > served and len(HANDED.findall(self.log())) > handed
+
         os.kill(self.current, signal.SIGUSR2)
-        eventually(lambda: self.log().count(READY_LINE) > served, UPGRADE_SECONDS, lambda: f"a new process:\n{self.log()[-4000:]}")
+        eventually(done, UPGRADE_SECONDS, lambda: f"a new process:\n{self.log()[-4000:]}")
         self.pids.append(int(HANDED.findall(self.log())[-1]))
         return self.current
 
