@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(What::unpack(what.pack()), Some(*what));
         }
         let labels: std::collections::HashSet<_> = all.iter().map(|what| what.label()).collect();
-        assert_eq!(labels.len() as u64, kind_of(What::MailBurst { messages: 0 }) + 1);
+        assert_eq!(labels.len() as u64, kind_of(What::Resumed) + 1);
     }
 
     #[test]
