@@ -301,7 +301,7 @@ impl Life {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
                     Asked::Stop => {
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.asked_to_stop(ending));
                     }
                     // Why not stands in the log.
@@ -322,13 +322,13 @@ impl Life {
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     if ending.is_none() && self.state.go_on_resting() {
                         tracing::info!("nobody is left: stopping, as the drain was to end");
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.drain(Exit::Done));
                     }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
-                            succession.abandon();
+                            self.abandon(succession);
                             succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),
