@@ -7,10 +7,12 @@
 //! A parent that is killed leaves its child serving: connections are worth more than order. The child says so in its
 //! log, and is an ordinary process from then on.
 //!
-//! In reading order: `crew` (the processes there are, and what each is for), `backoff` (when the next one starts).
+//! In reading order: `crew` (the processes there are, and what each is for), `backoff` (when the next one starts), `deadlines` (which
+//! of them hangs).
 
 mod backoff;
 mod crew;
+mod deadlines;
 
 use crate::cli::say;
 use crate::exit::Exit;
@@ -33,8 +35,6 @@ use tokio::time::{interval, sleep_until, timeout};
 
 /// How often deadlines are looked after.
 const ROUND: Duration = Duration::from_millis(500);
-/// A process that has said nothing for so long is killed: its control plane hangs, and nobody can ask it to stop.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a process may take to read what it is told.
 const TELLING_MAX: Duration = Duration::from_secs(1);
 /// How long a process that hung up may take to end.
@@ -314,31 +314,6 @@ impl Supervisor {
         let wait = self.backoff.next();
         tracing::error!("process {pid} {became}; starting another in {} ms", wait.as_millis());
         self.restart_at = Some(Instant::now() + wait);
-    }
-
-    /// Deadlines, and the service manager's watchdog.
-    fn look_after(&mut self) {
-        let now = Instant::now();
-        let well = self.crew.of(Role::Serving).is_some_and(|member| member.ready && member.well);
-        // While none serves one is started, which is well enough; a process that cannot start is not restarted faster by
-        // restarting its supervisor.
-        self.manager.watch(well || self.restart_at.is_some(), now);
-        for member in self.crew.all() {
-            let silent = now.saturating_duration_since(member.heard);
-            if member.ready && silent > SILENCE_MAX {
-                tracing::error!("process {} has said nothing for {silent:?}: killing it", member.heir.pid());
-                member.heir.kill();
-            }
-            if member.role == Role::Coming && now.saturating_duration_since(member.since) > self.ready_within
-            {
-                let within = self.ready_within;
-                tracing::error!(
-                    "process {} could not serve within {within:?} (workers.ready_within): killing it",
-                    member.heir.pid()
-                );
-                member.heir.kill();
-            }
-        }
     }
 }
 

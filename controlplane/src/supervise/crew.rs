@@ -33,6 +33,8 @@ pub struct Member {
     /// When it said something last, and whether its workers lived then.
     pub heard: Instant,
     pub well: bool,
+    /// It hung, and was killed; that it hangs up is heard soon.
+    pub killed: bool,
     pub gathering: Gathering,
     /// Its listeners, as it told last; taken once they are kept.
     pub listeners: Option<Vec<OwnedFd>>,
@@ -69,6 +71,7 @@ impl Crew {
             handing_over: false,
             heard: now,
             well: false,
+            killed: false,
             gathering: Gathering::default(),
             listeners: None,
         });

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ringway import run
+from ringway import binary, run
 from succession import Clients, Succession, Transfers, ended, paced
 from targets import echo
 from waiting import eventually
@@ -119,6 +119,24 @@ def test_one_that_keeps_crashing_is_started_later_and_later(supervised):
     assert time.monotonic() - begun > 0.7
     waits = re.findall(r"starting another in (\d+) ms", proxy.log())
     assert waits[0] == "0" and [round(int(wait), -2) for wait in waits] == [0, 100, 200, 400]
+
+
+def test_one_that_hangs_before_it_could_serve_is_killed(supervised, tmp_path):
+    program, hanging = tmp_path / "ringway", tmp_path / "hanging"
+    program.symlink_to(binary())
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    proxy = supervised({"workers.ready_within": "5s"}, program=str(program))
+    program.unlink()
+    program.symlink_to(hanging)
+    first = proxy.current
+    os.kill(first, signal.SIGKILL)
+    second = eventually(lambda: proxy.current != first and proxy.current)
+    program.unlink()
+    program.symlink_to(binary())
+    proxy.eventually_logs(f"process {second} could not serve within 5s", 20)
+    eventually(lambda: proxy.log().count("ready socks5=") == 2, 20, lambda: proxy.log()[-4000:])
+    assert proxy.get("/readyz").status == 200 and ended(second)
 
 
 def test_sigusr2_replaces_the_process_and_nobody_notices(supervised, target):
