@@ -26,12 +26,12 @@ use crate::running::Running;
 use crate::server::{self, Ports};
 use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
+use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, borrowed};
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -206,14 +206,6 @@ fn caught_signals() -> Result<Signals, String> {
 fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
     let workers = workers.clone();
     Rc::new(move || workers.key_ring())
-}
-
-/// Raises the soft limit of descriptors to the hard one; returns what it is then.
-fn raise_descriptor_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
-    current.unwrap_or(u64::MAX)
 }
 
 /// A running process, as its main thread sees it.

@@ -18,14 +18,16 @@ use crate::cli::say;
 use crate::exit::Exit;
 use crate::handover::Message;
 use crate::handover::child::{Heir, Recipe, told};
-use crate::handover::link::Received;
+use crate::handover::link::{Lost, Received};
 use crate::logs;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
+use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, NOTIFY_SOCKET, WATCHDOG_USEC, borrowed};
 use backoff::Backoff;
 use crew::{Crew, Member, Role};
 use rustix::process::Signal;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
@@ -59,6 +61,8 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let ready_within = config.workers.ready_within;
     let (mut sink, _) = logs::begin(&config.log);
     drop(config);
+    // It holds all listeners of a process, and of two during a hot restart.
+    raise_descriptor_limit();
     let begin = || -> Result<ExitCode, String> {
         let mut recipe = Recipe::own(arguments.words()).map_err(|error| error.to_string())?;
         // The one whom the service manager knows is this process.
@@ -85,8 +89,16 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     code
 }
 
-/// What a process said; `None`: it hung up.
-type Heard = (u64, Option<Received>);
+/// What a process said.
+enum Word {
+    Said(Received),
+    /// It said something that was not understood, or not as a whole.
+    Garbled(io::Error),
+    HungUp,
+}
+
+/// Who, and what.
+type Heard = (u64, Word);
 
 struct Supervisor {
     recipe: Recipe,
@@ -129,9 +141,10 @@ impl Supervisor {
             }
             tokio::select! {
                 asked = signals.next() => self.obey(asked).await,
-                Some((who, heard)) = self.words.1.recv() => match heard {
-                    Some(received) => self.hear(who, received).await,
-                    None => self.bury(who).await,
+                Some((who, word)) = self.words.1.recv() => match word {
+                    Word::Said(received) => self.hear(who, received).await,
+                    Word::Garbled(fault) => self.miss(who, &fault),
+                    Word::HungUp => self.bury(who).await,
                 },
                 () = due(self.restart_at) => {
                     self.restart_at = None;
@@ -226,6 +239,16 @@ impl Supervisor {
                 self.tell_serving(&message).await;
             }
             _ => {}
+        }
+    }
+
+    /// What a process said was lost. Of its listeners those of before are kept.
+    fn miss(&mut self, who: u64, fault: &io::Error) {
+        let Some(member) = self.crew.get(who) else { return };
+        tracing::error!("process {} was not understood, and goes on: {fault}", member.heir.pid());
+        member.heard = Instant::now();
+        if let Some(lost) = fault.get_ref().and_then(|fault| fault.downcast_ref::<Lost>()) {
+            member.gathering.lose(lost.left);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The processes there are, and what each is for.
 
-use super::Heard;
+use super::{Heard, Word};
 use crate::handover::child::Heir;
 use crate::handover::link::Gathering;
 use rustix::process::Signal;
@@ -54,9 +54,14 @@ impl Crew {
         let (id, link, words) = (self.started, heir.link.clone(), words.clone());
         spawn_local(async move {
             loop {
-                let heard = link.hear().await.ok().flatten();
-                let is_last = heard.is_none();
-                if words.send((id, heard)).await.is_err() || is_last {
+                let word = match link.hear().await {
+                    Ok(Some(received)) => Word::Said(received),
+                    // The message was at fault, or had more descriptors than there was room for: the process lives.
+                    Err(fault) if fault.raw_os_error().is_none() => Word::Garbled(fault),
+                    Ok(None) | Err(_) => Word::HungUp,
+                };
+                let is_last = matches!(word, Word::HungUp);
+                if words.send((id, word)).await.is_err() || is_last {
                     return;
                 }
             }
