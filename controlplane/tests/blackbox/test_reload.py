@@ -513,6 +513,15 @@ def test_what_cannot_be_set_for_a_time_changes_nothing(reloading, body, status, 
     assert file.generation() == 1 and file.proxy.metrics()("config_last_reload_successful") == 1
 
 
+def test_an_override_that_names_a_pipe_keeps_nobody_waiting(reloading, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    file = reloading()
+    answer = file.post("POST", "/admin/override", {"set": {"socks5.auth": "password", "socks5.users_file": str(pipe)}})
+    assert answer.status == 422 and "regular" in answer.text, answer.text
+    assert file.proxy.get("/livez").status == 200
+
+
 # Log levels
 
 
