@@ -87,6 +87,7 @@ impl Running {
     /// The configuration of the start.
     #[must_use]
     pub fn new(loaded: Loaded, texts: Texts) -> Running {
+        texts.settle();
         let made_of = MadeOf { texts: Rc::new(texts), overrides: Vec::new() };
         let first = Generation::new(1, loaded, "start", SystemTime::now(), made_of, Vec::new());
         let reloads = Cell::new(ReloadFacts::at_start());

@@ -7,7 +7,6 @@
 //! for workers as a task does.
 
 mod answer;
-#[allow(dead_code, reason = "being built")]
 mod asked;
 mod bundle;
 mod connections;
@@ -24,7 +23,6 @@ mod ports;
 mod push;
 mod record;
 mod reload;
-#[allow(dead_code, reason = "being built")]
 mod route;
 mod routes;
 mod schemas;

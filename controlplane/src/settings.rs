@@ -6,7 +6,7 @@ use ringway_shared::config::{
     USERS_FILE_BYTES_MAX, Value, load as load_sources,
 };
 use rustix::fs::OFlags;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -52,7 +52,7 @@ pub struct Texts {
     /// The files that keys name.
     named: RefCell<HashMap<PathBuf, Arc<str>>>,
     /// Pipes can be read once alone: fine at the start, a trap later.
-    again: bool,
+    again: Cell<bool>,
 }
 
 /// Loads the configuration whole. The error lists every fault, ready to print.
@@ -86,14 +86,16 @@ impl Settings {
     }
 
     fn texts(&self, again: bool) -> Result<Texts, Faults> {
-        let Some(path) = &self.file else { return Ok(Texts { again, ..Texts::default() }) };
+        let Some(path) = &self.file else {
+            return Ok(Texts { again: again.into(), ..Texts::default() });
+        };
         let name = path.display().to_string();
         let read = if again { read_regular } else { read_bounded };
         let text = read(path, FILE_BYTES_MAX).map_err(|error| {
             let message = format!("cannot be read: {error}; -c names the configuration file");
             Faults::one(Source::File(name.as_str().into()).at(Span::default()), "", message)
         })?;
-        Ok(Texts { file: Some(SourceFile { name, text }), again, ..Texts::default() })
+        Ok(Texts { file: Some(SourceFile { name, text }), again: again.into(), ..Texts::default() })
     }
 
     /// Makes a configuration of texts, with keys that are set for a time, and with those that need a restart held.
@@ -116,12 +118,17 @@ impl Settings {
 }
 
 impl Texts {
+    /// The start is over: what keys name from now on (of an override, say) must not keep the control plane waiting.
+    pub fn settle(&self) {
+        self.again.set(true);
+    }
+
     /// A file that a key names, read when it is asked for first.
     fn named(&self, path: &Path) -> io::Result<String> {
         if let Some(text) = self.named.borrow().get(path) {
             return Ok(text.to_string());
         }
-        let read = if self.again { read_regular } else { read_bounded };
+        let read = if self.again.get() { read_regular } else { read_bounded };
         let text = read(path, USERS_FILE_BYTES_MAX)?;
         self.named.borrow_mut().insert(path.to_owned(), text.as_str().into());
         Ok(text)

@@ -186,7 +186,8 @@ impl Workers {
     pub fn tell(&self, worker: usize, command: Command) -> bool {
         let told = |outbox: &Outbox| outbox.post(Mail::Command(command)).is_ok();
         let told = self.outboxes.get(worker).is_some_and(told);
-        if told && !matches!(command, Command::Drill(_)) {
+        // A worker that rests or resumes lives on: it can be given another configuration, and its sockets to a successor.
+        if told && matches!(command, Command::Drain | Command::Retire | Command::Cut) {
             self.ending.set(true);
             // The worker has its own; with these the sockets would outlive it.
             self.listening.borrow_mut().iter_mut().for_each(|one| one.forget(worker));

@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from reloading import Reloading
+from succession import Succession
 from targets import echo
 from waiting import eventually
 from websocket_client import WebSocket, answer_to, upgrade_request
@@ -99,6 +101,39 @@ def test_then_new_clients_are_refused_and_transfers_go_on_and_undrain_brings_all
         assert connection.recv(10) == b"still here"
         connection.close()
     assert proxy.get("/readyz").status == 200 and proxy.process.poll() is None
+
+
+def test_in_a_drain_and_after_it_reloads_open_and_close_what_is_said(ringway, tmp_path, target):
+    file = Reloading(ringway, tmp_path)
+    drain(file.proxy, **AT_ONCE)
+    rests(file.proxy)
+    told = file.reloaded(**{"socks5.listen": ["127.0.0.1:0", "127.0.0.2:0"], "socks5.limits.connections": 7})
+    assert [place["key"] for place in told["opened"]] == ["socks5.listen"] and told["closed"] == []
+    assert is_refused(file.proxy)
+    undrain(file.proxy)
+    eventually(lambda: not is_refused(file.proxy))
+    told = file.reloaded(**{"socks5.listen": ["127.0.0.1:0"], "socks5.limits.connections": 8})
+    assert told["opened"] == [] and [place["key"] for place in told["closed"]] == ["socks5.listen"]
+    assert serves(file.proxy, target(echo).address)
+
+
+@pytest.mark.parametrize("undrained", [False, True])
+def test_in_a_drain_and_after_it_a_hot_restart_serves(tmp_path, closing, target, undrained):
+    proxy = closing(Succession(tmp_path, {"workers.count": 2, **QUICK}))
+    server, old = target(echo), proxy.current
+    standing = proxy.tunnel(server.address)
+    drain(proxy, **AT_ONCE)
+    rests(proxy)
+    if undrained:
+        undrain(proxy)
+        eventually(lambda: not is_refused(proxy))
+    proxy.upgrade()
+    # A drain is the process's own: the next one serves.
+    assert state(proxy)["state"] == "serving" and serves(proxy, server.address)
+    standing.sendall(b"still here")
+    assert standing.recv(10) == b"still here"
+    standing.close()
+    assert proxy.code_of(old) == 0
 
 
 def test_websocket_clients_are_told_over_the_window(ringway, websocket):
