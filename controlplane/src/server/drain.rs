@@ -64,7 +64,10 @@ fn drain(state: &State, asked: &Asked) -> Answer {
                 tracing::info!("{} drains, with a grace of {} ms", asked.by.name, wish.grace.as_millis());
             }
             state.rest.begin(wish, Instant::now());
+            let lasting = wish.lasting.map_or(String::new(), |lasting| format!(" for {lasting:?}"));
+            let then = if wish.stop { ", then ends" } else { "" };
             Answer::json(202, &progress(state))
+                .audited(format!("drains{lasting}, with a grace of {:?}{then}", wish.grace))
         }
     }
 }
@@ -79,10 +82,11 @@ fn undrain(state: &State, asked: &Asked) -> Answer {
     if state.draining.get() {
         return ending();
     }
-    if state.rest.end(state.staff.count) {
+    let ended = state.rest.end(state.staff.count);
+    if ended {
         tracing::info!("{} takes the drain back", asked.by.name);
     }
-    Answer::json(200, &progress(state))
+    Answer::json(200, &progress(state)).audited(if ended { "serves again" } else { "did not drain" })
 }
 
 fn ending() -> Answer {

@@ -73,6 +73,7 @@ fn collect(_: &State, _: &Asked) -> Answer {
             "collected": "the control thread's heap and the arenas of all threads; what workers hold in their own heaps they keep",
         }),
     )
+    .audited(format!("{} bytes purged", purged.saturating_sub(purged_before)))
 }
 
 fn process() -> Json {

@@ -30,7 +30,9 @@ fn upgrade(state: Rc<State>, asked: Asked) -> Waiting {
         tracing::info!("{} asks for a hot restart", asked.by.name);
         match timeout(WAIT_MAX, state.upgrades.ask()).await {
             Ok(Outcome::HandedOver(process)) => {
-                Answer::json(200, &json!({"state": "handed_over", "process": process}))
+                Answer::json(200, &json!({"state": "handed_over", "process": process})).audited(
+                    process.map_or("handed over".to_owned(), |pid| format!("handed over to process {pid}")),
+                )
             }
             Ok(Outcome::Refused(why)) => {
                 Answer::error(409, &format!("no hot restart: {why}"), "try again later")

@@ -617,6 +617,26 @@ def test_each_attempt_to_change_something_is_one_line_of_the_audit_log(guarded, 
     assert stat.S_IMODE(path.stat().st_mode) & ~0o640 == 0
 
 
+def test_the_audit_log_says_what_is_different_now(guarded, tmp_path):
+    path = tmp_path / "audit.log"
+    proxy = guarded({"log.audit": str(path), "log.access_format": "json"})
+    kill = {"filter": {"user": "mallory"}, "reason": "enough"}
+    for address, body in [
+        ("/api/v1/connections/kill", json.dumps(kill)),
+        ("/admin/drain", json.dumps({"grace": "1m"})),
+        ("/admin/undrain", None),
+        ("/admin/undrain", None),
+        ("/admin/memory/collect", None),
+    ]:
+        headers = {"Content-Type": "application/json"} if body else {}
+        assert proxy.http("POST", address, headers, body=body).status in (200, 202), address
+    killed, drains, undrains, undrains_again, collects = [json.loads(line)["difference"] for line in path.read_text().splitlines()]
+    assert killed.startswith("killed 0 of 0 that fit: ") and "mallory" in killed and "enough" in killed
+    assert drains == "drains, with a grace of 60s"
+    assert (undrains, undrains_again) == ("serves again", "did not drain")
+    assert collects.endswith(" bytes purged")
+
+
 def test_every_request_can_be_written_down(guarded, tmp_path):
     path = tmp_path / "control.log"
     proxy = guarded({"log.control": str(path)})

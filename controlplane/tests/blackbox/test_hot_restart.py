@@ -1,5 +1,6 @@
 """SIGUSR2: a new process takes over, and no client notices; or it does not come to serve, and the old one goes on."""
 
+import json
 import os
 import shutil
 import signal
@@ -127,14 +128,14 @@ def test_a_program_that_does_not_come_to_serve_leaves_the_old_one(succession, ta
 def test_the_control_port_begins_one_and_tells_what_came_of_it(succession, replaceable):
     proxy = succession({"workers.ready_within": "1s"}, program=replaceable)
     old = proxy.current
-    json = {"Content-Type": "application/json"}
+    plain = {"Content-Type": "application/json"}
     put(replaceable, "exit 7")
-    failed = proxy.http("POST", "/admin/upgrade", json)
+    failed = proxy.http("POST", "/admin/upgrade", plain)
     assert failed.status == 422 and "exit code 7" in failed.json["detail"], failed.text
     mended = replaceable.with_name("mended")
     shutil.copy(program.binary(), mended)
     os.replace(mended, replaceable)
-    done = proxy.http("POST", "/admin/upgrade", json)
+    done = proxy.http("POST", "/admin/upgrade", plain)
     assert done.status == 200 and done.json["state"] == "handed_over", done.text
     proxy.pids.append(done.json["process"])
     assert proxy.code_of(old) == 0
@@ -155,6 +156,32 @@ def test_a_bad_configuration_leaves_the_old_one(succession, target, tmp_path):
     settings.write_text("log: {level: info}\nsocks5: {deny_targets: [127.0.0.0/8]}\n")
     proxy.upgrade()
     assert proxy.refusal(*echoing) == 2, "the new process has read the file anew"
+
+
+@pytest.mark.parametrize(("widened", "allowed"), [("socks5", "open_proxy"), ("control", "insecure")])
+def test_an_address_is_widened_and_narrowed_by_a_hot_restart(succession, target, tmp_path, widened, allowed):
+    """The old process listens still where the new one begins to."""
+    echoing = target(echo).address
+    ports = free_ports("socks5.listen", "websocket.listen", "control.listen")
+    settings = tmp_path / "ringway.yaml"
+
+    def listens(wide):
+        tree = {key.split(".")[0]: {"listen": [addresses.strip("[]")]} for key, addresses in ports.items()}
+        if wide:
+            tree[widened] = {"listen": [tree[widened]["listen"][0].replace("127.0.0.1", "0.0.0.0")], allowed: True}
+        settings.write_text(json.dumps(tree))
+
+    listens(wide=False)
+    proxy = succession(dict.fromkeys(ports), arguments=("-c", str(settings)))
+    clients = Clients(proxy.socks, echoing)
+    for wide in (True, False):
+        listens(wide)
+        old = proxy.current
+        proxy.upgrade()
+        assert proxy.code_of(old) == 0
+        still_serves(proxy, proxy.current, echoing)
+    clients.stop()
+    assert clients.faults == []
 
 
 def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):

@@ -66,8 +66,8 @@ impl Listening {
     /// Takes the inherited sockets of this address, and binds what is missing. Nobody is accepted yet, but where the
     /// inherited ones do already.
     ///
-    /// `others`: where this process listens still. Whether anybody else does cannot be asked while one of these is in
-    /// the way; but it was asked then.
+    /// `others`: where this process, or the one that handed over, listens still. Whether anybody else does cannot be asked
+    /// while one of these is in the way; but it was asked then.
     pub fn bind(
         id: u64,
         wanted: Wanted,
@@ -76,11 +76,16 @@ impl Listening {
         inherited: &mut Vec<Inherited>,
     ) -> Result<Listening, String> {
         let explain = |error: io::Error| explain(&wanted, &error);
-        let taken = inherited.extract_if(.., |one| one.address == wanted.address);
-        // More than workers: each of them takes several, so that no queue is left without anybody who accepts.
-        let mut sockets: Vec<_> =
-            taken.enumerate().map(|(index, one)| (index % workers, one.socket)).collect();
-        for (_, socket) in &sockets {
+        let mut take = |fits: &dyn Fn(SocketAddr) -> bool| {
+            let taken = inherited.extract_if(.., |one| fits(one.address));
+            // More than workers: each of them takes several, so that no queue is left without anybody who accepts.
+            taken.enumerate().map(|(index, one)| (index % workers, one.socket)).collect::<Vec<_>>()
+        };
+        let mut sockets = take(&|there| there == wanted.address);
+        // Where an address is widened, the kernel prefers a narrower one as long as anybody has it open: who comes there
+        // must find somebody who accepts.
+        let narrower = take(&|there| wanted.address.ip().is_unspecified() && overlap(there, wanted.address));
+        for (_, socket) in sockets.iter().chain(&narrower) {
             binding::dress(socket, wanted.door).map_err(explain)?;
         }
         let in_the_way = others.iter().any(|other| overlap(*other, wanted.address));
@@ -98,6 +103,7 @@ impl Listening {
             address = local_address(&socket).unwrap_or(address);
             sockets.push((worker, socket));
         }
+        sockets.extend(narrower);
         Ok(Listening { id, wanted, address, sockets })
     }
 

@@ -94,10 +94,12 @@ fn look_at(descriptors: Vec<OwnedFd>) -> (Vec<Inherited>, Vec<String>) {
 
 /// Listens wherever the configuration wants it.
 fn listen(config: &Config, inherited: &mut Vec<Inherited>) -> Result<Vec<Listening>, StartError> {
+    // Whoever handed over listens still where an address is to be widened or narrowed.
+    let others: Vec<_> = inherited.iter().map(|one| one.address).collect();
     let mut all: Vec<Listening> = Vec::new();
     for wanted in binding::wanted(config) {
         let id = all.len() as u64;
-        let listening = Listening::bind(id, wanted, config.workers.count, &[], inherited)?;
+        let listening = Listening::bind(id, wanted, config.workers.count, &others, inherited)?;
         all.push(listening);
     }
     all.iter().try_for_each(Listening::listen)?;

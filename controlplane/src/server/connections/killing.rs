@@ -57,7 +57,7 @@ pub fn one(state: Rc<State>, asked: Asked) -> Waiting {
             match (inspector.partial.first(), tally.matched) {
                 (Some(worker), _) => Err(silent(*worker)),
                 (None, 0) => Err(gone(text)),
-                _ => Ok(told(&tally, &inspector, false)),
+                _ => Ok(told(&tally, &inspector, false).audited(format!("killed {}", tally.killed))),
             }
         };
         killed.await.unwrap_or_else(|refusal| refusal)
@@ -97,7 +97,9 @@ async fn kill(state: &State, asked: &Asked) -> Result<Answer, Answer> {
         Some(ids) => tally = kill_ids(state, &mut inspector, &ids, &wish).await,
         None => tally.kill(state, &mut inspector, filter, &wish).await,
     }
-    Ok(told(&tally, &inspector, dry_run))
+    let asked_for = Json::Object(body);
+    Ok(told(&tally, &inspector, dry_run)
+        .audited(format!("killed {} of {} that fit: {asked_for}", tally.killed, tally.matched)))
 }
 
 async fn kill_ids(state: &State, inspector: &mut Inspector<'_>, ids: &[ConnectionId], wish: &Wish) -> Tally {

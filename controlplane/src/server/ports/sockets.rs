@@ -53,7 +53,7 @@ impl Listener {
             Place::Http(address) | Place::Https(address) => {
                 let socket = match take(inherited, |bound| is_at(bound, *address)) {
                     Some(socket) => socket,
-                    None => bind_tcp(*address)?,
+                    None => bind_tcp(*address, inherited)?,
                 };
                 Socket::Tcp(TcpListener::from_std(nonblocking(socket)?.into())?)
             }
@@ -132,18 +132,44 @@ impl AsFd for Listener {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+/// A socket that listens there, be it that one of `inherited` does with a wider or a narrower address. These share for that
+/// moment only: two ringways that were started apart never do.
+fn bind_tcp(address: SocketAddr, inherited: &[OwnedFd]) -> io::Result<OwnedFd> {
+    let overlaps = |socket: &OwnedFd| is_in_the_way(socket, address);
+    let lone = |socket: &&OwnedFd| overlaps(socket) && sockopt::socket_reuseport(socket) == Ok(false);
+    let in_the_way: Vec<_> = inherited.iter().filter(lone).collect();
+    let is_shared = inherited.iter().any(overlaps);
+    let share = |sharing: bool| {
+        in_the_way.iter().try_for_each(|socket| sockopt::set_socket_reuseport(socket, sharing))
+    };
+    share(true)?;
+    let bound = bind_beside(address, is_shared);
+    share(false)?;
+    bound
+}
+
+fn bind_beside(address: SocketAddr, others: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, others)?;
     if address.is_ipv6() {
         // As the SOCKS5 listener: `[::]` leaves 0.0.0.0 to an entry of its own.
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
+    sockopt::set_socket_reuseport(&socket, false)?;
     Ok(socket)
+}
+
+fn is_in_the_way(socket: &OwnedFd, wanted: SocketAddr) -> bool {
+    let bound = rustix::net::getsockname(socket).ok().and_then(|any| SocketAddr::try_from(any).ok());
+    bound.is_some_and(|bound| {
+        let any = bound.ip().is_unspecified() || wanted.ip().is_unspecified();
+        bound.port() == wanted.port() && bound.is_ipv4() == wanted.is_ipv4() && any
+    })
 }
 
 /// Until listen(2) nobody can connect: the permissions are set before it, so there is no moment with others.
