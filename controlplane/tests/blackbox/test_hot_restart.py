@@ -183,6 +183,21 @@ def test_an_address_is_widened_and_narrowed_by_a_hot_restart(succession, target,
     assert clients.faults == []
 
 
+def test_clients_are_not_lost_to_a_process_with_more_workers_that_does_not_come_to_serve(succession, target, tmp_path):
+    """Its additional sockets would get their share of the clients, and reset them when it ends."""
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("workers: {count: 1}\n")
+    proxy = succession(arguments=("-c", str(settings)))
+    clients = Clients(proxy.socks, target(echo).address)
+    # No interface has that address (RFC 5737), which is seen late.
+    settings.write_text("workers: {count: 8}\nsocks5: {egress: {addresses: [192.0.2.9]}}\n")
+    for times in range(1, 4):
+        os.kill(proxy.current, signal.SIGUSR2)
+        eventually(lambda: proxy.log().count("this one goes on serving") == times, 20, proxy.log)
+    clients.stop()
+    assert clients.faults == [] and "192.0.2.9" in proxy.log()
+
+
 def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):
     proxy = succession(program=replaceable)
     put(replaceable, "exec sleep 60")
