@@ -1,9 +1,11 @@
 """SIGUSR2: a new process takes over, and no client notices; or it does not come to serve, and the old one goes on."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import threading
 
@@ -12,7 +14,7 @@ import pytest
 import ringway as program
 from prometheus import Metrics
 from socks5 import CONNECT, greeting, receive_exactly, request
-from succession import Clients, Succession, Transfers, ended, free_ports, paced
+from succession import HANDED, Clients, Succession, Transfers, ended, free_ports, paced
 from targets import echo
 from waiting import eventually
 
@@ -314,6 +316,32 @@ def test_a_quota_is_used_up_over_hot_restarts(succession, target, users_file):
     for pid in proxy.pids[:-1]:
         assert proxy.code_of(pid) == 0
     assert left() == (1 << 20) - 5000
+
+
+def test_a_quota_that_is_used_up_stays_so_while_the_control_port_goes_over(succession, target, users_file):
+    """The new process serves a second before it is its turn: so long the old one waits for the end of a request."""
+    echoing = target(echo).address
+    proxy = succession({**users_file(alice={"quota": "1000B"}), "socks5.quota_file": "quotas.json"})
+    alice = ("alice", "secret")
+    connection = proxy.tunnel(echoing, alice)
+    connection.sendall(b"x" * 2000)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(2000):
+            pass
+    eventually(lambda: "used_bytes" in (proxy.folder / "quotas.json").read_text(), 5)
+    waits = socket.create_connection(proxy.control)
+    waits.sendall(b"POST /admin/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+    served, codes = proxy.log().count("ready socks5="), []
+    os.kill(proxy.current, signal.SIGUSR2)
+
+    def is_over():
+        codes.append(proxy.ask(*echoing, user=alice)[1].code)
+        return proxy.log().count("ready socks5=") > served
+
+    eventually(is_over, 20, proxy.log)
+    proxy.pids.append(int(HANDED.findall(proxy.log())[-1]))
+    waits.close()
+    assert set(codes) == {2} and len(codes) > 5
 
 
 def test_websocket_clients_are_told_to_come_again_and_find_the_new_process(succession, websocket):
