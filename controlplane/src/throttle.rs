@@ -33,7 +33,7 @@ impl Client {
     fn of(peer: &Peer) -> Client {
         match peer {
             Peer::Unix { uid, .. } => Client::Uid(*uid),
-            Peer::Tcp(address) | Peer::Tls { address, .. } => match address.ip().to_canonical() {
+            Peer::Tcp { address, .. } | Peer::Tls { address, .. } => match address.ip().to_canonical() {
                 IpAddr::V4(ip) => Client::V4(ip.into()),
                 IpAddr::V6(ip) => Client::V6((u128::from(ip) >> 64) as u64),
             },
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn peer(text: &str) -> Peer {
-        Peer::Tcp(format!("{text}:1").parse().unwrap())
+        Peer::Tcp { address: format!("{text}:1").parse().unwrap(), near: false }
     }
 
     fn guess(number: u32) -> [u8; 32] {
