@@ -12,7 +12,7 @@ mod wish;
 pub use outcome::{Outcome, Place};
 pub use preparing::Household;
 pub use refusal::Refusal;
-pub use telling::summary;
+pub use telling::{Answered, summary};
 pub use wish::{OVERRIDES_MAX, Request, Returning, TIME_MAX, Wish, may_be_set_for_a_time};
 
 use crate::logs::Levels;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub struct Vigil {
     /// Rounds further apart than this are an absence.
     absence: Duration,
-    last_round: Cell<Option<Instant>>,
+    last_round: Cell<Instant>,
     /// Its last absence ended then.
     since: Cell<Instant>,
 }
@@ -18,23 +18,23 @@ pub struct Vigil {
 impl Vigil {
     #[must_use]
     pub fn new(absence: Duration, now: Instant) -> Vigil {
-        Vigil { absence, last_round: Cell::new(None), since: Cell::new(now) }
+        Vigil { absence, last_round: Cell::new(now), since: Cell::new(now) }
     }
 
     /// A round begins.
     pub fn round(&self, now: Instant) {
-        let last = self.last_round.replace(Some(now));
-        let away = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        let away = now.saturating_duration_since(self.last_round.replace(now));
         if away > self.absence {
-            tracing::warn!("nothing ran here for {away:?}: silence is counted from now on");
+            tracing::info!("no look at the others for {away:?}: their silence is counted from now on");
             self.since.set(now);
         }
     }
 
-    /// How long somebody has been silent who was heard last at `heard`, as far as the watcher can say.
+    /// How long somebody had been silent, when this round began, who was heard last at `heard`. What has passed since
+    /// then does not count: the freeze may come in the middle of a round.
     #[must_use]
-    pub fn silence(&self, heard: Instant, now: Instant) -> Duration {
-        now.saturating_duration_since(heard.max(self.since.get()))
+    pub fn silence(&self, heard: Instant) -> Duration {
+        self.last_round.get().saturating_duration_since(heard.max(self.since.get()))
     }
 }
 
@@ -50,12 +50,12 @@ mod tests {
         for second in 1..=5 {
             vigil.round(at(second));
         }
-        assert_eq!(vigil.silence(at(2), at(5)), Duration::from_secs(3));
+        assert_eq!(vigil.silence(at(2)), Duration::from_secs(3));
         vigil.round(at(60));
-        assert_eq!(vigil.silence(at(2), at(60)), Duration::ZERO);
+        assert_eq!(vigil.silence(at(2)), Duration::ZERO);
         vigil.round(at(61));
         vigil.round(at(62));
-        assert_eq!(vigil.silence(at(2), at(62)), Duration::from_secs(2));
-        assert_eq!(vigil.silence(at(61), at(62)), Duration::from_secs(1));
+        assert_eq!(vigil.silence(at(2)), Duration::from_secs(2));
+        assert_eq!(vigil.silence(at(61)), Duration::from_secs(1));
     }
 }

@@ -19,8 +19,8 @@ impl Supervisor {
         let within = self.ready_within;
         for member in self.crew.all().filter(|member| !member.killed) {
             // One that is not ready says nothing, whatever it is for: also one that is to replace a crashed one.
-            let silent = self.vigil.silence(member.heard, now);
-            let starting = self.vigil.silence(member.since, now);
+            let silent = self.vigil.silence(member.heard);
+            let starting = self.vigil.silence(member.since);
             let why = if member.ready && silent > SILENCE_MAX {
                 format!("has said nothing for {silent:?}")
             } else if !member.ready && starting > within {

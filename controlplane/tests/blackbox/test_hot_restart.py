@@ -1,9 +1,11 @@
 """SIGUSR2: a new process takes over, and no client notices; or it does not come to serve, and the old one goes on."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import threading
 
@@ -12,7 +14,7 @@ import pytest
 import ringway as program
 from prometheus import Metrics
 from socks5 import CONNECT, greeting, receive_exactly, request
-from succession import Clients, Succession, Transfers, ended, free_ports, paced
+from succession import HANDED, Clients, Succession, Transfers, ended, free_ports, paced
 from targets import echo
 from waiting import eventually
 from websocket_client import answer_to, upgrade_request
@@ -182,6 +184,21 @@ def test_an_address_is_widened_and_narrowed_by_a_hot_restart(succession, target,
         still_serves(proxy, proxy.current, echoing)
     clients.stop()
     assert clients.faults == []
+
+
+def test_clients_are_not_lost_to_a_process_with_more_workers_that_does_not_come_to_serve(succession, target, tmp_path):
+    """Its additional sockets would get their share of the clients, and reset them when it ends."""
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("workers: {count: 1}\n")
+    proxy = succession(arguments=("-c", str(settings)))
+    clients = Clients(proxy.socks, target(echo).address)
+    # No interface has that address (RFC 5737), which is seen late.
+    settings.write_text("workers: {count: 8}\nsocks5: {egress: {addresses: [192.0.2.9]}}\n")
+    for times in range(1, 4):
+        os.kill(proxy.current, signal.SIGUSR2)
+        eventually(lambda: proxy.log().count("this one goes on serving") == times, 20, proxy.log)
+    clients.stop()
+    assert clients.faults == [] and "192.0.2.9" in proxy.log()
 
 
 def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):
@@ -377,6 +394,32 @@ def test_a_quota_is_used_up_over_hot_restarts(succession, target, users_file):
     for pid in proxy.pids[:-1]:
         assert proxy.code_of(pid) == 0
     assert left() == (1 << 20) - 5000
+
+
+def test_a_quota_that_is_used_up_stays_so_while_the_control_port_goes_over(succession, target, users_file):
+    """The new process serves a second before it is its turn: so long the old one waits for the end of a request."""
+    echoing = target(echo).address
+    proxy = succession({**users_file(alice={"quota": "1000B"}), "socks5.quota_file": "quotas.json"})
+    alice = ("alice", "secret")
+    connection = proxy.tunnel(echoing, alice)
+    connection.sendall(b"x" * 2000)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(2000):
+            pass
+    eventually(lambda: "used_bytes" in (proxy.folder / "quotas.json").read_text(), 5)
+    waits = socket.create_connection(proxy.control)
+    waits.sendall(b"POST /admin/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+    served, codes = proxy.log().count("ready socks5="), []
+    os.kill(proxy.current, signal.SIGUSR2)
+
+    def is_over():
+        codes.append(proxy.ask(*echoing, user=alice)[1].code)
+        return proxy.log().count("ready socks5=") > served
+
+    eventually(is_over, 20, proxy.log)
+    proxy.pids.append(int(HANDED.findall(proxy.log())[-1]))
+    waits.close()
+    assert set(codes) == {2} and len(codes) > 5
 
 
 def test_websocket_clients_are_told_to_come_again_and_find_the_new_process(succession, websocket):
