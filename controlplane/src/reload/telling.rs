@@ -22,6 +22,9 @@ pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Re
     match result {
         Ok(outcome) if outcome.changed => {
             tracing::info!("{what} by {by}: {}", summary(outcome));
+            for notice in &outcome.notices {
+                tracing::warn!("{what} by {by}: {notice}");
+            }
         }
         Ok(outcome) => tracing::info!(
             "{what} by {by}: nothing has changed, generation {} stays{}",

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -467,6 +468,21 @@ def test_a_key_is_set_for_a_time_and_returns(standing):
     file.proxy.eventually_logs("end of an override by clock")
     file.all_serve(file.generation())
     assert gets_in(file.proxy, server, user=None)
+
+
+def test_what_holds_only_while_a_key_is_set_for_a_time_is_told(reloading, users_file):
+    file = reloading(users_file(alice="secret"))
+    assert file.post("POST", "/admin/override", {"set": {"socks5.auth": "none"}, "for": "2s"}).status == 200
+    told = file.reloaded(socks5__users_file="missing.yaml")
+    assert len(told["notices"]) == 1 and "socks5.users_file" in told["notices"][0], told
+    refusal = "end of an override by clock refused"
+    file.proxy.eventually_logs(refusal)
+    # It is tried again after 5 s, and not told again.
+    tried_again = time.monotonic() + 6
+    eventually(lambda: time.monotonic() > tried_again, 10)
+    assert file.proxy.log().count(refusal) == 1 and file.value("socks5.auth") == "none"
+    assert file.reloaded(**users_file(alice="secret"))["notices"] == []
+    eventually(lambda: file.value("socks5.auth") == "password", 10)
 
 
 def test_what_is_set_for_a_time_can_return_sooner(reloading):
