@@ -29,6 +29,7 @@ use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, borrowed};
 use crate::vigil::Vigil;
+use ending::{By, Stops};
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
@@ -153,6 +154,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
         vigil: Vigil::new(ABSENCE, epoch),
+        stops: Stops::default(),
     };
     life.begin(&mut succession).await?;
     life.announce();
@@ -233,6 +235,7 @@ struct Life {
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
     vigil: Vigil,
+    stops: Stops,
 }
 
 impl Life {
@@ -297,10 +300,7 @@ impl Life {
             tokio::select! {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
-                    Asked::Stop => {
-                        succession.abandon();
-                        ending = Some(self.asked_to_stop(ending));
-                    }
+                    Asked::Stop => ending = self.stop(succession, By::Signal, ending),
                     // Why not stands in the log.
                     Asked::Upgrade => drop(self.upgrade(succession, ending.as_ref())),
                     Asked::Reload => self.reload(),
@@ -320,8 +320,7 @@ impl Life {
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     if ending.is_none() && self.state.go_on_resting() {
                         tracing::info!("nobody is left: stopping, as the drain was to end");
-                        succession.abandon();
-                        ending = Some(self.drain(Exit::Done));
+                        ending = self.stop(succession, By::Signal, ending);
                     }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {

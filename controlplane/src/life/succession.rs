@@ -1,6 +1,8 @@
 //! Taking over from the process before, and handing over to the next.
 
-use super::ending::Ending;
+mod mentions;
+
+use super::ending::{By, Ending};
 use super::{ANSWER_PATIENCE, Life};
 use crate::exit::Exit;
 use crate::export::Format;
@@ -47,6 +49,8 @@ pub struct Succession {
     askers: Vec<Asker>,
     /// It is the end: tell the last.
     last: Rc<Notify>,
+    /// The holder said so while this process waited for its turn.
+    told_to_stop: bool,
 }
 
 /// Something under way.
@@ -65,6 +69,8 @@ pub enum Event {
     Failed(String),
     /// The holder has another process, which could serve.
     Retire(Link),
+    /// The holder has been asked to stop.
+    Stop,
     /// From the process before.
     News(News),
     /// The control port asks for a hot restart.
@@ -87,6 +93,7 @@ impl Succession {
             requests: None,
             askers: Vec::new(),
             last: Rc::default(),
+            told_to_stop: false,
         }
     }
 
@@ -131,6 +138,7 @@ impl Succession {
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
                     Message::YourTurn => return Ok::<(), io::Error>(()),
+                    Message::Stop => self.told_to_stop = true,
                     _ => {}
                 }
             }
@@ -150,6 +158,9 @@ impl Succession {
 
     /// What there is to do next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Event {
+        if std::mem::take(&mut self.told_to_stop) {
+            return Event::Stop;
+        }
         loop {
             let Succession { holder, starting, handing, requests, .. } = self;
             let heard = tokio::select! {
@@ -172,6 +183,7 @@ impl Succession {
                     return Event::News(News { quotas, ..News::default() });
                 }
                 Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
+                Ok(Some((Message::Stop, _))) => return Event::Stop,
                 Ok(Some((Message::Retire, _))) => {
                     if let Some(holder) = self.holder.take() {
                         return Event::Retire(holder.link);
@@ -184,21 +196,6 @@ impl Succession {
                     return Event::Alone { was_kept };
                 }
             }
-        }
-    }
-
-    /// Tells the supervisor that this process lives, and whether all its workers do.
-    pub fn mention_life(&self, well: bool) {
-        if let Some(Holder { link, keeps: true }) = &self.holder {
-            // It is said again in a second.
-            let _ = link.mention(&Message::Alive { well });
-        }
-    }
-
-    /// Asks the supervisor for another process, for this one cannot go on.
-    pub fn ask_for_another(&self) {
-        if let Some(Holder { link, keeps: true }) = &self.holder {
-            let _ = link.mention(&Message::Upgrade);
         }
     }
 
@@ -306,6 +303,7 @@ impl Life {
             }
             // It drains already, because a worker was lost.
             Event::Retire(link) => self.bequeath(succession, Successor::Unknown(link)),
+            Event::Stop => return self.stop(succession, By::Supervisor, ending),
             Event::News(news) => self.inherit(news),
             Event::Alone { was_kept: false } => self.ports.leave_files(false),
             Event::Alone { was_kept: true } => {

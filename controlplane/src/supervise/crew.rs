@@ -90,6 +90,10 @@ impl Crew {
         self.members.iter_mut().find(|member| member.role == role)
     }
 
+    pub fn of_all(&mut self, role: Role) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut().filter(move |member| member.role == role)
+    }
+
     pub fn all(&mut self) -> impl Iterator<Item = &mut Member> {
         self.members.iter_mut()
     }

@@ -249,6 +249,43 @@ def test_a_process_that_is_stopped_ends_its_supervisor(supervised, target):
     assert proxy.exit_code() == 0
 
 
+def refuses(where):
+    try:
+        socket.create_connection(where, 5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_a_stop_sent_to_all_processes_counts_once(supervised, target):
+    """As by systemd's KillMode=control-group."""
+    proxy = supervised()
+    connection = proxy.tunnel(target(echo).address)
+    for pid in (proxy.pid, proxy.current):
+        os.kill(pid, signal.SIGTERM)
+    proxy.eventually_logs("draining 1 connections")
+    eventually(lambda: refuses(proxy.socks))
+    with pytest.raises(AssertionError):
+        eventually(lambda: "cutting what is left" in proxy.log(), 1.5)
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    # A second one is meant, by whichever way.
+    proxy.signal(signal.SIGTERM)
+    proxy.eventually_logs("cutting what is left")
+    assert proxy.exit_code() != 0
+
+
+def test_a_process_that_drains_to_its_end_leaves_nobody_waiting_in_a_queue(supervised, target):
+    proxy = supervised()
+    connection = proxy.tunnel(target(echo).address)
+    os.kill(proxy.current, signal.SIGTERM)
+    eventually(lambda: refuses(proxy.socks))
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    connection.close()
+    assert proxy.exit_code() == 0
+
+
 def test_signals_are_passed_on(supervised, tmp_path):
     log = tmp_path / "access.log"
     proxy = supervised({"log.access": str(log)})
