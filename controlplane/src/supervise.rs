@@ -275,6 +275,7 @@ impl Supervisor {
     async fn put_to_work(&mut self, who: u64) {
         let Some(member) = self.crew.get(who) else { return };
         member.ready = true;
+        std::mem::take(&mut member.owed).into_iter().for_each(|signal| member.heir.signal(signal));
         tracing::info!("process {} is ready", member.heir.pid());
         let before = self.crew.succeed(who);
         if let Some(before) = before {
