@@ -29,7 +29,7 @@ use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, borrowed};
 use crate::vigil::Vigil;
-use ending::{By, Stops};
+use ending::By;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
@@ -154,7 +154,6 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
         vigil: Vigil::new(ABSENCE, epoch),
-        stops: Stops::default(),
     };
     life.begin(&mut succession).await?;
     life.announce();
@@ -235,7 +234,6 @@ struct Life {
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
     vigil: Vigil,
-    stops: Stops,
 }
 
 impl Life {

@@ -92,7 +92,7 @@ impl Life {
 
     /// Stops, if this is another request than the last one. Nobody follows this process then.
     pub(super) fn stop(&self, succession: &mut Succession, by: By, ending: Option<Ending>) -> Option<Ending> {
-        if !self.stops.counts(by, Instant::now()) {
+        if !succession.stops.counts(by, Instant::now()) {
             return ending;
         }
         succession.abandon();

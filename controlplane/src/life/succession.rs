@@ -2,7 +2,7 @@
 
 mod mentions;
 
-use super::ending::{By, Ending};
+use super::ending::{By, Ending, Stops};
 use super::{ANSWER_PATIENCE, Life};
 use crate::exit::Exit;
 use crate::export::Format;
@@ -51,6 +51,7 @@ pub struct Succession {
     last: Rc<Notify>,
     /// The holder said so while this process waited for its turn.
     told_to_stop: bool,
+    pub(super) stops: Stops,
 }
 
 /// Something under way.
@@ -94,6 +95,7 @@ impl Succession {
             askers: Vec::new(),
             last: Rc::default(),
             told_to_stop: false,
+            stops: Stops::default(),
         }
     }
 
