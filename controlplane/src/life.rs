@@ -1,7 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
 
+mod beginning;
 mod ending;
 mod listening;
 mod steering;
@@ -27,7 +28,7 @@ use crate::server::{self, Ports};
 use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
-use crate::systemd::{self, Manager, borrowed};
+use crate::systemd::{self, Manager};
 use crate::vigil::Vigil;
 use ending::By;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
@@ -237,28 +238,6 @@ struct Life {
 }
 
 impl Life {
-    /// Takes over from the process before, if there is one, and begins to answer at the control port.
-    async fn begin(&self, succession: &mut Succession) -> Result<(), String> {
-        let sockets = self.listeners()?;
-        succession.store(&sockets).await;
-        if let Some(news) = succession.take_over().await {
-            self.inherit(news);
-            // The process before has saved it just now.
-            match Quotas::open(&self.running.config()) {
-                Ok(saved) => self.quotas.borrow_mut().reread(saved),
-                // Nobody else serves any more: what was read a moment ago will do.
-                Err(fault) => tracing::error!("{fault}"),
-            }
-        }
-        self.manager.borrow().store(&borrowed(&sockets));
-        self.unshare_listeners(succession.is_kept());
-        self.keep_quotas();
-        self.keep_certificates();
-        self.ports.open();
-        self.manager.borrow().ready("serving");
-        Ok(())
-    }
-
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();
@@ -323,7 +302,7 @@ impl Life {
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
-                            succession.abandon();
+                            self.abandon(succession);
                             succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),

@@ -200,7 +200,7 @@ impl Supervisor {
                 self.stop_serving().await;
             }
             Asked::Reopen => self.crew.signal(Signal::USR1),
-            Asked::Upgrade => self.upgrade().await,
+            Asked::Upgrade => self.want_upgrade().await,
             Asked::Reload => self.crew.signal(Signal::HUP),
         }
     }
@@ -215,19 +215,31 @@ impl Supervisor {
         }
     }
 
+    /// Has the process that serves ask for another: not before its reload under way is done, and none begins after that.
+    async fn want_upgrade(&mut self) {
+        match self.why_no_upgrade() {
+            Some(why) => tracing::warn!("no hot restart: {why}"),
+            None => self.tell_serving(&Message::Upgrade).await,
+        }
+    }
+
     /// Starts a process beside the one that serves.
     async fn upgrade(&mut self) {
-        let why = if self.leaving.is_some() {
-            "the supervisor is stopping"
-        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
-            "another one is under way"
-        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
-            "no process serves now, and the next one is being started anyway"
-        } else {
-            return self.start(Role::Coming).await;
-        };
+        let Some(why) = self.why_no_upgrade() else { return self.start(Role::Coming).await };
         tracing::warn!("no hot restart: {why}");
         self.tell_serving(&Message::NoHeir { why: format!("is not started: {why}") }).await;
+    }
+
+    fn why_no_upgrade(&mut self) -> Option<&'static str> {
+        if self.leaving.is_some() {
+            Some("the supervisor is stopping")
+        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
+            Some("another one is under way")
+        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
+            Some("no process serves now, and the next one is being started anyway")
+        } else {
+            None
+        }
     }
 
     async fn hear(&mut self, who: u64, (message, descriptors): Received) {

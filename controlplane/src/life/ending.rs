@@ -95,7 +95,7 @@ impl Life {
         if !succession.stops.counts(by, Instant::now()) {
             return ending;
         }
-        succession.abandon();
+        self.abandon(succession);
         if ending.is_none() {
             succession.mention_stopping();
         }

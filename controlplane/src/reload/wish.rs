@@ -65,6 +65,12 @@ impl Request {
         }
     }
 
+    /// Whether it is kept, and done later, when it comes at a bad moment: nobody would see that it was refused.
+    #[must_use]
+    pub fn can_be_put_off(&self) -> bool {
+        !self.answered && matches!(self.wish, Wish::Sources)
+    }
+
     /// Whether it was made knowing the configuration in force (RFC 9110 section 13.1.1).
     pub fn agrees_with(&self, tag: &str) -> Result<(), Refusal> {
         let Some(wanted) = &self.if_match else { return Ok(()) };

@@ -639,3 +639,17 @@ def test_200_reloads_good_and_bad_lose_nobody_and_leave_all_workers_alike(reload
     assert metrics("config_generation") == good + 1
     assert (metrics("config_reloads_total", result="succeeded"), metrics("config_reloads_total", result="failed")) == (100, 100)
     taken.close()
+
+
+def test_who_hangs_up_at_once_is_written_down_with_what_they_changed(reloading, tmp_path):
+    audit = tmp_path / "audit.log"
+    file = reloading({"log.audit": str(audit), "log.access_format": "json"})
+    body = json.dumps({"set": {"socks5.limits.connections": 12}, "for": "1h"})
+    with socket.create_connection(file.proxy.control) as client:
+        client.sendall(
+            f"POST /admin/override HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    lines = eventually(lambda: "generation 2" in audit.read_text() and audit.read_text().splitlines(), what=audit.read_text)
+    told = [json.loads(line) for line in lines]
+    assert "socks5.limits.connections" in told[-1]["difference"] and told[-1]["result"] == "done"
+    assert all(line["by"] == told[0]["by"] for line in told) and file.value("socks5.limits.connections") == 12
