@@ -27,12 +27,13 @@ use crate::running::Running;
 use crate::server::{self, Ports};
 use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
+use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager};
+use crate::vigil::Vigil;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::session::Ended;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -44,6 +45,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
 const ROUND: Duration = Duration::from_millis(100);
+/// Rounds further apart than this: the process did not run.
+const ABSENCE: Duration = Duration::from_secs(1);
 /// How often everything is observed even if nobody asks, so that rates are those of the last second.
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round, if the log has room; the rest wait in their queue for the next.
@@ -150,6 +153,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         reloader,
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
+        vigil: Vigil::new(ABSENCE, epoch),
     };
     life.begin(&mut succession).await?;
     life.announce();
@@ -209,14 +213,6 @@ fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
     Rc::new(move || workers.key_ring())
 }
 
-/// Raises the soft limit of descriptors to the hard one; returns what it is then.
-fn raise_descriptor_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
-    current.unwrap_or(u64::MAX)
-}
-
 /// A running process, as its main thread sees it.
 struct Life {
     running: Rc<Running>,
@@ -237,6 +233,7 @@ struct Life {
     manager: Rc<RefCell<Manager>>,
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
+    vigil: Vigil,
 }
 
 impl Life {
@@ -280,7 +277,7 @@ impl Life {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
                     Asked::Stop => {
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.asked_to_stop(ending));
                     }
                     // Why not stands in the log.
@@ -297,17 +294,18 @@ impl Life {
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
+                    self.vigil.round(Instant::now());
                     self.write_records();
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     if ending.is_none() && self.state.go_on_resting() {
                         tracing::info!("nobody is left: stopping, as the drain was to end");
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.drain(Exit::Done));
                     }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
-                            succession.abandon();
+                            self.abandon(succession);
                             succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),

@@ -7,34 +7,39 @@
 //! A parent that is killed leaves its child serving: connections are worth more than order. The child says so in its
 //! log, and is an ordinary process from then on.
 //!
-//! In reading order: `crew` (the processes there are, and what each is for), `backoff` (when the next one starts).
+//! In reading order: `crew` (the processes there are, and what each is for), `backoff` (when the next one starts), `deadlines` (which
+//! of them hangs).
 
 mod backoff;
 mod crew;
+mod deadlines;
 
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::handover::Message;
 use crate::handover::child::{Heir, Recipe, told};
-use crate::handover::link::Received;
+use crate::handover::link::{Lost, Received};
 use crate::logs;
 use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
+use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, NOTIFY_SOCKET, WATCHDOG_USEC, borrowed};
+use crate::vigil::Vigil;
 use backoff::Backoff;
 use crew::{Crew, Member, Role};
 use rustix::process::Signal;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 /// How often deadlines are looked after.
 const ROUND: Duration = Duration::from_millis(500);
-/// A process that has said nothing for so long is killed: its control plane hangs, and nobody can ask it to stop.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Rounds further apart than this: the supervisor did not run. More than it waits for a process that does not listen.
+const ABSENCE: Duration = Duration::from_secs(5);
 /// How long a process may take to read what it is told.
 const TELLING_MAX: Duration = Duration::from_secs(1);
 /// How long a process that hung up may take to end.
@@ -59,6 +64,8 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let ready_within = config.workers.ready_within;
     let (mut sink, _) = logs::begin(&config.log);
     drop(config);
+    // It holds all listeners of a process, and of two during a hot restart.
+    raise_descriptor_limit();
     let begin = || -> Result<ExitCode, String> {
         let mut recipe = Recipe::own(arguments.words()).map_err(|error| error.to_string())?;
         // The one whom the service manager knows is this process.
@@ -85,8 +92,16 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     code
 }
 
-/// What a process said; `None`: it hung up.
-type Heard = (u64, Option<Received>);
+/// What a process said.
+enum Word {
+    Said(Received),
+    /// It said something that was not understood, or not as a whole.
+    Garbled(io::Error),
+    HungUp,
+}
+
+/// Who, and what.
+type Heard = (u64, Word);
 
 struct Supervisor {
     recipe: Recipe,
@@ -103,6 +118,7 @@ struct Supervisor {
     /// No process is started any more; the code to end with.
     leaving: Option<u8>,
     words: (Sender<Heard>, Receiver<Heard>),
+    vigil: Vigil,
 }
 
 impl Supervisor {
@@ -118,20 +134,23 @@ impl Supervisor {
             has_served: false,
             leaving: None,
             words: channel(MESSAGES_MAX),
+            vigil: Vigil::new(ABSENCE, Instant::now()),
         }
     }
 
     async fn supervise(&mut self, mut signals: Signals) -> ExitCode {
         let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let (Some(code), true) = (self.leaving, self.crew.is_empty()) {
                 return code.into();
             }
             tokio::select! {
                 asked = signals.next() => self.obey(asked).await,
-                Some((who, heard)) = self.words.1.recv() => match heard {
-                    Some(received) => self.hear(who, received).await,
-                    None => self.bury(who).await,
+                Some((who, word)) = self.words.1.recv() => match word {
+                    Word::Said(received) => self.hear(who, received).await,
+                    Word::Garbled(fault) => self.miss(who, &fault),
+                    Word::HungUp => self.bury(who).await,
                 },
                 () = due(self.restart_at) => {
                     self.restart_at = None;
@@ -183,24 +202,36 @@ impl Supervisor {
                 }
             }
             Asked::Reopen => self.crew.signal(Signal::USR1),
-            Asked::Upgrade => self.upgrade().await,
+            Asked::Upgrade => self.want_upgrade().await,
             Asked::Reload => self.crew.signal(Signal::HUP),
+        }
+    }
+
+    /// Has the process that serves ask for another: not before its reload under way is done, and none begins after that.
+    async fn want_upgrade(&mut self) {
+        match self.why_no_upgrade() {
+            Some(why) => tracing::warn!("no hot restart: {why}"),
+            None => self.tell_serving(&Message::Upgrade).await,
         }
     }
 
     /// Starts a process beside the one that serves.
     async fn upgrade(&mut self) {
-        let why = if self.leaving.is_some() {
-            "the supervisor is stopping"
-        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
-            "another one is under way"
-        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
-            "no process serves now, and the next one is being started anyway"
-        } else {
-            return self.start(Role::Coming).await;
-        };
+        let Some(why) = self.why_no_upgrade() else { return self.start(Role::Coming).await };
         tracing::warn!("no hot restart: {why}");
         self.tell_serving(&Message::NoHeir { why: format!("is not started: {why}") }).await;
+    }
+
+    fn why_no_upgrade(&mut self) -> Option<&'static str> {
+        if self.leaving.is_some() {
+            Some("the supervisor is stopping")
+        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
+            Some("another one is under way")
+        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
+            Some("no process serves now, and the next one is being started anyway")
+        } else {
+            None
+        }
     }
 
     async fn hear(&mut self, who: u64, (message, descriptors): Received) {
@@ -226,6 +257,16 @@ impl Supervisor {
                 self.tell_serving(&message).await;
             }
             _ => {}
+        }
+    }
+
+    /// What a process said was lost. Of its listeners those of before are kept.
+    fn miss(&mut self, who: u64, fault: &io::Error) {
+        let Some(member) = self.crew.get(who) else { return };
+        tracing::error!("process {} was not understood, and goes on: {fault}", member.heir.pid());
+        member.heard = Instant::now();
+        if let Some(lost) = fault.get_ref().and_then(|fault| fault.downcast_ref::<Lost>()) {
+            member.gathering.lose(lost.left);
         }
     }
 
@@ -314,31 +355,6 @@ impl Supervisor {
         let wait = self.backoff.next();
         tracing::error!("process {pid} {became}; starting another in {} ms", wait.as_millis());
         self.restart_at = Some(Instant::now() + wait);
-    }
-
-    /// Deadlines, and the service manager's watchdog.
-    fn look_after(&mut self) {
-        let now = Instant::now();
-        let well = self.crew.of(Role::Serving).is_some_and(|member| member.ready && member.well);
-        // While none serves one is started, which is well enough; a process that cannot start is not restarted faster by
-        // restarting its supervisor.
-        self.manager.watch(well || self.restart_at.is_some(), now);
-        for member in self.crew.all() {
-            let silent = now.saturating_duration_since(member.heard);
-            if member.ready && silent > SILENCE_MAX {
-                tracing::error!("process {} has said nothing for {silent:?}: killing it", member.heir.pid());
-                member.heir.kill();
-            }
-            if member.role == Role::Coming && now.saturating_duration_since(member.since) > self.ready_within
-            {
-                let within = self.ready_within;
-                tracing::error!(
-                    "process {} could not serve within {within:?} (workers.ready_within): killing it",
-                    member.heir.pid()
-                );
-                member.heir.kill();
-            }
-        }
     }
 }
 

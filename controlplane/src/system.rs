@@ -1,7 +1,16 @@
-//! Facts of the host and of our own threads, from /proc.
+//! Facts of the host and of our own threads, from /proc; and the one limit that is raised.
 
 use procfs::{Current, CurrentSI, KernelStats, Meminfo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
+
+/// Raises the soft limit of descriptors to the hard one; returns what it is then.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}
 
 /// What the host was doing.
 #[derive(Clone, Copy, Debug, Default)]

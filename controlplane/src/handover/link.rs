@@ -144,8 +144,11 @@ fn receive_now(socket: &UnixDatagram) -> io::Result<Option<Received>> {
         return Ok(None);
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
-        let remedy = "not all descriptors could be taken over: raise `ulimit -n`";
-        return Err(io::Error::other(remedy));
+        let left = match serde_json::from_slice(&text[..received.bytes]) {
+            Ok(Message::Listeners { left }) => left,
+            _ => 0,
+        };
+        return Err(io::Error::other(Lost { left }));
     }
     if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::new(ErrorKind::InvalidData, "a message is too long"));
@@ -154,18 +157,48 @@ fn receive_now(socket: &UnixDatagram) -> io::Result<Option<Received>> {
     Ok(Some((message, descriptors)))
 }
 
+/// Descriptors of a message that this process had no room for. The link goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// As in [`Message::Listeners`].
+    pub left: usize,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not all descriptors could be taken over: raise `ulimit -n`")
+    }
+}
+
+impl std::error::Error for Lost {}
+
 /// Puts a set of listeners together that comes in parts.
 #[derive(Default)]
-pub struct Gathering(Vec<OwnedFd>);
+pub struct Gathering {
+    parts: Vec<OwnedFd>,
+    /// A part was lost: what is left of this set is of no use.
+    spoiled: bool,
+}
 
 impl Gathering {
     /// Takes a part in. The set, once it is whole.
     pub fn take(&mut self, left: usize, part: Vec<OwnedFd>) -> io::Result<Option<Vec<OwnedFd>>> {
-        self.0.extend(part);
-        if self.0.len().saturating_add(left) > LISTENERS_MAX {
+        if self.spoiled {
+            self.spoiled = left > 0;
+            return Ok(None);
+        }
+        self.parts.extend(part);
+        if self.parts.len().saturating_add(left) > LISTENERS_MAX {
+            self.lose(left);
             return Err(io::Error::new(ErrorKind::InvalidData, "too many listeners"));
         }
-        Ok((left == 0).then(|| std::mem::take(&mut self.0)))
+        Ok((left == 0).then(|| std::mem::take(&mut self.parts)))
+    }
+
+    /// A part could not be taken in.
+    pub fn lose(&mut self, left: usize) {
+        self.parts.clear();
+        self.spoiled = left > 0;
     }
 }
 
@@ -218,6 +251,21 @@ mod tests {
     #[test]
     fn a_set_has_a_bound() {
         assert!(Gathering::default().take(LISTENERS_MAX + 1, Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_set_that_lost_a_part_is_left_out_and_the_next_one_is_whole() {
+        let part = || vec![OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap())];
+        let count = |set: io::Result<Option<Vec<OwnedFd>>>| set.unwrap().map(|set| set.len());
+        let mut gathering = Gathering::default();
+        assert_eq!(count(gathering.take(2, part())), None);
+        gathering.lose(1);
+        assert_eq!(count(gathering.take(0, part())), None);
+        assert_eq!(count(gathering.take(0, part())), Some(1));
+        assert_eq!(count(gathering.take(1, part())), None);
+        // The last part: nothing of this set follows.
+        gathering.lose(0);
+        assert_eq!(count(gathering.take(0, part())), Some(1));
     }
 
     #[test]

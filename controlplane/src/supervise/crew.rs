@@ -1,6 +1,6 @@
 //! The processes there are, and what each is for.
 
-use super::Heard;
+use super::{Heard, Word};
 use crate::handover::child::Heir;
 use crate::handover::link::Gathering;
 use rustix::process::Signal;
@@ -33,6 +33,8 @@ pub struct Member {
     /// When it said something last, and whether its workers lived then.
     pub heard: Instant,
     pub well: bool,
+    /// It hung, and was killed; that it hangs up is heard soon.
+    pub killed: bool,
     pub gathering: Gathering,
     /// Its listeners, as it told last; taken once they are kept.
     pub listeners: Option<Vec<OwnedFd>>,
@@ -52,9 +54,14 @@ impl Crew {
         let (id, link, words) = (self.started, heir.link.clone(), words.clone());
         spawn_local(async move {
             loop {
-                let heard = link.hear().await.ok().flatten();
-                let is_last = heard.is_none();
-                if words.send((id, heard)).await.is_err() || is_last {
+                let word = match link.hear().await {
+                    Ok(Some(received)) => Word::Said(received),
+                    // The message was at fault, or had more descriptors than there was room for: the process lives.
+                    Err(fault) if fault.raw_os_error().is_none() => Word::Garbled(fault),
+                    Ok(None) | Err(_) => Word::HungUp,
+                };
+                let is_last = matches!(word, Word::HungUp);
+                if words.send((id, word)).await.is_err() || is_last {
                     return;
                 }
             }
@@ -69,6 +76,7 @@ impl Crew {
             handing_over: false,
             heard: now,
             well: false,
+            killed: false,
             gathering: Gathering::default(),
             listeners: None,
         });

@@ -17,6 +17,7 @@ from socks5 import CONNECT, greeting, receive_exactly, request
 from succession import HANDED, Clients, Succession, Transfers, ended, free_ports, paced
 from targets import echo
 from waiting import eventually
+from websocket_client import answer_to, upgrade_request
 
 RESTARTS = 20
 
@@ -212,6 +213,83 @@ def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceab
     os.kill(proxy.current, signal.SIGTERM)
     assert proxy.exit_code() == 0
     assert ended(child)
+
+
+def test_who_asked_hears_of_a_stop_and_the_drain_is_as_ever(succession, replaceable, target, websocket):
+    proxy = succession({"websocket.drain_window": "20s"}, program=replaceable)
+    put(replaceable, "exec sleep 60")
+    relayed, client = proxy.tunnel(target(echo).address), websocket(proxy)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(proxy.http("POST", "/admin/upgrade")))
+    asking.start()
+    proxy.eventually_logs("to take over")
+    os.kill(proxy.current, signal.SIGTERM)
+    asking.join(5)
+    assert [answer.status for answer in answers] == [409] and "is to end" in answers[0].json["detail"]
+    # The listeners are nobody else's any more: the gateway says where to go until its last client has gone.
+    proxy.eventually_logs("draining 2 connections")
+    assert answer_to(proxy.websocket, upgrade_request()).status == 503
+    client.close()
+    relayed.close()
+    assert proxy.exit_code() == 0
+
+
+# Reloads meanwhile
+
+# The new process waits until there is a file `go`; what `go` says is done first.
+WAITING = 'while [ ! -s go ]; do sleep 0.02; done; . ./go; exec ./real "$@"'
+
+
+@pytest.fixture
+def waiting(succession, replaceable, tmp_path):
+    """A hot restart under way, with a reload that was refused and one by SIGHUP that was put off."""
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("log: {level: info}\n")
+    proxy = succession(arguments=("-c", str(settings)), program=replaceable)
+    shutil.copy(replaceable, tmp_path / "real")
+    put(replaceable, WAITING)
+    os.kill(proxy.current, signal.SIGUSR2)
+    proxy.eventually_logs("to take over")
+    settings.write_text("socks5: {limits: {connections: 77}}\n")
+    refused = proxy.http("POST", "/admin/reload-config")
+    assert refused.status == 409 and "a hot restart is under way" in refused.json["detail"], refused.text
+    os.kill(proxy.current, signal.SIGHUP)
+    proxy.eventually_logs("reload by SIGHUP: put off")
+    assert proxy.get("/health").json["generation"] == 1
+    yield proxy
+    (tmp_path / "go").write_text("exit 7\n")
+
+
+def test_a_reload_put_off_is_done_when_nothing_came_of_the_hot_restart(waiting, tmp_path):
+    (tmp_path / "go").write_text("exit 7\n")
+    waiting.eventually_logs("reload by SIGHUP: generation 2")
+    assert waiting.get("/config").json["socks5.limits.connections"]["value"] == 77
+
+
+def test_a_reload_put_off_is_done_by_the_new_process(waiting, tmp_path):
+    (tmp_path / "go").write_text("true\n")
+    line = waiting.eventually_logs("handing over to process")
+    waiting.pids.append(int(line.split("handing over to process ")[1].split()[0]))
+    waiting.eventually_logs("reload by SIGHUP: nothing has changed")
+    eventually(lambda: waiting.get("/readyz").status == 200)
+    assert waiting.get("/config").json["socks5.limits.connections"]["value"] == 77
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGHUP, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGHUP)])
+def test_a_listener_that_comes_with_a_hot_restart_is_served_by_the_new_process(succession, target, tmp_path, signals):
+    first, second = free_ports("first", "second").values()
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text(f"socks5: {{listen: {first}}}\n")
+    proxy = succession({"socks5.listen": None}, arguments=("-c", str(settings)))
+    settings.write_text(f"socks5: {{listen: [{first[1:-1]}, {second[1:-1]}]}}\n")
+    os.kill(proxy.current, signals[0])
+    os.kill(proxy.current, signals[1])
+    line = proxy.eventually_logs("handing over to process", 20)
+    proxy.pids.append(int(line.split("handing over to process ")[1].split()[0]))
+    assert proxy.code_of(proxy.pids[0]) == 0
+    for port in (first, second):
+        proxy.socks = program.address(port[1:-1])
+        still_serves(proxy, proxy.current, target(echo).address)
 
 
 def test_a_draining_process_starts_no_other(succession, target):

@@ -2,14 +2,15 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import time
 
 import pytest
 
-from ringway import run
-from succession import Clients, Succession, Transfers, ended, paced
+from ringway import binary, run
+from succession import Clients, Succession, Transfers, ended, free_ports, paced
 from targets import echo
 from waiting import eventually
 
@@ -121,6 +122,24 @@ def test_one_that_keeps_crashing_is_started_later_and_later(supervised):
     assert waits[0] == "0" and [round(int(wait), -2) for wait in waits] == [0, 100, 200, 400]
 
 
+def test_one_that_hangs_before_it_could_serve_is_killed(supervised, tmp_path):
+    program, hanging = tmp_path / "ringway", tmp_path / "hanging"
+    program.symlink_to(binary())
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    proxy = supervised({"workers.ready_within": "5s"}, program=str(program))
+    program.unlink()
+    program.symlink_to(hanging)
+    first = proxy.current
+    os.kill(first, signal.SIGKILL)
+    second = eventually(lambda: proxy.current != first and proxy.current)
+    program.unlink()
+    program.symlink_to(binary())
+    proxy.eventually_logs(f"process {second} could not serve within 5s", 20)
+    eventually(lambda: proxy.log().count("ready socks5=") == 2, 20, lambda: proxy.log()[-4000:])
+    assert proxy.get("/readyz").status == 200 and ended(second)
+
+
 def test_sigusr2_replaces_the_process_and_nobody_notices(supervised, target):
     proxy = supervised()
     clients = Clients(proxy.socks, target(echo).address)
@@ -165,6 +184,40 @@ def test_a_wrong_configuration_and_a_taken_port_end_it_with_their_codes(tmp_path
         ended_with = run("supervise", *free, "--set", "socks5.listen=[127.0.0.1:{}]".format(taken.getsockname()[1]), cwd=tmp_path)
     assert ended_with.returncode == 3, ended_with.stderr
     assert "another process listens there" in ended_with.stderr
+
+
+def test_it_takes_all_descriptors_it_may_have(supervised):
+    low = 'ulimit -Sn 60; exec "$@"'
+    proxy = supervised({"workers.count": 8}, launcher=("bash", "-c", low, "bash"))
+    soft, hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard > 60
+
+
+def test_one_without_descriptors_leaves_the_process_alone(supervised, target, tmp_path):
+    settings, (one, other) = tmp_path / "ringway.yaml", free_ports("one", "other").values()
+    settings.write_text(f"socks5: {{listen: {one}}}\n")
+    proxy = supervised({"socks5.listen": None}, arguments=("-c", str(settings)))
+    connection, child = proxy.tunnel(target(echo).address), proxy.current
+    # None is left for the listener that a reload adds.
+    limits = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    settings.write_text(f"socks5: {{listen: {one[:-1]}, {other[1:]}}}\n")
+    json = {"Content-Type": "application/json"}
+    answer = proxy.http("POST", "/admin/reload-config", json)
+    assert answer.status == 200 and answer.json["opened"], answer.text
+    proxy.eventually_logs("not all descriptors could be taken over")
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, limits)
+    # It would be given two seconds to end.
+    with pytest.raises(AssertionError):
+        eventually(lambda: ended(child), 3)
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    # Told the next time, they are kept.
+    settings.write_text(f"socks5: {{listen: {one}}}\n")
+    assert proxy.http("POST", "/admin/reload-config", json).json["closed"]
+    settings.write_text(f"socks5: {{listen: {one[:-1]}, {other[1:]}}}\n")
+    assert proxy.http("POST", "/admin/reload-config", json).json["opened"]
+    proxy.upgrade()
+    assert proxy.get("/readyz").status == 200
 
 
 def test_a_request_to_the_process_itself_goes_to_the_supervisor(supervised):
