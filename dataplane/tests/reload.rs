@@ -12,13 +12,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 const WORKERS: usize = 2;
 
 /// Where nobody listens just now.
+/// Below the ports that the kernel gives to outgoing connections: one of these would be in the way of 0.0.0.0.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 900) as u16 * 20;
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000);
+    let bound = ports.find_map(|port| TcpListener::bind(("0.0.0.0", port)).ok()).unwrap();
+    SocketAddr::from(([127, 0, 0, 1], bound.local_addr().unwrap().port()))
 }
 
 fn listens_at(addresses: &[SocketAddr]) -> impl FnOnce(&mut Config) + use<> {

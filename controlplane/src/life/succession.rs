@@ -295,6 +295,8 @@ impl Life {
             Event::Retire(link) => self.bequeath(succession, Successor::Unknown(link)),
             Event::Stop => return self.stop(succession, By::Supervisor, ending),
             Event::News(news) => self.inherit(news),
+            // All is left to the successor.
+            Event::Alone { .. } if self.handed_over.get() => {}
             Event::Alone { was_kept: false } => self.ports.leave_files(false),
             Event::Alone { was_kept: true } => {
                 tracing::warn!(

@@ -10,7 +10,6 @@ use super::serve;
 use super::state::State;
 use ringway_shared::config::{Certificate, Control};
 use rustix::io::Errno;
-use sockets::Keeper;
 pub(super) use sockets::{Accepted, Listener};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -114,20 +113,19 @@ pub struct Prepared {
     /// Those open now that are no longer wanted.
     closing: Vec<u64>,
     tls: Option<tls::Acceptor>,
-    keeper: Keeper,
+    /// Files of inherited sockets that are not wanted any more.
+    left: Vec<PathBuf>,
 }
 
 impl Prepared {
     /// Binds all listeners of a fresh process, but for those among the `inherited` sockets, which it takes out. Must be called within the
     /// runtime that will serve them. The error is for the operator: it names the key, the address and the remedy.
     pub fn open(control: &Control, inherited: &mut Vec<OwnedFd>) -> Result<Prepared, String> {
-        let keeper = Keeper::default();
         let tls = tls::Acceptor::new(&control.tls)?;
-        let open = |place: Place| {
-            Listener::open(place.clone(), inherited, &keeper).map_err(|error| explain(&place, &error))
-        };
+        let open =
+            |place: Place| Listener::open(place.clone(), inherited).map_err(|error| explain(&place, &error));
         let added = places(control).into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Prepared { added, closing: Vec::new(), tls, keeper })
+        Ok(Prepared { added, closing: Vec::new(), tls, left: sockets::paths_of(inherited) })
     }
 
     /// Where these will be reached: those that were added.
@@ -144,7 +142,6 @@ pub struct Ports {
     waiting: RefCell<Option<Prepared>>,
     open: RefCell<Vec<Open>>,
     tls: Rc<Tls>,
-    keeper: Keeper,
     next: Cell<u64>,
 }
 
@@ -161,20 +158,22 @@ impl Ports {
     /// What was prepared for a fresh process. Nobody is served until [`Ports::open`].
     #[must_use]
     pub fn of(state: Rc<State>, prepared: Prepared) -> Ports {
-        let keeper = prepared.keeper.clone();
         Ports {
             state,
             waiting: RefCell::new(Some(prepared)),
             open: RefCell::default(),
             tls: Rc::default(),
-            keeper,
             next: Cell::new(0),
         }
     }
 
-    /// Begins to serve. Must run within a `LocalSet`.
+    /// Begins to serve, when the process before does no more. Must run within a `LocalSet`.
     pub fn open(&self) {
         if let Some(prepared) = self.waiting.take() {
+            for path in &prepared.left {
+                // Nobody will listen there: the one who made it leaves that to us. Somebody who does still is let alone.
+                let _ = sockets::clear(path);
+            }
             self.commit(prepared);
         }
     }
@@ -194,12 +193,12 @@ impl Ports {
             let shared = open.iter().find(|open| open.listener.place().shares_socket_with(&place));
             let bound = match shared {
                 Some(open) => open.listener.share(place.clone()),
-                None => Listener::open(place.clone(), &mut Vec::new(), &self.keeper),
+                None => Listener::open(place.clone(), &mut Vec::new()),
             };
             added.push(bound.map_err(|error| self.explain(&place, &error))?);
         }
         let closing = unwanted.iter().map(|open| open.number).collect();
-        Ok(Prepared { added, closing, tls, keeper: self.keeper.clone() })
+        Ok(Prepared { added, closing, tls, left: Vec::new() })
     }
 
     /// Serves what was prepared and closes what is no longer wanted. Connections of those finish the request they are at.
@@ -215,13 +214,16 @@ impl Ports {
             self.next.set(number + 1);
             self.open.borrow_mut().push(Open { number, listener, stop, task: spawn_local(serving) });
         }
-        self.open.borrow_mut().retain(|open| {
-            let stays = !closing.contains(&open.number);
-            if !stays {
-                let _ = open.stop.send(true);
+        let is_closing = |one: &Open| closing.contains(&one.number);
+        let (gone, stay): (Vec<_>, Vec<_>) = self.open.take().into_iter().partition(is_closing);
+        for one in &gone {
+            // Whoever it was inherited from will not come back to a path that is not wanted.
+            if !stay.iter().any(|other| other.listener.has_file_of(&one.listener)) {
+                one.listener.leave_file(false);
             }
-            stays
-        });
+            let _ = one.stop.send(true);
+        }
+        self.open.replace(stay);
     }
 
     /// Where the control port is reached now.
@@ -249,10 +251,13 @@ impl Ports {
         }
     }
 
-    /// Whether the Unix socket's file stays when this process ends: a successor listens on it. So it is with one that was
+    /// Whether the Unix sockets' files stay when this process ends: a successor listens on it. So it is with one that was
     /// inherited, until it is said that its predecessor is gone.
     pub fn leave_files(&self, leave: bool) {
-        self.keeper.leave_files(leave);
+        if let Some(prepared) = &*self.waiting.borrow() {
+            prepared.added.iter().for_each(|one| one.leave_file(leave));
+        }
+        self.open.borrow().iter().for_each(|one| one.listener.leave_file(leave));
     }
 
     /// From the next connection on clients are shown these.

@@ -201,6 +201,27 @@ def test_clients_are_not_lost_to_a_process_with_more_workers_that_does_not_come_
     assert clients.faults == [] and "192.0.2.9" in proxy.log()
 
 
+def test_the_control_ports_files_go_with_their_paths(succession, target, tmp_path):
+    settings, first, second = (tmp_path / name for name in ("ringway.yaml", "first.sock", "second.sock"))
+    settings.write_text(f"control: {{unix: {first}}}\n")
+    proxy = succession(arguments=("-c", str(settings)))
+    # The first process drains all the while.
+    connection = proxy.tunnel(target(echo).address)
+    proxy.upgrade()
+    assert first.exists()
+    settings.write_text(f"control: {{unix: {second}}}\n")
+    proxy.upgrade()
+    assert proxy.get("/readyz").status == 200
+    assert second.exists() and not first.exists(), "a hot restart to another path"
+    proxy.upgrade()
+    settings.write_text("control: {}\n")
+    assert proxy.http("POST", "/admin/reload-config", {"Content-Type": "application/json"}).status == 200
+    eventually(lambda: not second.exists(), 5)
+    connection.close()
+    for pid in proxy.pids[:-1]:
+        assert proxy.code_of(pid) == 0
+
+
 def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):
     proxy = succession(program=replaceable)
     put(replaceable, "exec sleep 60")
@@ -406,7 +427,7 @@ def test_a_quota_that_is_used_up_stays_so_while_the_control_port_goes_over(succe
     with contextlib.suppress(ConnectionResetError):
         while connection.recv(2000):
             pass
-    eventually(lambda: "used_bytes" in (proxy.folder / "quotas.json").read_text(), 5)
+    eventually(lambda: '"used_bytes":1000' in (proxy.folder / "quotas.json").read_text(), 5)
     waits = socket.create_connection(proxy.control)
     waits.sendall(b"POST /admin/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
     served, codes = proxy.log().count("ready socks5="), []
@@ -419,6 +440,7 @@ def test_a_quota_that_is_used_up_stays_so_while_the_control_port_goes_over(succe
     eventually(is_over, 20, proxy.log)
     proxy.pids.append(int(HANDED.findall(proxy.log())[-1]))
     waits.close()
+    assert proxy.code_of(proxy.pids[0]) == 0
     assert set(codes) == {2} and len(codes) > 5
 
 

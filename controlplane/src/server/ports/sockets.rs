@@ -5,6 +5,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,19 +37,9 @@ pub enum Accepted {
     Unix(UnixStream),
 }
 
-/// Whether the files of sockets stay when those are closed: somebody else listens on them.
-#[derive(Clone, Default)]
-pub struct Keeper(Rc<Cell<bool>>);
-
-impl Keeper {
-    pub fn leave_files(&self, leave: bool) {
-        self.0.set(leave);
-    }
-}
-
 impl Listener {
     /// The one among `inherited` that is bound there, which is taken out, or else a new one.
-    pub fn open(place: Place, inherited: &mut Vec<OwnedFd>, keeper: &Keeper) -> io::Result<Listener> {
+    pub fn open(place: Place, inherited: &mut Vec<OwnedFd>) -> io::Result<Listener> {
         let socket = match &place {
             Place::Http(address) | Place::Https(address) => {
                 let socket = match take(inherited, |bound| is_at(bound, *address)) {
@@ -59,15 +50,13 @@ impl Listener {
             }
             Place::Unix { path, mode } => {
                 let there = take(inherited, |bound| is_in(bound, path)).filter(|_| is_socket(path));
+                // Whoever it came from may listen on it still, or again.
+                let stays = there.is_some();
                 let socket = match there {
-                    Some(socket) => {
-                        // Whoever it came from may listen on it still, or again.
-                        keeper.leave_files(true);
-                        socket
-                    }
+                    Some(socket) => socket,
                     None => bind_unix(path, *mode)?,
                 };
-                let file = SocketFile::of(path, keeper)?;
+                let file = SocketFile::of(path, stays)?;
                 Socket::Unix(UnixListener::from_std(nonblocking(socket)?.into())?, file)
             }
         };
@@ -112,6 +101,21 @@ impl Listener {
     /// Another descriptor of the same socket.
     pub fn duplicate(&self) -> io::Result<OwnedFd> {
         self.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether its file stays when the last of this process closes it: somebody else listens on it.
+    pub fn leave_file(&self, leave: bool) {
+        if let Socket::Unix(_, file) = &self.socket {
+            file.stays.set(leave);
+        }
+    }
+
+    /// Whether both have the same file.
+    pub fn has_file_of(&self, other: &Listener) -> bool {
+        match (&self.socket, &other.socket) {
+            (Socket::Unix(_, own), Socket::Unix(_, file)) => Rc::ptr_eq(own, file),
+            _ => false,
+        }
     }
 
     /// Gives its file the permissions that are configured: one that was taken over had others.
@@ -183,9 +187,20 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Takes the Unix sockets out, and closes them; the paths of their files.
+pub fn paths_of(sockets: &mut Vec<OwnedFd>) -> Vec<PathBuf> {
+    let path = |socket: &OwnedFd| {
+        let bound = SocketAddrUnix::try_from(rustix::net::getsockname(socket).ok()?).ok()?;
+        bound.path_bytes().map(|bytes| PathBuf::from(OsStr::from_bytes(bytes)))
+    };
+    let paths = sockets.iter().filter_map(path).collect();
+    sockets.retain(|socket| path(socket).is_none());
+    paths
+}
+
 /// Takes away a socket that a process left behind: one that nobody answers on. Whatever else is there stays, and is in
 /// the way.
-fn clear(path: &Path) -> io::Result<()> {
+pub fn clear(path: &Path) -> io::Result<()> {
     let in_the_way = || io::Error::from(Errno::ADDRINUSE);
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -233,19 +248,20 @@ fn is_socket(path: &Path) -> bool {
 struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
-    keeper: Keeper,
+    /// Somebody else listens on it.
+    stays: Cell<bool>,
 }
 
 impl SocketFile {
-    fn of(path: &Path, keeper: &Keeper) -> io::Result<Rc<SocketFile>> {
+    fn of(path: &Path, stays: bool) -> io::Result<Rc<SocketFile>> {
         let identity = identity(path)?;
-        Ok(Rc::new(SocketFile { path: path.to_owned(), identity, keeper: keeper.clone() }))
+        Ok(Rc::new(SocketFile { path: path.to_owned(), identity, stays: Cell::new(stays) }))
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.keeper.0.get() && identity(&self.path).is_ok_and(|there| there == self.identity) {
+        if !self.stays.get() && identity(&self.path).is_ok_and(|there| there == self.identity) {
             // Whoever starts next replaces one that stays.
             let _ = std::fs::remove_file(&self.path);
         }
