@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
-//! `Upgrade` (ask me for one) and `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
+//! `Upgrade` (ask me for one), `Retire`, and `Stop` for SIGTERM. In reading order: `link` (messages over a socket),
+//! `child` (starting the heir), `inheritance` (what the heir
 //! was given), `upgrade` (handing over), `desk` (who asks for it).
 
 pub mod child;
@@ -53,10 +54,14 @@ pub enum Message {
     Alive { well: bool },
     /// The heir asks to be replaced by a new process; from the holder: it is to ask for that, once no reload is under way.
     Upgrade,
+    /// The heir drains and then ends, and is not replaced: nobody else is to be let into its queues.
+    Stopping,
     /// There is no new process, and why.
     NoHeir { why: String },
     /// The heir is to hand over: another one is ready.
     Retire,
+    /// The heir is to stop, as by SIGTERM. It is no signal, so that one sent to a whole group counts once.
+    Stop,
     /// To be added to what the heir publishes.
     Counters { rows: Vec<(String, Count)> },
     /// Bytes of quotas that users have used besides.

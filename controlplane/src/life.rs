@@ -30,6 +30,7 @@ use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager};
 use crate::vigil::Vigil;
+use ending::By;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
@@ -276,10 +277,7 @@ impl Life {
             tokio::select! {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
-                    Asked::Stop => {
-                        self.abandon(succession);
-                        ending = Some(self.asked_to_stop(ending));
-                    }
+                    Asked::Stop => ending = self.stop(succession, By::Signal, ending),
                     // Why not stands in the log.
                     Asked::Upgrade => drop(self.upgrade(succession, ending.as_ref())),
                     Asked::Reload => self.reload(),
@@ -299,8 +297,7 @@ impl Life {
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     if ending.is_none() && self.state.go_on_resting() {
                         tracing::info!("nobody is left: stopping, as the drain was to end");
-                        self.abandon(succession);
-                        ending = Some(self.drain(Exit::Done));
+                        ending = self.stop(succession, By::Signal, ending);
                     }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {

@@ -12,7 +12,7 @@ mod wish;
 pub use outcome::{Outcome, Place};
 pub use preparing::Household;
 pub use refusal::Refusal;
-pub use telling::summary;
+pub use telling::{Answered, summary};
 pub use wish::{OVERRIDES_MAX, Request, Returning, TIME_MAX, Wish, may_be_set_for_a_time};
 
 use crate::logs::Levels;
@@ -21,7 +21,7 @@ use crate::server::State;
 use crate::settings::Settings;
 use preparing::Preparing;
 use ringway_dataplane::{Prepared, Readiness, Workers};
-use ringway_shared::config::{Change, Loaded, Override, Reload, Value, difference};
+use ringway_shared::config::{Change, Fault, Loaded, Override, Reload, Value, difference};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,6 +49,8 @@ pub struct Reloader {
     paused: Cell<bool>,
     /// What could be put off meanwhile.
     put_off: Cell<bool>,
+    /// What was set for a time could not return, and that was told.
+    return_refused: Cell<bool>,
     /// Something ends at another time than was known.
     times_changed: Notify,
     /// A listener has been opened or closed, and whoever keeps them has not been told.
@@ -74,6 +76,7 @@ impl Reloader {
             turn: Mutex::default(),
             paused: Cell::new(false),
             put_off: Cell::new(false),
+            return_refused: Cell::new(false),
             times_changed: Notify::new(),
             listeners_changed: Notify::new(),
             listeners_untold: Cell::new(false),
@@ -89,7 +92,14 @@ impl Reloader {
         if matches!(result, Err(Refusal::Restarting)) && request.can_be_put_off() {
             self.put_off.set(true);
         }
-        telling::tell(&self.running, &state.journal, &request, &result);
+        // The clock tries again and again: once told will do, until something has changed.
+        let is_known = self.return_refused.get() && request.is_repeated() && result.is_err();
+        if !is_known {
+            telling::tell(&self.running, &state.journal, &request, &result);
+        }
+        if !request.dry_run && (result.is_ok() || request.is_repeated()) {
+            self.return_refused.set(result.is_err());
+        }
         self.times_changed.notify_one();
         result
     }
@@ -108,6 +118,7 @@ impl Reloader {
         let changes = difference((&before.config, &before.effective), (&loaded.config, &loaded.effective));
         let changed = !changes.is_empty() || made_of.overrides != before.made_of.overrides;
         let mut outcome = Outcome::of(&before, changed, &changes, restart_required, request.dry_run);
+        outcome.notices.extend(self.faults_without_overrides(&made_of));
         if request.dry_run || !changed {
             return Ok(outcome);
         }
@@ -152,6 +163,18 @@ impl Reloader {
         }
         let held: Vec<_> = restart.iter().map(|change| (change.key.path, change.from.clone())).collect();
         Ok((load(&held)?, restart))
+    }
+
+    /// What is wrong with a configuration that holds only as long as something is set for a time: that could not return.
+    fn faults_without_overrides(&self, made_of: &MadeOf) -> Vec<String> {
+        if made_of.overrides.is_empty() {
+            return Vec::new();
+        }
+        let notice = |fault: &Fault| {
+            format!("valid only while overrides hold, which cannot return: {}: {}", fault.path, fault.message)
+        };
+        let alone = self.settings.load(&made_of.texts, &[], &[]);
+        alone.err().map_or_else(Vec::new, |faults| faults.iter().map(notice).collect())
     }
 
     /// Prepares everything that may fail, then commits everything. Between the workers' commit and the end nothing waits.

@@ -194,16 +194,24 @@ impl Supervisor {
                 self.restart_at = None;
                 self.crew.dismiss(Role::Coming);
                 // Those that drain do so already: a second request would cut them short, as it is meant to.
-                match self.leaving.replace(0) {
-                    None => {
-                        self.crew.of(Role::Serving).into_iter().for_each(|one| one.heir.signal(Signal::TERM))
-                    }
-                    Some(_) => self.crew.signal(Signal::TERM),
+                if self.leaving.replace(0).is_some() {
+                    self.crew.of_all(Role::Going).for_each(|member| member.heir.signal(Signal::TERM));
                 }
+                self.stop_serving().await;
             }
             Asked::Reopen => self.crew.signal(Signal::USR1),
             Asked::Upgrade => self.want_upgrade().await,
             Asked::Reload => self.crew.signal(Signal::HUP),
+        }
+    }
+
+    /// Has the process that serves drain. By the link, for the signal may have been sent to it as well.
+    async fn stop_serving(&mut self) {
+        let Some(serving) = self.crew.of(Role::Serving) else { return };
+        let said = timeout(TELLING_MAX, serving.heir.link.say(&Message::Stop));
+        // One that is not ready does not listen yet.
+        if !serving.ready || !matches!(said.await, Ok(Ok(()))) {
+            serving.heir.signal(Signal::TERM);
         }
     }
 
@@ -249,6 +257,11 @@ impl Supervisor {
             },
             Message::Ready => self.put_to_work(who).await,
             Message::Upgrade => self.upgrade().await,
+            Message::Stopping if member.role == Role::Serving => {
+                // Who waited in a queue would wait for nobody.
+                self.kept.clear();
+                self.manager.forget();
+            }
             Message::YourTurn if member.handing_over => {
                 member.handing_over = false;
                 self.tell_serving(&Message::YourTurn).await;
@@ -274,6 +287,7 @@ impl Supervisor {
     async fn put_to_work(&mut self, who: u64) {
         let Some(member) = self.crew.get(who) else { return };
         member.ready = true;
+        std::mem::take(&mut member.owed).into_iter().for_each(|signal| member.heir.signal(signal));
         tracing::info!("process {} is ready", member.heir.pid());
         let before = self.crew.succeed(who);
         if let Some(before) = before {

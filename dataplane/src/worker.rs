@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 
 /// Messages read for one wake; then the ring gets its turn.
 const INBOX_BUDGET: usize = 256;
-
 /// As many at one wake are noted for the flight recorder.
 const BURST: u32 = 64;
 /// A tick as late as this is noted too.
 const LATE: Duration = Duration::from_millis(20);
+/// How long listeners that were left may take to close.
+const CLOSING: Duration = Duration::from_millis(10);
 
 /// What a worker's thread is started with.
 pub struct Post {
@@ -120,6 +121,7 @@ impl Worker {
 
     /// Reads the inbox until told to drain and the last connection has ended.
     async fn obey(mut self) -> u64 {
+        let mut closed = false;
         loop {
             self.inbox.silence();
             let before = self.core.cells.inbox_messages.get();
@@ -150,7 +152,13 @@ impl Worker {
                 && self.core.sessions.is_empty()
                 && self.core.gateway.is_empty()
             {
-                return self.cut;
+                if closed {
+                    return self.cut;
+                }
+                // A runtime that ends leaks its tasks, and with them the sockets of listeners that were left just now.
+                closed = true;
+                rt::sleep(CLOSING).await;
+                continue;
             }
             if self.bell.readable().await.is_err() {
                 return self.cut;

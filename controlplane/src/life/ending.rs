@@ -1,11 +1,13 @@
 //! Draining with a deadline: from the first reason to stop to the last worker's end.
 
 use super::Life;
+use super::succession::Succession;
 use crate::exit::Exit;
 use crate::observe::heartbeat_age;
 use ringway_dataplane::WorkerState;
 use ringway_shared::command::Command;
 use ringway_shared::config::Config;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// After the drain's deadline: how long cut connections have to end.
@@ -19,6 +21,32 @@ pub struct Ending {
     untold: Vec<usize>,
     /// When the workers are told to cut what is left; then, when their end is no longer waited for.
     deadline: Instant,
+}
+
+/// Who asks to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Signal,
+    Supervisor,
+}
+
+/// A signal to a whole group (systemd's `KillMode=control-group`) comes twice: by itself, and from the supervisor.
+const TWICE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The requests to stop.
+#[derive(Default)]
+pub struct Stops(Cell<Option<(By, Instant)>>);
+
+impl Stops {
+    /// Whether this is another one, and not the last one by its other way.
+    fn counts(&self, by: By, now: Instant) -> bool {
+        let is_same = |(other, at)| other != by && now.saturating_duration_since(at) <= TWICE_WITHIN;
+        let counts = !self.0.get().is_some_and(is_same);
+        if counts {
+            self.0.set(Some((by, now)));
+        }
+        counts
+    }
 }
 
 impl Ending {
@@ -62,8 +90,20 @@ impl Life {
         (running && !limit.is_zero() && age > limit).then_some(age)
     }
 
+    /// Stops, if this is another request than the last one. Nobody follows this process then.
+    pub(super) fn stop(&self, succession: &mut Succession, by: By, ending: Option<Ending>) -> Option<Ending> {
+        if !succession.stops.counts(by, Instant::now()) {
+            return ending;
+        }
+        self.abandon(succession);
+        if ending.is_none() {
+            succession.mention_stopping();
+        }
+        Some(self.asked_to_stop(ending))
+    }
+
     /// The first request to stop drains, the second one cuts, the third one no longer waits.
-    pub(super) fn asked_to_stop(&self, ending: Option<Ending>) -> Ending {
+    fn asked_to_stop(&self, ending: Option<Ending>) -> Ending {
         match ending {
             None => self.drain(Exit::Done),
             Some(drain) if drain.is_cut() => Ending { deadline: Instant::now(), ..drain },
@@ -157,4 +197,25 @@ fn patience(config: &Config, websockets: bool) -> Duration {
     let timeouts = &config.websocket.timeouts;
     let told = timeouts.drain + timeouts.close + Duration::from_secs(1);
     config.socks5.timeouts.drain.max(if websockets { told } else { Duration::ZERO })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_comes_by_both_ways_counts_once() {
+        let begun = Instant::now();
+        let at = |tenths: u64| begun + Duration::from_millis(100 * tenths);
+        let (stops, signal, supervisor) = (Stops::default(), By::Signal, By::Supervisor);
+        assert!(stops.counts(signal, at(0)));
+        assert!(!stops.counts(supervisor, at(1)));
+        // Again, the other way round.
+        assert!(stops.counts(supervisor, at(20)));
+        assert!(!stops.counts(signal, at(21)));
+        // Asked twice by the same way, it is meant.
+        assert!(stops.counts(supervisor, at(22)));
+        assert!(stops.counts(supervisor, at(23)));
+        assert!(stops.counts(signal, at(34)));
+    }
 }

@@ -9,11 +9,16 @@ impl Life {
     pub(super) fn reload(&self) {
         let (reloader, state, manager) = (self.reloader.clone(), self.state.clone(), self.manager.clone());
         spawn_local(async move {
-            manager.borrow().reloading();
+            // A service that stops is not ready again, whatever becomes of this.
+            if !state.draining.get() {
+                manager.borrow().reloading();
+            }
             let result = reloader.run(&state, Request::of_signal()).await;
             // Put off, it has not failed.
             let is_well = matches!(result, Ok(_) | Err(Refusal::Restarting));
-            manager.borrow().ready(if is_well { "serving" } else { "serving; a reload failed" });
+            if !state.draining.get() {
+                manager.borrow().ready(if is_well { "serving" } else { "serving; a reload failed" });
+            }
         });
     }
 }

@@ -1,8 +1,9 @@
 //! Taking over from the process before, and handing over to the next. `restarting`: how that begins.
 
+mod mentions;
 mod restarting;
 
-use super::ending::Ending;
+use super::ending::{By, Ending, Stops};
 use super::{ANSWER_PATIENCE, Life};
 use crate::exit::Exit;
 use crate::export::Format;
@@ -53,6 +54,9 @@ pub struct Succession {
     askers: Vec<Asker>,
     /// It is the end: tell the last.
     last: Rc<Notify>,
+    /// The holder said so while this process waited for its turn.
+    told_to_stop: bool,
+    pub(super) stops: Stops,
 }
 
 /// Something under way.
@@ -75,6 +79,8 @@ pub enum Event {
     Failed(String),
     /// The holder has another process, which could serve.
     Retire(Link),
+    /// The holder has been asked to stop.
+    Stop,
     /// From the process before.
     News(News),
     /// The control port asks for a hot restart.
@@ -99,6 +105,8 @@ impl Succession {
             requests: None,
             askers: Vec::new(),
             last: Rc::default(),
+            told_to_stop: false,
+            stops: Stops::default(),
         }
     }
 
@@ -143,6 +151,7 @@ impl Succession {
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
                     Message::YourTurn => return Ok::<(), io::Error>(()),
+                    Message::Stop => self.told_to_stop = true,
                     _ => {}
                 }
             }
@@ -162,6 +171,9 @@ impl Succession {
 
     /// What there is to do next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Event {
+        if std::mem::take(&mut self.told_to_stop) {
+            return Event::Stop;
+        }
         loop {
             let Succession { holder, waiting, starting, handing, requests, .. } = self;
             let heard = tokio::select! {
@@ -189,6 +201,7 @@ impl Succession {
                 }
                 Ok(Some((Message::Upgrade, _))) => return Event::Wanted,
                 Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
+                Ok(Some((Message::Stop, _))) => return Event::Stop,
                 Ok(Some((Message::Retire, _))) => {
                     if let Some(holder) = self.holder.take() {
                         return Event::Retire(holder.link);
@@ -201,21 +214,6 @@ impl Succession {
                     return Event::Alone { was_kept };
                 }
             }
-        }
-    }
-
-    /// Tells the supervisor that this process lives, and whether all its workers do.
-    pub fn mention_life(&self, well: bool) {
-        if let Some(Holder { link, keeps: true }) = &self.holder {
-            // It is said again in a second.
-            let _ = link.mention(&Message::Alive { well });
-        }
-    }
-
-    /// Asks the supervisor for another process, for this one cannot go on.
-    pub fn ask_for_another(&self) {
-        if let Some(Holder { link, keeps: true }) = &self.holder {
-            let _ = link.mention(&Message::Upgrade);
         }
     }
 
@@ -295,6 +293,7 @@ impl Life {
             }
             // It drains already, because a worker was lost.
             Event::Retire(link) => self.bequeath(succession, Successor::Unknown(link)),
+            Event::Stop => return self.stop(succession, By::Supervisor, ending),
             Event::News(news) => self.inherit(news),
             // All is left to the successor.
             Event::Alone { .. } if self.handed_over.get() => {}

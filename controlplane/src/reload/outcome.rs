@@ -63,7 +63,7 @@ impl Outcome {
         };
         self.opened = [shown(workers.opened), only(&after, &before)].concat();
         self.closed = [shown(workers.closed), only(&before, &after)].concat();
-        self.notices = workers.notices;
+        self.notices.extend(workers.notices);
     }
 
     #[must_use]

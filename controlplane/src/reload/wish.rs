@@ -71,6 +71,12 @@ impl Request {
         !self.answered && matches!(self.wish, Wish::Sources)
     }
 
+    /// Whether the clock wants it, and will again until it is done.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        matches!(self.wish, Wish::Return(Returning::Due))
+    }
+
     /// Whether it was made knowing the configuration in force (RFC 9110 section 13.1.1).
     pub fn agrees_with(&self, tag: &str) -> Result<(), Refusal> {
         let Some(wanted) = &self.if_match else { return Ok(()) };

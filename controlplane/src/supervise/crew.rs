@@ -28,6 +28,8 @@ pub struct Member {
     pub since: Instant,
     /// It could serve.
     pub ready: bool,
+    /// Signals that it gets then.
+    pub owed: Vec<Signal>,
     /// It was told to retire, and its successor waits for its turn.
     pub handing_over: bool,
     /// When it said something last, and whether its workers lived then.
@@ -73,6 +75,7 @@ impl Crew {
             role,
             since: now,
             ready: false,
+            owed: Vec::new(),
             handing_over: false,
             heard: now,
             well: false,
@@ -88,6 +91,10 @@ impl Crew {
 
     pub fn of(&mut self, role: Role) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.role == role)
+    }
+
+    pub fn of_all(&mut self, role: Role) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut().filter(move |member| member.role == role)
     }
 
     pub fn all(&mut self) -> impl Iterator<Item = &mut Member> {
@@ -136,8 +143,14 @@ impl Crew {
         self.members.retain(|member| member.role != role);
     }
 
-    /// Sends all of them a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.members.iter().for_each(|member| member.heir.signal(signal));
+    /// Sends all of them a signal: those that are not ready once they are, for before they catch it, it would end them.
+    pub fn signal(&mut self, signal: Signal) {
+        for member in &mut self.members {
+            if member.ready {
+                member.heir.signal(signal);
+            } else if !member.owed.contains(&signal) {
+                member.owed.push(signal);
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -469,6 +470,21 @@ def test_a_key_is_set_for_a_time_and_returns(standing):
     assert gets_in(file.proxy, server, user=None)
 
 
+def test_what_holds_only_while_a_key_is_set_for_a_time_is_told(reloading, users_file):
+    file = reloading(users_file(alice="secret"))
+    assert file.post("POST", "/admin/override", {"set": {"socks5.auth": "none"}, "for": "2s"}).status == 200
+    told = file.reloaded(socks5__users_file="missing.yaml")
+    assert len(told["notices"]) == 1 and "socks5.users_file" in told["notices"][0], told
+    refusal = "end of an override by clock refused"
+    file.proxy.eventually_logs(refusal)
+    # It is tried again after 5 s, and not told again.
+    tried_again = time.monotonic() + 6
+    eventually(lambda: time.monotonic() > tried_again, 10)
+    assert file.proxy.log().count(refusal) == 1 and file.value("socks5.auth") == "none"
+    assert file.reloaded(**users_file(alice="secret"))["notices"] == []
+    eventually(lambda: file.value("socks5.auth") == "password", 10)
+
+
 def test_what_is_set_for_a_time_can_return_sooner(reloading):
     file = reloading()
     document = document_of(file.proxy)
@@ -639,3 +655,17 @@ def test_200_reloads_good_and_bad_lose_nobody_and_leave_all_workers_alike(reload
     assert metrics("config_generation") == good + 1
     assert (metrics("config_reloads_total", result="succeeded"), metrics("config_reloads_total", result="failed")) == (100, 100)
     taken.close()
+
+
+def test_who_hangs_up_at_once_is_written_down_with_what_they_changed(reloading, tmp_path):
+    audit = tmp_path / "audit.log"
+    file = reloading({"log.audit": str(audit), "log.access_format": "json"})
+    body = json.dumps({"set": {"socks5.limits.connections": 12}, "for": "1h"})
+    with socket.create_connection(file.proxy.control) as client:
+        client.sendall(
+            f"POST /admin/override HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    lines = eventually(lambda: "generation 2" in audit.read_text() and audit.read_text().splitlines(), what=audit.read_text)
+    told = [json.loads(line) for line in lines]
+    assert "socks5.limits.connections" in told[-1]["difference"] and told[-1]["result"] == "done"
+    assert all(line["by"] == told[0]["by"] for line in told) and file.value("socks5.limits.connections") == 12

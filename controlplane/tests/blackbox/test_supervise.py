@@ -249,6 +249,65 @@ def test_a_process_that_is_stopped_ends_its_supervisor(supervised, target):
     assert proxy.exit_code() == 0
 
 
+def test_signals_to_a_process_that_is_being_started_are_passed_on_once_it_could_serve(supervised, tmp_path):
+    program, slow, go_on = tmp_path / "ringway", tmp_path / "slow", tmp_path / "go-on"
+    program.symlink_to(binary())
+    # Signals are not caught yet, for as long as the test wants.
+    slow.write_text(f'#!/bin/sh\nwhile [ ! -e "{go_on}" ]; do sleep 0.05; done\nexec "{binary()}" "$@"\n')
+    slow.chmod(0o755)
+    proxy = supervised(program=str(program))
+    old = proxy.current
+    program.unlink()
+    program.symlink_to(slow)
+    proxy.signal(signal.SIGUSR2)
+    new = eventually(lambda: proxy.current != old and proxy.current)
+    proxy.signal(signal.SIGHUP)
+    proxy.signal(signal.SIGUSR1)
+    # The old one has had them by now; so would the new one have.
+    proxy.eventually_logs("no log file to reopen")
+    go_on.touch()
+    eventually(lambda: proxy.log().count("ready socks5=") == 2, 20, lambda: proxy.log()[-4000:])
+    eventually(lambda: proxy.log().count("no log file to reopen") >= 2)
+    assert proxy.get("/readyz").status == 200 and not ended(new)
+
+
+def refuses(where):
+    try:
+        socket.create_connection(where, 5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_a_stop_sent_to_all_processes_counts_once(supervised, target):
+    """As by systemd's KillMode=control-group."""
+    proxy = supervised()
+    connection = proxy.tunnel(target(echo).address)
+    for pid in (proxy.pid, proxy.current):
+        os.kill(pid, signal.SIGTERM)
+    proxy.eventually_logs("draining 1 connections")
+    eventually(lambda: refuses(proxy.socks))
+    with pytest.raises(AssertionError):
+        eventually(lambda: "cutting what is left" in proxy.log(), 1.5)
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    # A second one is meant, by whichever way.
+    proxy.signal(signal.SIGTERM)
+    proxy.eventually_logs("cutting what is left")
+    assert proxy.exit_code() != 0
+
+
+def test_a_process_that_drains_to_its_end_leaves_nobody_waiting_in_a_queue(supervised, target):
+    proxy = supervised()
+    connection = proxy.tunnel(target(echo).address)
+    os.kill(proxy.current, signal.SIGTERM)
+    eventually(lambda: refuses(proxy.socks))
+    connection.sendall(b"still")
+    assert connection.recv(5) == b"still"
+    connection.close()
+    assert proxy.exit_code() == 0
+
+
 def test_signals_are_passed_on(supervised, tmp_path):
     log = tmp_path / "access.log"
     proxy = supervised({"log.access": str(log)})

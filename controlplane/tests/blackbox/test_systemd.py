@@ -71,6 +71,24 @@ def test_a_reload_is_told_with_its_time(ringway, manager):
     heard.hear_until("READY")
 
 
+def test_a_reload_in_a_drain_does_not_say_that_it_is_ready(ringway, manager, target):
+    heard = manager()
+    proxy = ringway(env=heard.env)
+    heard.hear_until("READY")
+    connection = proxy.tunnel(target(echo).address)
+    proxy.signal(signal.SIGTERM)
+    heard.hear_until("STOPPING")
+    proxy.signal(signal.SIGHUP)
+    proxy.eventually_logs("reload by SIGHUP refused")
+    connection.close()
+    assert proxy.exit_code() == 0
+    heard.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            said = heard.hear()
+            assert "READY" not in said and "RELOADING" not in said
+
+
 def test_the_watchdog_hears_nothing_while_a_worker_stands_still(ringway, manager):
     heard = manager()
     options = {"workers.stalled_after": "300ms", "control.test_endpoints": "true"}
