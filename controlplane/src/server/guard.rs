@@ -10,7 +10,7 @@ mod sites;
 
 use super::answer::Answer;
 use super::route::{Route, ServedBy};
-use crate::guard::{Failure, Peer, Principal, Scope};
+use crate::guard::{Failure, Peer, Principal, Scope, is_own};
 use crate::throttle::Throttle;
 use credentials::Shown;
 use hyper::HeaderMap;
@@ -136,9 +136,8 @@ impl Guard {
         let of_connection = |name: String, scope| Ok(Principal { name: name.into(), scope });
         match peer {
             Peer::Unix { uid, .. } => {
-                let own = *uid == 0 || *uid == rustix::process::geteuid().as_raw();
                 let others = control.unix.as_ref().and_then(|unix| unix.others);
-                match if own { Some(Scope::Admin) } else { others } {
+                match if is_own(*uid) { Some(Scope::Admin) } else { others } {
                     Some(scope) => of_connection(format!("uid:{uid}"), scope),
                     None => Err(no_credential(control, "control.unix_scope gives other users nothing")),
                 }
