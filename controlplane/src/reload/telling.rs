@@ -3,6 +3,8 @@
 use super::{Outcome, Refusal, Request, Wish};
 use crate::audit::{Change, Journal, Outcome as Became};
 use crate::running::Running;
+use crate::server::State;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 /// Keys named in one line; the rest are counted.
@@ -13,6 +15,10 @@ pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Re
         return;
     }
     let (what, by) = (request.wish.name(), &request.by);
+    if matches!(result, Err(Refusal::Restarting)) && request.can_be_put_off() {
+        tracing::info!("{what} by {by}: put off until the hot restart is over");
+        return;
+    }
     match result {
         Ok(outcome) if outcome.changed => {
             tracing::info!("{what} by {by}: {}", summary(outcome));
@@ -27,24 +33,42 @@ pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Re
         }
     }
     if !request.answered {
-        write_down(journal, request, result);
+        write_down(journal, &request.by, request.wish.name(), result);
     }
     count(running, request, result);
 }
 
+/// What somebody's request came to, on its way to them. If they are gone when it is dropped, their request's own line of
+/// the audit log could not say it: it gets a line here.
+pub struct Answered {
+    pub state: Rc<State>,
+    pub by: String,
+    pub action: &'static str,
+    pub dry_run: bool,
+    pub result: Option<Result<Outcome, Refusal>>,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some(result) = self.result.as_ref().filter(|_| !self.dry_run) {
+            write_down(&self.state.journal, &self.by, self.action, result);
+        }
+    }
+}
+
 /// In the audit log, where no request has its line there.
-fn write_down(journal: &Journal, request: &Request, result: &Result<Outcome, Refusal>) {
+fn write_down(journal: &Journal, by: &str, action: &str, result: &Result<Outcome, Refusal>) {
     let (difference, why) = match result {
         Ok(outcome) => (Some(summary(outcome)), None),
         Err(refusal) => (None, Some(refusal.text())),
     };
     journal.change(&Change {
-        by: Some(&request.by),
+        by: Some(by),
         scope: None,
         from: None,
         method: None,
         path: None,
-        action: Some(request.wish.name()),
+        action: Some(action),
         parameters: "",
         status: None,
         outcome: if result.is_ok() { Became::Done } else { Became::Failed },

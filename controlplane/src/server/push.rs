@@ -1,10 +1,11 @@
 //! The publish API: `POST /api/…`, as Centrifugo's server libraries speak it (docs/push-api.md).
 //!
-//! In reading order: `fields` (what was sent), `methods` (what is asked of the workers for it,
+//! In reading order: `bodies` (how it is read), `fields` (what was sent), `methods` (what is asked of the workers for it,
 //! and answered), `batch` (many in one), `asking` (the wait for the workers), `fault` (what may go wrong).
 
 mod asking;
 mod batch;
+mod bodies;
 mod fault;
 mod fields;
 mod methods;
@@ -18,26 +19,26 @@ use super::route::{Route, Said, ServedBy, json, ok};
 use super::routes;
 use super::state::State;
 use crate::guard::Scope;
+use bodies::Bodies;
 use fields::Fields;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use serde_json::Value as Json;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Bytes of a request's body: one publication of 1 MiB and the names of 10,000 channels find room.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
-/// Bytes of all bodies being read or worked on; further requests wait for their turn.
-const BODIES_BYTES_MAX: usize = 64 << 20;
-/// What bodies are counted in.
-const KIB: usize = 1 << 10;
+/// From a request's header to its body's end. It leaves the workers [`asking::SILENCE_MAX`] to answer.
+const READING_MAX: Duration = Duration::from_secs(7);
 /// From a request's header to its answer. It leaves the answer some of [`routes::REQUEST_MAX`].
-const ASKING_MAX: Duration = Duration::from_secs(8);
+const ASKING_MAX: Duration = Duration::from_secs(9);
 
-const _: () =
-    assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX && ASKING_MAX.as_millis() < routes::REQUEST_MAX.as_millis());
+const _: () = assert!(
+    READING_MAX.as_millis() + asking::SILENCE_MAX.as_millis() <= ASKING_MAX.as_millis()
+        && ASKING_MAX.as_millis() < routes::REQUEST_MAX.as_millis()
+);
 
 /// A form that requests come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +160,7 @@ const fn form(
 
 /// What the publish API keeps from request to request.
 pub struct Desk {
-    bodies: Semaphore,
+    bodies: Bodies,
     /// Tells this process from another one, and from itself after a restart.
     uid: String,
     /// What people know it by.
@@ -171,25 +172,21 @@ impl Desk {
     pub fn new(node: String) -> Desk {
         // A hasher's seed is the standard library's source of random numbers.
         let uid = format!("{:016x}", RandomState::new().build_hasher().finish());
-        Desk { bodies: Semaphore::new(BODIES_BYTES_MAX / KIB), uid, node }
+        Desk { bodies: Bodies::new(), uid, node }
     }
 }
 
 /// Answers one request.
 pub async fn answer(state: &State, form: Form, body: Incoming) -> Answer {
-    let deadline = Instant::now() + ASKING_MAX;
-    let declared = body.size_hint().exact().unwrap_or(BODY_BYTES_MAX as u64).min(BODY_BYTES_MAX as u64);
-    let share = (declared as usize / KIB + 1).min(BODIES_BYTES_MAX / KIB) as u32;
-    // It is never closed.
-    let Ok(_room) = state.push.bodies.acquire_many(share).await else { return not_json("", "") };
-    let bytes = match routes::read(body, BODY_BYTES_MAX).await {
-        Ok(bytes) => bytes,
+    let began = Instant::now();
+    let body = match state.push.bodies.read(body, began + READING_MAX).await {
+        Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let Ok(text) = std::str::from_utf8(&bytes) else {
+    let Ok(text) = std::str::from_utf8(&body.bytes) else {
         return not_json("the body is not UTF-8", "send JSON");
     };
-    let mut asking = Asking::new(&state.staff, deadline);
+    let mut asking = Asking::new(&state.staff, began + ASKING_MAX);
     match form {
         Form::One(method) => match Fields::of(text) {
             Ok(fields) => whole(reply(&method.run(state, &mut asking, &fields).await)),

@@ -13,7 +13,7 @@ use super::route::{Content, Parameter, Route, Said, ServedBy, Waiting, json, ok,
 use super::state::State;
 use crate::calendar;
 use crate::guard::Scope;
-use crate::reload::{Request, TIME_MAX, Wish};
+use crate::reload::{Answered, Request, TIME_MAX, Wish};
 use crate::running::Generation;
 use ringway_shared::config::{read_duration, show_duration};
 use serde_json::{Value as Json, json};
@@ -33,7 +33,7 @@ const FAULT: Content = Content { media_type: PROBLEM, schema: Some("Problem") };
 const AT_FAULT: Said =
     said(422, "The configuration is at fault, or this host refuses it: every fault.", FAULTS);
 const STALE: Said = said(412, "The configuration in force is not the one that If-Match names.", FAULT);
-const NOT_NOW: Said = said(409, "Another reload is under way, or ringway drains.", FAULT);
+const NOT_NOW: Said = said(409, "Another reload or a hot restart is under way, or ringway drains.", FAULT);
 const SILENT: Said = said(503, "Some worker did not answer in time; `workers` names it.", FAULT);
 const UNUSABLE: Said = said(422, "Something in it cannot be used; nothing has changed.", FAULT);
 const NO_SUCH: Said = said(404, "There is none.", FAULT);
@@ -112,10 +112,15 @@ fn request(asked: &Asked, wish: Wish, dry_run: bool) -> Request {
 /// Has it fulfilled. Whoever asked may go meanwhile: it is done all the same.
 async fn run(state: Rc<State>, request: Request) -> Answer {
     let Some(reloader) = state.reloader() else { return unavailable() };
-    match spawn_local(async move { reloader.run(&state, request).await }).await {
-        Ok(Ok(outcome)) => answers::done(&outcome),
-        Ok(Err(refusal)) => answers::refused(&refusal),
-        Err(_) => Answer::error(500, "the reload broke off", "see the log, and report this"),
+    let whole = async move {
+        let (by, action, dry_run) = (request.by.clone(), request.wish.name(), request.dry_run);
+        let result = reloader.run(&state, request).await;
+        Answered { state, by, action, result: Some(result), dry_run }
+    };
+    match spawn_local(whole).await.ok().and_then(|mut answered| answered.result.take()) {
+        Some(Ok(outcome)) => answers::done(&outcome),
+        Some(Err(refusal)) => answers::refused(&refusal),
+        None => Answer::error(500, "the reload broke off", "see the log, and report this"),
     }
 }
 

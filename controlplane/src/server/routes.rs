@@ -149,17 +149,24 @@ fn methods_of(route: &'static Route) -> &'static [&'static str] {
 
 /// Reads a body to its end.
 pub async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Answer> {
-    let too_long = || {
-        Answer::error(413, &format!("the body is longer than {bytes_max} bytes"), "send less")
-            .with("connection", "close")
-    };
     // A length that was declared is judged before a byte of it is read.
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_long());
+        return Err(too_long(bytes_max));
     }
     match Limited::new(body, bytes_max).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-        Err(error) => Err(Answer::error(400, &format!("the body cannot be read: {error}"), "send it again")),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_long(bytes_max)),
+        Err(error) => Err(unreadable(&*error)),
     }
+}
+
+/// The body is longer than may be.
+pub fn too_long(bytes_max: usize) -> Answer {
+    Answer::error(413, &format!("the body is longer than {bytes_max} bytes"), "send less")
+        .with("connection", "close")
+}
+
+/// The body broke off.
+pub fn unreadable(error: &dyn std::error::Error) -> Answer {
+    Answer::error(400, &format!("the body cannot be read: {error}"), "send it again")
 }

@@ -513,13 +513,13 @@ def test_what_cannot_be_set_for_a_time_changes_nothing(reloading, body, status, 
     assert file.generation() == 1 and file.proxy.metrics()("config_last_reload_successful") == 1
 
 
-def test_an_override_that_names_a_pipe_keeps_nobody_waiting(reloading, tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+@pytest.mark.parametrize("key, value", [("log.control", "{}/x"), ("socks5.users_file", "{}/pipe"), ("control.insecure", "true"), ("control.tokens", "[]")])
+def test_no_request_names_files_or_widens_the_control_port(reloading, tmp_path, key, value):
+    os.mkfifo(tmp_path / "pipe")
     file = reloading()
-    answer = file.post("POST", "/admin/override", {"set": {"socks5.auth": "password", "socks5.users_file": str(pipe)}})
-    assert answer.status == 422 and "regular" in answer.text, answer.text
-    assert file.proxy.get("/livez").status == 200
+    answer = file.post("POST", "/admin/override", {"set": {key: value.format(tmp_path)}})
+    assert answer.status == 422 and "write it in the file" in answer.text, answer.text
+    assert file.proxy.get("/livez").status == 200 and not (tmp_path / "x").exists()
 
 
 # Log levels
@@ -639,3 +639,17 @@ def test_200_reloads_good_and_bad_lose_nobody_and_leave_all_workers_alike(reload
     assert metrics("config_generation") == good + 1
     assert (metrics("config_reloads_total", result="succeeded"), metrics("config_reloads_total", result="failed")) == (100, 100)
     taken.close()
+
+
+def test_who_hangs_up_at_once_is_written_down_with_what_they_changed(reloading, tmp_path):
+    audit = tmp_path / "audit.log"
+    file = reloading({"log.audit": str(audit), "log.access_format": "json"})
+    body = json.dumps({"set": {"socks5.limits.connections": 12}, "for": "1h"})
+    with socket.create_connection(file.proxy.control) as client:
+        client.sendall(
+            f"POST /admin/override HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    lines = eventually(lambda: "generation 2" in audit.read_text() and audit.read_text().splitlines(), what=audit.read_text)
+    told = [json.loads(line) for line in lines]
+    assert "socks5.limits.connections" in told[-1]["difference"] and told[-1]["result"] == "done"
+    assert all(line["by"] == told[0]["by"] for line in told) and file.value("socks5.limits.connections") == 12

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a worker may be silent while an answer of it is waited for.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+pub const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Questions of one request that one worker has at a time; the rest wait here. It bounds the queue of answers as well.
 const ASKED_AT_ONCE: usize = 256;
 

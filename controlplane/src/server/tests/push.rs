@@ -1,5 +1,7 @@
 //! The publish API over real loopback sockets, with workers that answer as a test says.
 
+mod bodies;
+
 use super::*;
 use ringway_shared::push::{Info, Kept, Place, Present, Refusal};
 use serde_json::json;
