@@ -12,11 +12,12 @@ use ringway_shared::config::{Log, LogFormat};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Lines about strangers' attempts in one second: whoever knocks without end fills no disk.
-const STRANGERS_PER_SECOND: u32 = 10;
-/// Characters of a reason or a difference; the rest is cut off.
+/// Lines about refused attempts in one second, of strangers and of those who are known each: whoever knocks without end,
+/// with a token that may not either, fills no disk.
+const REFUSED_PER_SECOND: u32 = 10;
+/// Bytes of parameters, a reason or a difference, escapes counted as they are written; the rest is cut off.
 const TEXT_MAX: usize = 2_000;
-/// Characters of what a client wrote.
+/// Bytes of what a client wrote, counted so too.
 const SENT_MAX: usize = 256;
 
 /// Both of them.
@@ -24,14 +25,15 @@ pub struct Journal {
     audit: RefCell<Lines>,
     requests: RefCell<Lines>,
     format: Cell<LogFormat>,
-    strangers: Cell<Strangers>,
+    refusals: Cell<Refusals>,
 }
 
-/// What was written about strangers in this second, and left out since the last line about one.
+/// What was written about refused attempts in this second, and left out since the last line.
 #[derive(Clone, Copy, Default)]
-struct Strangers {
+struct Refusals {
     since: Option<Instant>,
-    written: u32,
+    /// Of strangers; of those who are known, lest strangers hide what these try.
+    written: [u32; 2],
     left_out: u64,
 }
 
@@ -95,7 +97,7 @@ impl Journal {
             audit: RefCell::new(Lines::open("log.audit", &log.audit, queue.clone())?),
             requests: RefCell::new(Lines::open("log.control", &log.control, queue.clone())?),
             format: Cell::new(log.access_format),
-            strangers: Cell::default(),
+            refusals: Cell::default(),
         })
     }
 
@@ -141,22 +143,20 @@ impl Journal {
         audit || requests
     }
 
-    /// `None`: enough was written about strangers in this second. Else how many lines were left out before this one.
+    /// `None`: enough was written about refusals in this second. Else how many lines were left out before this one.
     fn room_for(&self, change: &Change<'_>) -> Option<u64> {
-        let mut strangers = self.strangers.get();
-        let is_stranger = change.by.is_none() && change.outcome == Outcome::Refused;
+        let mut refusals = self.refusals.get();
+        let is_refusal = change.outcome == Outcome::Refused;
         let now = Instant::now();
-        if strangers.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            strangers = Strangers { since: Some(now), written: 0, ..strangers };
+        if refusals.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            refusals = Refusals { since: Some(now), written: [0; 2], ..refusals };
         }
-        let room = !is_stranger || strangers.written < STRANGERS_PER_SECOND;
-        if !room {
-            strangers.left_out += 1;
-        } else if is_stranger {
-            strangers.written += 1;
-        }
-        let left_out = if room { std::mem::take(&mut strangers.left_out) } else { 0 };
-        self.strangers.set(strangers);
+        let written = &mut refusals.written[usize::from(change.by.is_some())];
+        let room = !is_refusal || *written < REFUSED_PER_SECOND;
+        *written += u32::from(is_refusal && room);
+        refusals.left_out += u64::from(!room);
+        let left_out = if room { std::mem::take(&mut refusals.left_out) } else { 0 };
+        self.refusals.set(refusals);
         room.then_some(left_out)
     }
 }
@@ -192,9 +192,25 @@ fn of_request<'a>(request: &Request<'a>) -> Vec<Field<'a>> {
 }
 
 fn cut(text: &str, most: usize) -> Value<'_> {
-    match text.char_indices().nth(most) {
+    let mut width = 0;
+    let beyond = text.char_indices().find(|(_, c)| {
+        width += written_width(*c);
+        width > most
+    });
+    match beyond {
         Some((end, _)) => Value::Text(format!("{}…", &text[..end]).into()),
         None => word(text),
+    }
+}
+
+/// Bytes that a character takes in a line of either format, at most.
+fn written_width(c: char) -> usize {
+    match c {
+        '"' | '\\' => 2,
+        _ if c.is_ascii_graphic() || c == ' ' => 1,
+        _ if !c.is_ascii() && c.escape_debug().len() == 1 => c.len_utf8(),
+        // `\u001b` for each unit of UTF-16; `\u{1b}` is no longer.
+        _ => 6 * c.len_utf16(),
     }
 }
 
@@ -276,6 +292,37 @@ mod tests {
         let told = lines_of(&path);
         assert!(told.len() >= 11 && told.len() < 60, "{}", told.len());
         assert!(told.last().unwrap().contains("\"left_out\":"), "{told:?}");
+    }
+
+    #[test]
+    fn whoever_is_known_and_may_not_fills_no_disk_either() {
+        let path = path("known");
+        let journal = journal(&path, LogFormat::Json);
+        let escaped = "\x1b".repeat(TEXT_MAX - 10);
+        (0..100).for_each(|_| journal.change(&killed(None, Outcome::Refused)));
+        for _ in 0..1_000 {
+            journal.change(&Change { parameters: &escaped, ..killed(Some("looker"), Outcome::Refused) });
+        }
+        journal.change(&killed(Some("alice"), Outcome::Done));
+        let told = lines_of(&path);
+        let of_looker: Vec<_> = told.iter().filter(|line| line.contains("looker")).collect();
+        assert!((10..60).contains(&of_looker.len()), "{}", of_looker.len());
+        assert!(of_looker.iter().all(|line| line.len() < TEXT_MAX + 500), "{of_looker:?}");
+        assert!(told.last().unwrap().contains("\"left_out\":"), "{told:?}");
+    }
+
+    #[test]
+    fn what_is_cut_is_measured_as_it_is_written() {
+        let text = |text: &str| match cut(text, 12) {
+            Value::Text(text) => text.into_owned(),
+            _ => unreachable!(),
+        };
+        assert_eq!(text("twelve bytes"), "twelve bytes");
+        assert_eq!(text("twelve bytes."), "twelve bytes…");
+        assert_eq!(text("\x1b\x1b"), "\x1b\x1b");
+        assert_eq!(text("\x1b\x1b."), "\x1b\x1b…");
+        assert_eq!(text("\"\"\"\"\"\"\""), "\"\"\"\"\"\"…");
+        assert_eq!(text("ééééééé"), "éééééé…");
     }
 
     #[test]

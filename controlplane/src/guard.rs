@@ -35,6 +35,12 @@ pub enum Peer {
     Unix { uid: u32, pid: Option<i32> },
 }
 
+/// Whether the kernel's word for `uid` is enough to do everything: root, and the user ringway runs as.
+#[must_use]
+pub fn is_own(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

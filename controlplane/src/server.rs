@@ -19,6 +19,7 @@ mod inspecting;
 mod memory;
 mod openapi;
 mod pages;
+mod patient;
 mod ports;
 mod push;
 mod record;
@@ -39,12 +40,14 @@ pub use push::Desk;
 pub use route::{Parameter, Route};
 pub use routes::all as routes;
 pub use schemas::named as schema;
+use state::Seat;
 pub use state::{Facts, Meter, Staff, State};
 
-use crate::guard::{Failure, Peer};
+use crate::guard::{Failure, Peer, is_own};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use patient::Patient;
 use ports::tls::{Failed, Tls};
 use ports::{Accepted, Listener};
 use rustix::net::sockopt;
@@ -65,8 +68,11 @@ use tokio::time::{sleep, timeout};
 const HEADER_READ_MAX: Duration = Duration::from_secs(5);
 /// Request line and header lines together; longer ones are answered 431.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// How long a client may leave sent bytes unacknowledged, or its window shut, before the kernel ends it.
+/// How long a client may leave sent bytes unacknowledged, or its window shut, before the kernel ends it; and how long a write
+/// may wait for it, on any listener.
 const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a connection whose time is up may take to end: any request under way is answered by then, and its answer read.
+const ENDING_MAX: Duration = routes::REQUEST_MAX.saturating_add(UNREAD_ANSWER_MAX);
 /// After so long a connection ends with the answer it is at: what was believed of who sent it is looked at anew.
 const CONNECTION_MAX: Duration = Duration::from_secs(600);
 /// How long the listener rests after accept(2) failed, e.g. because descriptors ran out.
@@ -88,9 +94,7 @@ async fn serve(listener: Rc<Listener>, tls: Rc<Tls>, state: Rc<State>, stop: wat
             sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        // Whoever may use the Unix socket gets in when strangers take all other seats.
-        let seats = if matches!(accepted, Accepted::Unix(_)) { &state.unix_seats } else { &state.seats };
-        match (seats.take(state.running.config().control.connections_max), accepted) {
+        match (seat(&state, &accepted), accepted) {
             (Some(seat), accepted) => {
                 let connection = attend(accepted, tls.clone(), state.clone(), stop.clone());
                 spawn_local(async move {
@@ -108,6 +112,24 @@ async fn serve(listener: Rc<Listener>, tls: Rc<Tls>, state: Rc<State>, stop: wat
             (None, _) => {}
         }
     }
+}
+
+/// A place for it, if there is one. Whoever may use the Unix socket gets in when strangers take all other seats.
+fn seat(state: &State, accepted: &Accepted) -> Option<Seat> {
+    let most = state.running.config().control.connections_max;
+    match accepted {
+        Accepted::Unix(stream) => {
+            let uid = stream.peer_cred().ok().map(|owner| owner.uid());
+            state.unix_seats.take(unix_seats(most, uid))
+        }
+        _ => state.seats.take(most),
+    }
+}
+
+/// How many of the Unix socket's seats may be taken for this user to get one: others leave half of them to root and to
+/// ringway's own user.
+fn unix_seats(most: usize, uid: Option<u32>) -> usize {
+    if uid.is_some_and(is_own) { most } else { most.div_ceil(2) }
 }
 
 /// From accept to HTTP: who is at the other end.
@@ -154,14 +176,15 @@ where
     let service = service_fn(move |request| routes::answer(state.clone(), peer.clone(), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection =
+        pin!(http.serve_connection(TokioIo::new(Patient::new(stream, UNREAD_ANSWER_MAX)), service));
     let over = timeout(CONNECTION_MAX, stopped(stop));
     // What went wrong with a connection is its client's affair: hyper has answered 400 or 431, or closed.
     match first_of(pin!(over), connection.as_mut()).await {
         First::Right(_ended) => {}
         First::Left(_) => {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            let _ = timeout(ENDING_MAX, connection).await;
         }
     }
 }

@@ -10,7 +10,7 @@ mod sites;
 
 use super::answer::Answer;
 use super::route::{Route, ServedBy};
-use crate::guard::{Failure, Peer, Principal, Scope};
+use crate::guard::{Failure, Peer, Principal, Scope, is_own};
 use crate::throttle::Throttle;
 use credentials::Shown;
 use hyper::HeaderMap;
@@ -28,6 +28,9 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 #[derive(Default)]
 pub struct Guard {
     throttle: RefCell<Throttle>,
+    /// Of links that were followed from other sites' pages: what those show as credentials is the page's guess
+    /// (`http://x:guess@127.0.0.1:9003/`), and must not lock the browser's host out. Nor may a program guess without end by saying that it is such one.
+    of_links: RefCell<Throttle>,
     /// The keys of the publish API, hashed, and the list they were made of.
     keys: RefCell<Option<KeptKeys>>,
 }
@@ -98,11 +101,11 @@ impl Guard {
             Shown::Several if asks => Err(several()),
             Shown::One(key) if asks => {
                 let digest = credentials::digest(key);
-                self.not_locked(asking.peer, &digest)?;
+                self.not_locked(asking, &digest)?;
                 if keys.hold(&digest) {
                     return Ok(Principal::key_holder());
                 }
-                self.throttle.borrow_mut().failed(asking.peer, &digest, Instant::now());
+                self.throttle(asking).borrow_mut().failed(asking.peer, &digest, Instant::now());
                 Err(unauthorized(Failure::WrongKey, "the API key is not valid"))
             }
             _ => {
@@ -124,7 +127,7 @@ impl Guard {
         let peer = asking.peer;
         if !control.tokens.is_empty() {
             match credentials::token(asking.headers()) {
-                Shown::One(shown) => return self.token_holder(control, peer, &shown),
+                Shown::One(shown) => return self.token_holder(control, asking, &shown),
                 Shown::Several => return Err(several()),
                 Shown::Unknown => {
                     let message = "the Authorization header is neither Bearer nor Basic with a token";
@@ -136,9 +139,8 @@ impl Guard {
         let of_connection = |name: String, scope| Ok(Principal { name: name.into(), scope });
         match peer {
             Peer::Unix { uid, .. } => {
-                let own = *uid == 0 || *uid == rustix::process::geteuid().as_raw();
                 let others = control.unix.as_ref().and_then(|unix| unix.others);
-                match if own { Some(Scope::Admin) } else { others } {
+                match if is_own(*uid) { Some(Scope::Admin) } else { others } {
                     Some(scope) => of_connection(format!("uid:{uid}"), scope),
                     None => Err(no_credential(control, "control.unix_scope gives other users nothing")),
                 }
@@ -155,22 +157,27 @@ impl Guard {
     fn token_holder(
         &self,
         control: &Control,
-        peer: &Peer,
+        asking: &Asking<'_>,
         shown: &credentials::Token,
     ) -> Result<Principal, Refused> {
-        self.not_locked(peer, &shown.digest)?;
+        self.not_locked(asking, &shown.digest)?;
         let found = find(&control.tokens, &shown.digest);
         match found.filter(|token| shown.name.as_deref().is_none_or(|name| *name == *token.name)) {
             Some(token) => Ok(Principal { name: (&*token.name).into(), scope: token.scope }),
             None => {
-                self.throttle.borrow_mut().failed(peer, &shown.digest, Instant::now());
+                self.throttle(asking).borrow_mut().failed(asking.peer, &shown.digest, Instant::now());
                 Err(unauthorized(Failure::WrongToken, "the token is not valid"))
             }
         }
     }
 
-    fn not_locked(&self, peer: &Peer, digest: &[u8; 32]) -> Result<(), Refused> {
-        match self.throttle.borrow().locked(peer, digest, Instant::now()) {
+    /// What counts the wrong ones of such a request.
+    fn throttle(&self, asking: &Asking<'_>) -> &RefCell<Throttle> {
+        if sites::foreign_site(asking.headers()).is_some() { &self.of_links } else { &self.throttle }
+    }
+
+    fn not_locked(&self, asking: &Asking<'_>, digest: &[u8; 32]) -> Result<(), Refused> {
+        match self.throttle(asking).borrow().locked(asking.peer, digest, Instant::now()) {
             None => Ok(()),
             Some(left) => Err(throttled(left)),
         }

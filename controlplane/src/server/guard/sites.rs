@@ -52,14 +52,17 @@ pub fn no_foreign_page(control: &Control, asking: &Asking<'_>) -> Result<(), Ref
     if let Some(foreign) = origins().find(|origin| !is_own(origin) && !is_listed(origin)) {
         return Err(of_page(&format!("the request comes from a web page of {foreign:?}")));
     }
-    let foreign =
-        headers.get_all(SITE).iter().map(text).find(|site| !matches!(*site, "none" | "same-origin"));
-    match foreign {
+    match foreign_site(headers) {
         Some(_) if origins().any(is_listed) => Ok(()),
         Some(_) if !asking.changes_something() && follows_a_link(headers) => Ok(()),
         Some(site) => Err(of_page(&format!("the request comes from a web page (Sec-Fetch-Site: {site})"))),
         None => Ok(()),
     }
+}
+
+/// What a browser says of the page it comes from, if that is another site's.
+pub fn foreign_site(headers: &HeaderMap) -> Option<&str> {
+    headers.get_all(SITE).iter().map(text).find(|site| !matches!(*site, "none" | "same-origin"))
 }
 
 /// A navigation of a whole window: its answer is shown to the person at the browser and to nobody's script.

@@ -126,6 +126,38 @@ fn a_unix_socket_has_its_mode_from_the_first_moment_and_goes_with_its_listener()
 }
 
 #[test]
+fn who_asks_at_the_unix_socket_and_never_reads_loses_the_seat() {
+    let path = folder("unread").join("control.sock");
+    let at = format!("control.unix={}", path.display());
+    on_a_control_thread(|state| async move {
+        let ports = serving(state, open(&["control.listen=[]", &at]).unwrap());
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let asking = move || {
+            stream.set_write_timeout(Some(PATIENCE)).unwrap();
+            let request = "GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+            loop {
+                if let Err(error) = stream.write_all(request.as_bytes()) {
+                    return error.kind();
+                }
+            }
+        };
+        let ended = tokio::task::spawn_blocking(asking).await.unwrap();
+        // The other end closed it, with or without something unread in it.
+        let closed = [std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::ConnectionReset];
+        assert!(closed.contains(&ended), "{ended}");
+        ports.stop().await;
+    });
+}
+
+#[test]
+fn other_users_leave_half_of_the_unix_sockets_seats() {
+    let (own, stranger) = (rustix::process::geteuid().as_raw(), rustix::process::geteuid().as_raw() + 1);
+    let of = |most, uid| crate::server::unix_seats(most, uid);
+    assert_eq!([of(64, Some(0)), of(64, Some(own)), of(64, Some(stranger)), of(64, None)], [64, 64, 32, 32]);
+    assert_eq!(of(1, Some(stranger)), 1);
+}
+
+#[test]
 fn only_a_socket_that_nobody_answers_on_is_replaced() {
     let folder = &folder("stale");
     let at = |name: &str| format!("control.unix={}", folder.join(name).display());

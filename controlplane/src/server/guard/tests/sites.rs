@@ -100,6 +100,26 @@ fn no_other_page_acts_or_looks() {
 }
 
 #[test]
+fn a_page_that_guesses_by_links_locks_no_program_out() {
+    let (guard, control, look) = (Guard::default(), with_tokens(), route("GET", Scope::Read));
+    let followed = |value: &str| {
+        let headers = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+            ("authorization", value),
+        ];
+        verdict_of(&guard, &control, &look, &tcp(), &headers)
+    };
+    let right = basic("owner", "rw_own");
+    for number in 0..5 {
+        assert_eq!(followed(&basic("x", &number.to_string())), "401 wrong_token");
+    }
+    assert_eq!(followed(&right), "429 throttled", "who says to be a browser guesses no faster");
+    assert_eq!(verdict_of(&guard, &control, &look, &tcp(), &[("authorization", &right)]), "owner admin");
+}
+
+#[test]
 fn what_comes_with_a_body_to_change_something_is_json() {
     let (get, post) = (route("GET", Scope::Read), route("POST", Scope::Admin));
     let sent: Header<'_> = ("content-length", "2");
