@@ -304,7 +304,7 @@ mod tests {
         let journal = journal(&path, LogFormat::Text);
         assert!(journal.wants_requests());
         journal.request(&Request {
-            from: &Peer::Tcp("192.0.2.1:40000".parse().unwrap()),
+            from: &Peer::Tcp { address: "192.0.2.1:40000".parse().unwrap(), near: false },
             by: None,
             method: "GET",
             path: "/stats",

@@ -20,23 +20,25 @@ pub fn notices(control: &Control) -> Vec<String> {
 /// Where a request came from, and what the connection itself says of who sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    Tcp(SocketAddr),
+    Tcp {
+        address: SocketAddr,
+        /// It reached a loopback address: it is on this host.
+        near: bool,
+    },
     Tls {
         address: SocketAddr,
+        near: bool,
         /// The common name of the one that was shown, and verified.
         name: Option<Rc<str>>,
     },
     /// As the kernel has it (SO_PEERCRED).
-    Unix {
-        uid: u32,
-        pid: Option<i32>,
-    },
+    Unix { uid: u32, pid: Option<i32> },
 }
 
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Peer::Tcp(address) | Peer::Tls { address, .. } => address.fmt(f),
+            Peer::Tcp { address, .. } | Peer::Tls { address, .. } => address.fmt(f),
             Peer::Unix { uid, pid: Some(pid) } => write!(f, "unix:{uid}:{pid}"),
             Peer::Unix { uid, pid: None } => write!(f, "unix:{uid}"),
         }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
-//! `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
+//! `Upgrade` (ask me for one) and `Retire`. In reading order: `link` (messages over a socket), `child` (starting the heir), `inheritance` (what the heir
 //! was given), `upgrade` (handing over), `desk` (who asks for it).
 
 pub mod child;
@@ -51,7 +51,7 @@ pub enum Message {
     Ready,
     /// The heir lives; `well`: all its workers too.
     Alive { well: bool },
-    /// The heir asks to be replaced by a new process.
+    /// The heir asks to be replaced by a new process; from the holder: it is to ask for that, once no reload is under way.
     Upgrade,
     /// There is no new process, and why.
     NoHeir { why: String },

@@ -1,7 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
 
+mod beginning;
 mod ending;
 mod listening;
 mod steering;
@@ -27,7 +28,8 @@ use crate::server::{self, Ports};
 use crate::settings::{Settings, SettingsArguments, Texts};
 use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
-use crate::systemd::{self, Manager, borrowed};
+use crate::systemd::{self, Manager};
+use crate::vigil::Vigil;
 use ringway_dataplane::{ClientFacts, Plan, Workers};
 use ringway_shared::config::{Config, Loaded};
 use ringway_shared::metrics::{Cells, Driver};
@@ -43,6 +45,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often workers are looked after and session records taken.
 const ROUND: Duration = Duration::from_millis(100);
+/// Rounds further apart than this: the process did not run.
+const ABSENCE: Duration = Duration::from_secs(1);
 /// How often everything is observed even if nobody asks, so that rates are those of the last second.
 const OBSERVED_EVERY: Duration = Duration::from_secs(1);
 /// Session records written in one round, if the log has room; the rest wait in their queue for the next.
@@ -149,6 +153,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         reloader,
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
+        vigil: Vigil::new(ABSENCE, epoch),
     };
     life.begin(&mut succession).await?;
     life.announce();
@@ -228,31 +233,10 @@ struct Life {
     manager: Rc<RefCell<Manager>>,
     /// Another process serves, and keeps the quotas' file.
     handed_over: Cell<bool>,
+    vigil: Vigil,
 }
 
 impl Life {
-    /// Takes over from the process before, if there is one, and begins to answer at the control port.
-    async fn begin(&self, succession: &mut Succession) -> Result<(), String> {
-        let sockets = self.listeners()?;
-        succession.store(&sockets).await;
-        if let Some(news) = succession.take_over().await {
-            self.inherit(news);
-            // The process before has saved it just now.
-            match Quotas::open(&self.running.config()) {
-                Ok(saved) => self.quotas.borrow_mut().reread(saved),
-                // Nobody else serves any more: what was read a moment ago will do.
-                Err(fault) => tracing::error!("{fault}"),
-            }
-        }
-        self.manager.borrow().store(&borrowed(&sockets));
-        self.unshare_listeners(succession.is_kept());
-        self.keep_quotas();
-        self.keep_certificates();
-        self.ports.open();
-        self.manager.borrow().ready("serving");
-        Ok(())
-    }
-
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();
@@ -293,7 +277,7 @@ impl Life {
                 event = succession.next() => ending = self.succeed(succession, event, ending),
                 asked = signals.next() => match asked {
                     Asked::Stop => {
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.asked_to_stop(ending));
                     }
                     // Why not stands in the log.
@@ -310,17 +294,18 @@ impl Life {
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
+                    self.vigil.round(Instant::now());
                     self.write_records();
                     self.manager.borrow_mut().watch(self.is_well(), Instant::now());
                     if ending.is_none() && self.state.go_on_resting() {
                         tracing::info!("nobody is left: stopping, as the drain was to end");
-                        succession.abandon();
+                        self.abandon(succession);
                         ending = Some(self.drain(Exit::Done));
                     }
                     ending = match ending {
                         None => self.lost_worker().map(|cause| {
                             tracing::error!("{cause}; draining the others, then ending: start ringway anew");
-                            succession.abandon();
+                            self.abandon(succession);
                             succession.ask_for_another();
                             self.drain(Exit::WorkerLost)
                         }),

@@ -42,6 +42,7 @@ mod systemd;
 mod throttle;
 mod token;
 mod top;
+mod vigil;
 
 use std::process::ExitCode;
 

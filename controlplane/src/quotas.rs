@@ -8,7 +8,7 @@ use ringway_shared::account::Account;
 use ringway_shared::config::{Config, Quota, QuotaPeriod};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,8 +29,8 @@ pub struct Quotas {
     path: PathBuf,
     /// `None`: not read, for no user has had a quota.
     kept: Option<BTreeMap<String, Kept>>,
-    /// Users whose usage was told what the file had of them.
-    adopted: HashSet<Arc<str>>,
+    /// Users whose usage was told what the file had of them, and how much that was.
+    adopted: HashMap<Arc<str>, u64>,
     failing: bool,
     /// It was said that a period is far ahead of the clock.
     told_ahead: bool,
@@ -125,7 +125,7 @@ impl Quotas {
         let mut quotas = Quotas {
             path,
             kept: None,
-            adopted: HashSet::new(),
+            adopted: HashMap::new(),
             failing: false,
             told_ahead: false,
             save_failures: Rc::default(),
@@ -146,9 +146,19 @@ impl Quotas {
         self.save_failures.clone()
     }
 
-    /// Takes over what has been read from the file just now. Before anything is kept.
-    pub fn reread(&mut self, now: Quotas) {
-        self.kept = now.kept;
+    /// Tells users' usage what the file has of them, and saves nothing: before anybody is served, or else a user could use
+    /// what is used up.
+    pub fn adopt(&mut self, accounts: &[Account], now: SystemTime) {
+        let Some(kept) = &mut self.kept else { return };
+        for account in accounts {
+            adopt_one(kept, &mut self.adopted, account, now);
+        }
+    }
+
+    /// Takes over what has been read from the file just now, in the place of what it had before. Before anything is kept.
+    pub fn reread(&mut self, read: Quotas, accounts: &[Account], now: SystemTime) {
+        self.kept = read.kept;
+        self.adopt(accounts, now);
     }
 
     /// What the file has of each user.
@@ -212,10 +222,33 @@ impl Quotas {
     }
 }
 
+/// Tells one user's usage what the file has now; what it was told before is taken back.
+fn adopt_one(
+    kept: &mut BTreeMap<String, Kept>,
+    adopted: &mut HashMap<Arc<str>, u64>,
+    account: &Account,
+    now: SystemTime,
+) {
+    let Some(quota) = account.user.quota else { return };
+    let (name, used) = (&account.user.name, &account.usage.quota_used);
+    let period = Period::now(quota, now);
+    let mut earlier = 0;
+    if let Some(kept) = kept.get_mut(&**name) {
+        if period.is_new_after(kept.period) {
+            *kept = Kept { used_bytes: 0, period };
+        }
+        earlier = kept.used_bytes;
+    }
+    let before = adopted.insert(name.clone(), earlier).unwrap_or(0);
+    // What connections have used since the start comes on top. Added first: never is it less than both have.
+    used.fetch_add(earlier, Relaxed);
+    used.fetch_sub(before, Relaxed);
+}
+
 /// Whether there is something new about the account's user to keep.
 fn keep_one(
     kept: &mut BTreeMap<String, Kept>,
-    adopted: &mut HashSet<Arc<str>>,
+    adopted: &mut HashMap<Arc<str>, u64>,
     account: &Account,
     now: SystemTime,
 ) -> bool {
@@ -224,10 +257,8 @@ fn keep_one(
     let period = Period::now(quota, now);
     let before = kept.get(&**name).cloned();
     let begins_anew = before.as_ref().is_some_and(|kept| period.is_new_after(kept.period));
-    if adopted.insert(name.clone()) {
-        // What connections have used since the start comes on top.
-        let earlier = before.as_ref().filter(|_| !begins_anew).map_or(0, |kept| kept.used_bytes);
-        used.fetch_add(earlier, Relaxed);
+    if !adopted.contains_key(name) {
+        adopt_one(kept, adopted, account, now);
     } else if begins_anew {
         used.store(0, Relaxed);
     }
@@ -311,7 +342,7 @@ mod tests {
         Quotas {
             path: path.to_owned(),
             kept: None,
-            adopted: HashSet::new(),
+            adopted: HashMap::new(),
             failing: false,
             told_ahead: false,
             save_failures: Rc::default(),
@@ -352,6 +383,29 @@ mod tests {
         assert_eq!(used(&again), 705);
         second.keep(std::slice::from_ref(&again), at(NOVEMBER));
         assert_eq!(used(&again), 705, "the file is told once");
+    }
+
+    #[test]
+    fn what_the_process_before_uses_until_it_saves_the_last_time_is_told_once() {
+        let path = folder("turn").join("quotas.json");
+        let (old, mut first) = (account("alice", QuotaPeriod::Month), quotas(&path));
+        old.usage.quota_used.store(900, Relaxed);
+        first.keep(std::slice::from_ref(&old), at(NOVEMBER));
+        let (heir, mut second) = (account("alice", QuotaPeriod::Month), quotas(&path));
+        second.read().unwrap();
+        second.adopt(std::slice::from_ref(&heir), at(NOVEMBER));
+        assert_eq!(used(&heir), 900, "before anybody is served");
+        heir.usage.quota_used.fetch_add(5, Relaxed);
+        old.usage.quota_used.fetch_add(70, Relaxed);
+        for (now, expected) in [(NOVEMBER, 975), (DECEMBER, 5)] {
+            first.keep(std::slice::from_ref(&old), at(now));
+            let mut saved = quotas(&path);
+            saved.read().unwrap();
+            second.reread(saved, std::slice::from_ref(&heir), at(now));
+            assert_eq!(used(&heir), expected);
+        }
+        second.keep(std::slice::from_ref(&heir), at(DECEMBER));
+        assert_eq!(used(&heir), 5);
     }
 
     #[test]

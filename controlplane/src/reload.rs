@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use preparing::Preparing;
 use ringway_dataplane::{Prepared, Readiness, Workers};
 use ringway_shared::config::{Change, Loaded, Override, Reload, Value, difference};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Mutex, Notify};
@@ -44,10 +45,15 @@ pub struct Reloader {
     pub household: Household,
     pub levels: Levels,
     turn: Mutex<()>,
+    /// A hot restart is under way: nothing changes until something has come of it.
+    paused: Cell<bool>,
+    /// What could be put off meanwhile.
+    put_off: Cell<bool>,
     /// Something ends at another time than was known.
     times_changed: Notify,
-    /// A listener has been opened or closed.
+    /// A listener has been opened or closed, and whoever keeps them has not been told.
     listeners_changed: Notify,
+    listeners_untold: Cell<bool>,
 }
 
 impl Reloader {
@@ -66,8 +72,11 @@ impl Reloader {
             household,
             levels,
             turn: Mutex::default(),
+            paused: Cell::new(false),
+            put_off: Cell::new(false),
             times_changed: Notify::new(),
             listeners_changed: Notify::new(),
+            listeners_untold: Cell::new(false),
         }
     }
 
@@ -77,6 +86,9 @@ impl Reloader {
             Ok(_turn) => self.reload(state, &request).await,
             Err(_) => Err(Refusal::Busy),
         };
+        if matches!(result, Err(Refusal::Restarting)) && request.can_be_put_off() {
+            self.put_off.set(true);
+        }
         telling::tell(&self.running, &state.journal, &request, &result);
         self.times_changed.notify_one();
         result
@@ -85,6 +97,9 @@ impl Reloader {
     async fn reload(&self, state: &State, request: &Request) -> Result<Outcome, Refusal> {
         if state.draining.get() {
             return Err(Refusal::Draining);
+        }
+        if self.paused.get() {
+            return Err(Refusal::Restarting);
         }
         let before = self.running.current();
         request.agrees_with(&before.tag)?;
@@ -161,6 +176,7 @@ impl Reloader {
         self.running.replace(next);
         outcome.take(committed, &before, &self.household.ports.addresses());
         if outcome.listens_elsewhere() {
+            self.listeners_untold.set(true);
             self.listeners_changed.notify_one();
         }
         Ok(())
@@ -196,11 +212,39 @@ impl Reloader {
                 tracing::info!("{ended} log levels are again as log.level says: their time is over");
             }
             let is_over = overrides.is_some_and(|due| due <= now);
-            if is_over && (state.draining.get() || self.run(state, Request::of_the_clock()).await.is_err()) {
+            if is_over
+                && (state.draining.get()
+                    || self.paused.get()
+                    || self.run(state, Request::of_the_clock()).await.is_err())
+            {
                 // What was set is in force until then.
                 sleep(RETRY_AFTER).await;
             }
         }
+    }
+
+    /// From now on nothing changes; what is under way comes to its end, see [`Self::idle`].
+    pub fn pause(&self) {
+        self.paused.set(true);
+    }
+
+    /// Returns when nothing is under way, and whoever keeps the listeners knows them.
+    pub async fn idle(&self) {
+        drop(self.turn.lock().await);
+        while self.listeners_untold.get() {
+            sleep(ASKED_EVERY).await;
+        }
+    }
+
+    /// Whoever keeps the listeners is told them now.
+    pub fn listeners_told(&self) {
+        self.listeners_untold.set(false);
+    }
+
+    /// Lets the configuration change again. True: a reload was put off.
+    pub fn resume(&self) -> bool {
+        self.paused.set(false);
+        self.put_off.take()
     }
 
     /// A log level was set for a time, or ended.

@@ -115,7 +115,8 @@ async fn attend(accepted: Accepted, tls: Rc<Tls>, state: Rc<State>, stop: watch:
     match accepted {
         Accepted::Http(stream, address) => {
             tune(&stream);
-            converse(stream, Peer::Tcp(address), state, stop).await;
+            let near = is_near(&stream);
+            converse(stream, Peer::Tcp { address, near }, state, stop).await;
         }
         Accepted::Https(stream, address) => {
             tune(&stream);
@@ -132,6 +133,11 @@ async fn attend(accepted: Accepted, tls: Rc<Tls>, state: Rc<State>, stop: watch:
             converse(stream, peer, state, stop).await;
         }
     }
+}
+
+/// Whether whoever reached this is on this host.
+fn is_near(stream: &TcpStream) -> bool {
+    stream.local_addr().is_ok_and(|own| own.ip().to_canonical().is_loopback())
 }
 
 fn tune(stream: &TcpStream) {

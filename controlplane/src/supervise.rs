@@ -24,6 +24,7 @@ use crate::settings::{self, SettingsArguments};
 use crate::signals::{Asked, Signals};
 use crate::system::raise_descriptor_limit;
 use crate::systemd::{self, Manager, NOTIFY_SOCKET, WATCHDOG_USEC, borrowed};
+use crate::vigil::Vigil;
 use backoff::Backoff;
 use crew::{Crew, Member, Role};
 use rustix::process::Signal;
@@ -33,10 +34,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 /// How often deadlines are looked after.
 const ROUND: Duration = Duration::from_millis(500);
+/// Rounds further apart than this: the supervisor did not run. More than it waits for a process that does not listen.
+const ABSENCE: Duration = Duration::from_secs(5);
 /// How long a process may take to read what it is told.
 const TELLING_MAX: Duration = Duration::from_secs(1);
 /// How long a process that hung up may take to end.
@@ -115,6 +118,7 @@ struct Supervisor {
     /// No process is started any more; the code to end with.
     leaving: Option<u8>,
     words: (Sender<Heard>, Receiver<Heard>),
+    vigil: Vigil,
 }
 
 impl Supervisor {
@@ -130,11 +134,13 @@ impl Supervisor {
             has_served: false,
             leaving: None,
             words: channel(MESSAGES_MAX),
+            vigil: Vigil::new(ABSENCE, Instant::now()),
         }
     }
 
     async fn supervise(&mut self, mut signals: Signals) -> ExitCode {
         let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let (Some(code), true) = (self.leaving, self.crew.is_empty()) {
                 return code.into();
@@ -196,24 +202,36 @@ impl Supervisor {
                 }
             }
             Asked::Reopen => self.crew.signal(Signal::USR1),
-            Asked::Upgrade => self.upgrade().await,
+            Asked::Upgrade => self.want_upgrade().await,
             Asked::Reload => self.crew.signal(Signal::HUP),
+        }
+    }
+
+    /// Has the process that serves ask for another: not before its reload under way is done, and none begins after that.
+    async fn want_upgrade(&mut self) {
+        match self.why_no_upgrade() {
+            Some(why) => tracing::warn!("no hot restart: {why}"),
+            None => self.tell_serving(&Message::Upgrade).await,
         }
     }
 
     /// Starts a process beside the one that serves.
     async fn upgrade(&mut self) {
-        let why = if self.leaving.is_some() {
-            "the supervisor is stopping"
-        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
-            "another one is under way"
-        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
-            "no process serves now, and the next one is being started anyway"
-        } else {
-            return self.start(Role::Coming).await;
-        };
+        let Some(why) = self.why_no_upgrade() else { return self.start(Role::Coming).await };
         tracing::warn!("no hot restart: {why}");
         self.tell_serving(&Message::NoHeir { why: format!("is not started: {why}") }).await;
+    }
+
+    fn why_no_upgrade(&mut self) -> Option<&'static str> {
+        if self.leaving.is_some() {
+            Some("the supervisor is stopping")
+        } else if self.crew.of(Role::Coming).is_some() || self.crew.is_handing_over() {
+            Some("another one is under way")
+        } else if !self.crew.of(Role::Serving).is_some_and(|member| member.ready) {
+            Some("no process serves now, and the next one is being started anyway")
+        } else {
+            None
+        }
     }
 
     async fn hear(&mut self, who: u64, (message, descriptors): Received) {

@@ -17,8 +17,9 @@ const PENALTY_MAX: Duration = Duration::from_secs(60);
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Clients that are remembered. For one more, who failed least is forgotten, and of those who failed longest ago.
 const CLIENTS_MAX: usize = 1_024;
-/// Wrong ones that are remembered of each client.
-const KNOWN_MAX: usize = 4;
+/// Wrong ones that are remembered of each client: as many programs with old tokens may share an address (a proxy, NAT)
+/// before they push each other out and count as guesses.
+const KNOWN_MAX: usize = 64;
 
 /// Who is throttled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +34,7 @@ impl Client {
     fn of(peer: &Peer) -> Client {
         match peer {
             Peer::Unix { uid, .. } => Client::Uid(*uid),
-            Peer::Tcp(address) | Peer::Tls { address, .. } => match address.ip().to_canonical() {
+            Peer::Tcp { address, .. } | Peer::Tls { address, .. } => match address.ip().to_canonical() {
                 IpAddr::V4(ip) => Client::V4(ip.into()),
                 IpAddr::V6(ip) => Client::V6((u128::from(ip) >> 64) as u64),
             },
@@ -65,6 +66,10 @@ impl Throttle {
     /// `shown` was wrong.
     pub fn failed(&mut self, peer: &Peer, shown: &[u8; 32], now: Instant) {
         let client = Client::of(peer);
+        // No guess, so it does not keep the guesses of old in mind either.
+        if self.0.get(&client).is_some_and(|record| record.known.contains(&start(shown))) {
+            return;
+        }
         if !self.0.contains_key(&client) && self.0.len() >= CLIENTS_MAX {
             self.forget_one(now);
         }
@@ -74,9 +79,6 @@ impl Throttle {
             record.failures = 0;
         }
         record.last = now;
-        if record.known.contains(&start(shown)) {
-            return;
-        }
         record.known.rotate_right(1);
         record.known[0] = start(shown);
         record.failures = record.failures.saturating_add(1);
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     fn peer(text: &str) -> Peer {
-        Peer::Tcp(format!("{text}:1").parse().unwrap())
+        Peer::Tcp { address: format!("{text}:1").parse().unwrap(), near: false }
     }
 
     fn guess(number: u32) -> [u8; 32] {
@@ -146,6 +148,25 @@ mod tests {
         (3..9).for_each(|number| throttle.failed(&alice, &guess(number), now));
         assert!(throttle.locked(&alice, &OTHER, now).is_some());
         assert_eq!(throttle.locked(&alice, &guess(8), now), None, "it is looked at, and known to be wrong");
+    }
+
+    #[test]
+    fn many_programs_with_old_tokens_lock_nobody_out_who_shares_their_address() {
+        let (mut throttle, mut now, alice) = (Throttle::default(), Instant::now(), peer("192.0.2.1"));
+        let old = |number| guess(number as u32);
+        (0..KNOWN_MAX).for_each(|number| throttle.failed(&alice, &old(number), now));
+        now += PENALTY_MAX;
+        for _ in 0..100 {
+            (0..KNOWN_MAX).for_each(|number| throttle.failed(&alice, &old(number), now));
+            assert_eq!(throttle.locked(&alice, &OTHER, now), None);
+            now += FORGET_AFTER / 60;
+        }
+        throttle.failed(&alice, &guess(999), now);
+        assert_eq!(
+            throttle.locked(&alice, &OTHER, now),
+            None,
+            "old ones that come again keep no guess alive"
+        );
     }
 
     #[test]

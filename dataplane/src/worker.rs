@@ -1,4 +1,4 @@
-//! The life of one core: pin, build the runtime, serve the listeners, obey the inbox, drain.
+//! The life of one core: pin, build the runtime, obey the inbox, serve the listeners, drain.
 
 use crate::core::{Core, Wiring};
 use crate::io::dial::health;
@@ -32,10 +32,10 @@ pub struct Post {
     pub listeners: Vec<(u64, Door, OwnedFd)>,
 }
 
-/// What is known once the worker serves: a notice for the operator, if there is one.
+/// What is known once the worker could serve: a notice for the operator, if there is one.
 pub type Serving = Result<Option<String>, String>;
 
-/// Runs the worker on the calling thread until it has drained. `serving` is called once, when it serves or
+/// Runs the worker on the calling thread until it has drained. `serving` is called once, when it could serve or
 /// cannot. Returns how many connections were cut.
 pub fn run(post: Post, serving: impl FnOnce(Serving)) -> u64 {
     let config = post.wiring.service.config.clone();
@@ -109,9 +109,6 @@ impl Worker {
     fn begin(core: Rc<Core>, inbox: Inbox, sockets: Vec<(u64, Door, OwnedFd)>) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
         let listeners = watched(sockets)?;
-        for listener in &listeners {
-            spawn(&core, listener::serve(core.clone(), listener.clone()));
-        }
         spawn(&core, gateway::serve(core.clone()));
         beat(&core);
         spawn(&core, keep_time(core.clone()));
@@ -167,6 +164,7 @@ impl Worker {
                 self.core.note(What::Adopted);
                 listener::adopt(&self.core, door, socket, peer);
             }
+            Mail::Open => self.serve(&self.listeners),
             Mail::Prepare(order) => self.prepare(*order),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),
             Mail::Push(order) => gateway::order(&self.core, order.0, order.1),
@@ -189,6 +187,12 @@ impl Worker {
                 self.cut += gateway::cut_all(&self.core);
             }
             Mail::Command(Command::Drill(drill)) => self.drill(drill),
+        }
+    }
+
+    fn serve(&self, listeners: &[Rc<Listener>]) {
+        for listener in listeners {
+            spawn(&self.core, listener::serve(self.core.clone(), listener.clone()));
         }
     }
 
@@ -258,9 +262,7 @@ impl Worker {
         for listener in &self.listeners {
             listener.set_door(door(listener.id).unwrap_or(listener.door()));
         }
-        for listener in &added {
-            spawn(&self.core, listener::serve(self.core.clone(), listener.clone()));
-        }
+        self.serve(&added);
         self.listeners.extend(added);
         self.core.cells.generation.set(order.generation);
         self.core.note(What::Generation(order.generation as u32));

@@ -58,6 +58,22 @@ fn refuses_at(address: SocketAddr) -> bool {
 }
 
 #[test]
+fn nobody_comes_to_a_successor_before_all_of_it_stands() {
+    let old = Proxy::start(|_| {});
+    let shared = old.workers.socks5_addresses()[0];
+    let add = |config: &mut Config| config.socks5.listen = vec![shared, "127.0.0.1:0".parse().unwrap()];
+    let new = Proxy::unopened(4, add, |plan| plan.inherited = sockets_of(&old)).unwrap();
+    let added = new.workers.socks5_addresses()[1];
+    assert!(refuses_at(added));
+    for _ in 0..64 {
+        assert_served(greeting(shared));
+    }
+    assert_eq!((opened(&old), opened(&new)), (64, 0));
+    new.workers.open().unwrap();
+    assert_served(greeting(added));
+}
+
+#[test]
 fn a_successor_takes_over_without_a_single_refusal() {
     for (before, after) in [(2, 2), (1, 3), (3, 1)] {
         let old = Proxy::try_start(before, |_| {}).unwrap();

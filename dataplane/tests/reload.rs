@@ -113,7 +113,8 @@ fn a_worker_that_stalls_is_told_of_and_drops_what_was_aborted_meanwhile() {
     let proxy = Proxy::try_start(WORKERS, |_| {}).unwrap();
     let new = free_address();
     assert!(proxy.workers.tell(0, Command::Drill(Drill::Stall(Duration::from_secs(2)))));
-    until(|| (proxy.cells[0].inbox_messages.get() == 1).then_some(()));
+    // The first is that it may serve.
+    until(|| (proxy.cells[0].inbox_messages.get() == 2).then_some(()));
     let wanted = Arc::new(config(WORKERS, listens_at(&[new])));
     let prepared = proxy.workers.prepare(&wanted, &[], 2).unwrap();
     until(|| (prepared.readiness() == Readiness::Waiting { workers: vec![0] }).then_some(()));

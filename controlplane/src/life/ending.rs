@@ -55,7 +55,9 @@ impl Life {
     /// How long a running worker has been silent, if that is longer than `workers.wedged_after`.
     fn wedged_for(&self, worker: usize) -> Option<Duration> {
         let limit = self.running.config().workers.wedged_after;
-        let age = heartbeat_age(&self.cells[worker], self.epoch, Instant::now());
+        // After a freeze it is chance whether a worker or this thread wakes first.
+        let beat = self.epoch + Duration::from_millis(self.cells[worker].heartbeat_ms.get());
+        let age = self.vigil.silence(beat);
         let running = self.workers.state(worker) == WorkerState::Running;
         (running && !limit.is_zero() && age > limit).then_some(age)
     }

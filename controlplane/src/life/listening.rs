@@ -19,6 +19,7 @@ impl Life {
 
     /// Has the listeners there are now kept by whoever keeps them.
     pub async fn store_listeners(&self, succession: &Succession) {
+        self.reloader.listeners_told();
         if !succession.is_kept() && !self.manager.borrow().is_there() {
             return;
         }

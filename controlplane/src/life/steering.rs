@@ -1,7 +1,7 @@
 //! SIGHUP: another configuration.
 
 use super::Life;
-use crate::reload::Request;
+use crate::reload::{Refusal, Request};
 use tokio::task::spawn_local;
 
 impl Life {
@@ -11,7 +11,9 @@ impl Life {
         spawn_local(async move {
             manager.borrow().reloading();
             let result = reloader.run(&state, Request::of_signal()).await;
-            manager.borrow().ready(if result.is_ok() { "serving" } else { "serving; a reload failed" });
+            // Put off, it has not failed.
+            let is_well = matches!(result, Ok(_) | Err(Refusal::Restarting));
+            manager.borrow().ready(if is_well { "serving" } else { "serving; a reload failed" });
         });
     }
 }

@@ -1,4 +1,6 @@
-//! Taking over from the process before, and handing over to the next.
+//! Taking over from the process before, and handing over to the next. `restarting`: how that begins.
+
+mod restarting;
 
 use super::ending::Ending;
 use super::{ANSWER_PATIENCE, Life};
@@ -38,6 +40,10 @@ pub struct Succession {
     recipe: Recipe,
     /// Who started this one, as long as it has something to say.
     holder: Option<Holder>,
+    /// A hot restart that waits for the reload under way.
+    waiting: Option<Task<()>>,
+    /// The supervisor has been asked for one.
+    asked: bool,
     /// The next process, until it could serve.
     starting: Option<Task<Result<Heir, String>>>,
     /// Handing over, until this process ends.
@@ -59,6 +65,10 @@ struct Holder {
 
 /// What there is to do about it.
 pub enum Event {
+    /// The hot restart may begin.
+    Idle,
+    /// The supervisor has been asked for a hot restart, and wants to be asked by this process.
+    Wanted,
     /// The next process could serve.
     Ready(Heir),
     /// It could not, and is gone.
@@ -82,6 +92,8 @@ impl Succession {
         Succession {
             recipe,
             holder,
+            waiting: None,
+            asked: false,
             starting: None,
             handing: None,
             requests: None,
@@ -151,8 +163,12 @@ impl Succession {
     /// What there is to do next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Event {
         loop {
-            let Succession { holder, starting, handing, requests, .. } = self;
+            let Succession { holder, waiting, starting, handing, requests, .. } = self;
             let heard = tokio::select! {
+                () = polled(waiting) => {
+                    self.waiting = None;
+                    return Event::Idle;
+                }
                 outcome = polled(starting) => {
                     self.starting = None;
                     return outcome.map_or_else(Event::Failed, Event::Ready);
@@ -171,6 +187,7 @@ impl Succession {
                 Ok(Some((Message::Quotas { used: quotas }, _))) => {
                     return Event::News(News { quotas, ..News::default() });
                 }
+                Ok(Some((Message::Upgrade, _))) => return Event::Wanted,
                 Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
                 Ok(Some((Message::Retire, _))) => {
                     if let Some(holder) = self.holder.take() {
@@ -199,13 +216,6 @@ impl Succession {
     pub fn ask_for_another(&self) {
         if let Some(Holder { link, keeps: true }) = &self.holder {
             let _ = link.mention(&Message::Upgrade);
-        }
-    }
-
-    /// Gives up starting a process: one that has been started is killed.
-    pub fn abandon(&mut self) {
-        if self.starting.take().is_some() {
-            tracing::warn!("the hot restart is abandoned: this process is asked to stop");
         }
     }
 
@@ -250,32 +260,6 @@ async fn heard(holder: &Option<Holder>) -> io::Result<Option<crate::handover::li
 }
 
 impl Life {
-    /// Begins a hot restart, or says why not.
-    pub fn upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) -> Result<(), String> {
-        let begun = self.begin_upgrade(succession, ending);
-        begun.inspect_err(|why| tracing::warn!("no hot restart: {why}"))
-    }
-
-    fn begin_upgrade(&self, succession: &mut Succession, ending: Option<&Ending>) -> Result<(), String> {
-        if ending.is_some() {
-            return Err("this process is draining".into());
-        }
-        if succession.starting.is_some() {
-            return Err("another one is under way".into());
-        }
-        if let Some(Holder { link, keeps: true }) = &succession.holder {
-            let asked = link.mention(&Message::Upgrade);
-            asked.map_err(|error| format!("the supervisor cannot be asked: {error}"))?;
-            tracing::info!("asked the supervisor for a hot restart");
-            return Ok(());
-        }
-        let listeners = self.listeners()?;
-        let patience = self.running.config().workers.ready_within;
-        let start = upgrade::start(succession.recipe.clone(), false, listeners, patience);
-        succession.starting = Some(Box::pin(start));
-        Ok(())
-    }
-
     /// Acts on what happens to the succession.
     pub fn succeed(
         &self,
@@ -290,12 +274,17 @@ impl Life {
             }
             // It is killed by being dropped.
             Event::Ready(_) => {}
+            Event::Idle => self.start_next(succession),
+            Event::Wanted => drop(self.upgrade(succession, ending.as_ref())),
             Event::Failed(why) => {
                 tracing::error!("hot restart: the new process {why}; this one goes on serving");
-                self.unshare_listeners(succession.is_kept());
                 succession.told(&Outcome::Failed(why));
+                self.go_on(succession);
             }
-            Event::NoHeir(why) => succession.told(&Outcome::Failed(why)),
+            Event::NoHeir(why) => {
+                succession.told(&Outcome::Failed(why));
+                self.go_on(succession);
+            }
             Event::Asked(asker) => match self.upgrade(succession, ending.as_ref()) {
                 Ok(()) => succession.askers.push(asker),
                 Err(why) => drop(asker.send(Outcome::Refused(why))),
@@ -312,6 +301,10 @@ impl Life {
                 tracing::warn!(
                     "the supervisor has gone: this process goes on, and nobody would start another"
                 );
+                if succession.asked {
+                    succession.told(&Outcome::Refused("the supervisor has gone".into()));
+                    self.go_on(succession);
+                }
                 self.unshare_listeners(false);
             }
         }
@@ -325,6 +318,7 @@ impl Life {
             self.manager.borrow().handed_to(heir.pid());
         }
         let ending = self.drain_by(Command::Retire, Exit::Done);
+        self.pass_reload_on(&successor);
         self.bequeath(succession, successor);
         ending
     }

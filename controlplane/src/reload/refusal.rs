@@ -14,6 +14,8 @@ pub enum Refusal {
     /// Others are still at it.
     Busy,
     Draining,
+    /// The next process is being started, and reads the configuration for itself.
+    Restarting,
     /// `None`: there is none before the one in force.
     NoSuchGeneration(Option<u64>),
     NotOverridden(String),
@@ -52,6 +54,7 @@ impl Refusal {
             Refusal::Stale { tag } => format!("the configuration in force is {tag}"),
             Refusal::Busy => "another reload is under way".to_owned(),
             Refusal::Draining => "ringway is draining".to_owned(),
+            Refusal::Restarting => "a hot restart is under way".to_owned(),
             Refusal::NoSuchGeneration(Some(number)) => format!("generation {number} is not kept"),
             Refusal::NoSuchGeneration(None) => "there is no generation before the one in force".to_owned(),
             Refusal::NotOverridden(key) => format!("{key} is not set for a time"),

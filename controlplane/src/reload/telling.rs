@@ -15,6 +15,10 @@ pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Re
         return;
     }
     let (what, by) = (request.wish.name(), &request.by);
+    if matches!(result, Err(Refusal::Restarting)) && request.can_be_put_off() {
+        tracing::info!("{what} by {by}: put off until the hot restart is over");
+        return;
+    }
     match result {
         Ok(outcome) if outcome.changed => {
             tracing::info!("{what} by {by}: {}", summary(outcome));

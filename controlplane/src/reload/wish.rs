@@ -65,6 +65,12 @@ impl Request {
         }
     }
 
+    /// Whether it is kept, and done later, when it comes at a bad moment: nobody would see that it was refused.
+    #[must_use]
+    pub fn can_be_put_off(&self) -> bool {
+        !self.answered && matches!(self.wish, Wish::Sources)
+    }
+
     /// Whether it was made knowing the configuration in force (RFC 9110 section 13.1.1).
     pub fn agrees_with(&self, tag: &str) -> Result<(), Refusal> {
         let Some(wanted) = &self.if_match else { return Ok(()) };
@@ -118,11 +124,23 @@ pub fn may_be_set_for_a_time(path: &str) -> Result<(), String> {
     let Some(key) = KEYS.iter().find(|key| key.path == path) else {
         return Err("unknown key: GET /config lists all".to_owned());
     };
+    if reaches_beyond(path) {
+        return Err("names files, or says who may steer ringway: write it in the file and reload".to_owned());
+    }
     match key.reload {
         Reload::Live | Reload::NewConnections => Ok(()),
         Reload::Listener => Err("opens and closes listeners: write it in the file and reload".to_owned()),
         Reload::Restart => Err("is read at the start alone: write it in the file and restart".to_owned()),
     }
+}
+
+/// Whether a key is out of bounds for requests: whoever may ask for it would have the files of ringway's user opened, or open the
+/// control port wider than the configuration's owner did. What it is to be in the long run stands in files that others cannot write.
+fn reaches_beyond(path: &str) -> bool {
+    let names_files =
+        [".certificates", "_file", "_files", "_env", "_url"].iter().any(|end| path.ends_with(end));
+    let logs_elsewhere = path.starts_with("log.") && !["log.level", "log.access_format"].contains(&path);
+    names_files || logs_elsewhere || path.starts_with("control.") || path == "socks5.upstream.proxies"
 }
 
 #[cfg(test)]
@@ -161,6 +179,16 @@ mod tests {
         let many = live.take(OVERRIDES_MAX + 1).map(|key| set(key.path, key.default)).collect();
         let outcome = Wish::Override(many).overrule(&mut Vec::new());
         assert!(matches!(outcome, Err(Refusal::TooManyOverrides)));
+    }
+
+    #[test]
+    fn no_request_names_files_or_widens_the_control_port() {
+        for key in KEYS.iter().map(|key| key.path).filter(|path| may_be_set_for_a_time(path).is_ok()) {
+            let foreign = ["file", "cert", "_env", "url", "control.", "log.a", "log.c", "proxies"];
+            let is_form = key == "log.access_format";
+            assert!(is_form || !foreign.iter().any(|part| key.contains(part)), "{key}");
+        }
+        assert!(may_be_set_for_a_time("log.audit").is_err() && may_be_set_for_a_time("log.level").is_ok());
     }
 
     #[test]

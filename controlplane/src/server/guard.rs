@@ -143,12 +143,12 @@ impl Guard {
                     None => Err(no_credential(control, "control.unix_scope gives other users nothing")),
                 }
             }
-            Peer::Tls { name, .. } => match (&control.tls.clients, name) {
+            Peer::Tls { name, near, .. } => match (&control.tls.clients, name) {
                 (Some(clients), Some(name)) => of_connection(format!("certificate:{name}"), clients.scope),
                 (Some(_), None) => Err(no_credential(control, "no client certificate was shown")),
-                (None, _) => anybody(control),
+                (None, _) => anybody(control, *near),
             },
-            Peer::Tcp(_) => anybody(control),
+            Peer::Tcp { near, .. } => anybody(control, *near),
         }
     }
 
@@ -189,12 +189,16 @@ impl Guard {
     }
 }
 
-/// Whoever reaches a listener that asks nobody.
-fn anybody(control: &Control) -> Result<Principal, Refused> {
-    if control.tokens.is_empty() {
-        return Ok(Principal::anybody());
+/// Whoever reaches a listener that asks nobody. That the configuration has no such one beyond loopback is not enough: a
+/// connection outlives its listener for a while, and with it the tokens that were asked for there.
+fn anybody(control: &Control, near: bool) -> Result<Principal, Refused> {
+    match (control.tokens.is_empty(), near || control.insecure) {
+        (true, true) => Ok(Principal::anybody()),
+        (true, false) => {
+            Err(no_credential(control, "nobody was asked for anything, and this is not loopback"))
+        }
+        (false, _) => Err(no_credential(control, "a token is needed")),
     }
-    Err(no_credential(control, "a token is needed"))
 }
 
 /// The token of this digest. How long it takes tells nothing but the number of tokens.

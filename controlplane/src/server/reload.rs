@@ -33,7 +33,7 @@ const FAULT: Content = Content { media_type: PROBLEM, schema: Some("Problem") };
 const AT_FAULT: Said =
     said(422, "The configuration is at fault, or this host refuses it: every fault.", FAULTS);
 const STALE: Said = said(412, "The configuration in force is not the one that If-Match names.", FAULT);
-const NOT_NOW: Said = said(409, "Another reload is under way, or ringway drains.", FAULT);
+const NOT_NOW: Said = said(409, "Another reload or a hot restart is under way, or ringway drains.", FAULT);
 const SILENT: Said = said(503, "Some worker did not answer in time; `workers` names it.", FAULT);
 const UNUSABLE: Said = said(422, "Something in it cannot be used; nothing has changed.", FAULT);
 const NO_SUCH: Said = said(404, "There is none.", FAULT);

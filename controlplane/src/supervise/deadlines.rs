@@ -11,6 +11,7 @@ impl Supervisor {
     /// Deadlines, and the service manager's watchdog.
     pub(super) fn look_after(&mut self) {
         let now = Instant::now();
+        self.vigil.round(now);
         let well = self.crew.of(Role::Serving).is_some_and(|member| member.ready && member.well);
         // While none serves one is started, which is well enough; a process that cannot start is not restarted faster by
         // restarting its supervisor.
@@ -18,8 +19,8 @@ impl Supervisor {
         let within = self.ready_within;
         for member in self.crew.all().filter(|member| !member.killed) {
             // One that is not ready says nothing, whatever it is for: also one that is to replace a crashed one.
-            let (silent, starting) =
-                (now.saturating_duration_since(member.heard), now.saturating_duration_since(member.since));
+            let silent = self.vigil.silence(member.heard);
+            let starting = self.vigil.silence(member.since);
             let why = if member.ready && silent > SILENCE_MAX {
                 format!("has said nothing for {silent:?}")
             } else if !member.ready && starting > within {

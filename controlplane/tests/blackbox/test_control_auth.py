@@ -640,7 +640,8 @@ def test_the_audit_log_says_what_is_different_now(guarded, tmp_path):
         ("/admin/undrain", None),
         ("/admin/memory/collect", None),
     ]:
-        assert proxy.http("POST", address, body=body).status in (200, 202), address
+        headers = {"Content-Type": "application/json"} if body else {}
+        assert proxy.http("POST", address, headers, body=body).status in (200, 202), address
     killed, drains, undrains, undrains_again, collects = [json.loads(line)["difference"] for line in path.read_text().splitlines()]
     assert killed.startswith("killed 0 of 0 that fit: ") and "mallory" in killed and "enough" in killed
     assert drains == "drains, with a grace of 60s"

@@ -1,9 +1,11 @@
 """SIGUSR2: a new process takes over, and no client notices; or it does not come to serve, and the old one goes on."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import threading
 
@@ -12,9 +14,10 @@ import pytest
 import ringway as program
 from prometheus import Metrics
 from socks5 import CONNECT, greeting, receive_exactly, request
-from succession import Clients, Succession, Transfers, ended, free_ports, paced
+from succession import HANDED, Clients, Succession, Transfers, ended, free_ports, paced
 from targets import echo
 from waiting import eventually
+from websocket_client import answer_to, upgrade_request
 
 RESTARTS = 20
 
@@ -183,6 +186,21 @@ def test_an_address_is_widened_and_narrowed_by_a_hot_restart(succession, target,
     assert clients.faults == []
 
 
+def test_clients_are_not_lost_to_a_process_with_more_workers_that_does_not_come_to_serve(succession, target, tmp_path):
+    """Its additional sockets would get their share of the clients, and reset them when it ends."""
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("workers: {count: 1}\n")
+    proxy = succession(arguments=("-c", str(settings)))
+    clients = Clients(proxy.socks, target(echo).address)
+    # No interface has that address (RFC 5737), which is seen late.
+    settings.write_text("workers: {count: 8}\nsocks5: {egress: {addresses: [192.0.2.9]}}\n")
+    for times in range(1, 4):
+        os.kill(proxy.current, signal.SIGUSR2)
+        eventually(lambda: proxy.log().count("this one goes on serving") == times, 20, proxy.log)
+    clients.stop()
+    assert clients.faults == [] and "192.0.2.9" in proxy.log()
+
+
 def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceable):
     proxy = succession(program=replaceable)
     put(replaceable, "exec sleep 60")
@@ -195,6 +213,83 @@ def test_a_stop_while_a_process_is_being_started_ends_both(succession, replaceab
     os.kill(proxy.current, signal.SIGTERM)
     assert proxy.exit_code() == 0
     assert ended(child)
+
+
+def test_who_asked_hears_of_a_stop_and_the_drain_is_as_ever(succession, replaceable, target, websocket):
+    proxy = succession({"websocket.drain_window": "20s"}, program=replaceable)
+    put(replaceable, "exec sleep 60")
+    relayed, client = proxy.tunnel(target(echo).address), websocket(proxy)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(proxy.http("POST", "/admin/upgrade")))
+    asking.start()
+    proxy.eventually_logs("to take over")
+    os.kill(proxy.current, signal.SIGTERM)
+    asking.join(5)
+    assert [answer.status for answer in answers] == [409] and "is to end" in answers[0].json["detail"]
+    # The listeners are nobody else's any more: the gateway says where to go until its last client has gone.
+    proxy.eventually_logs("draining 2 connections")
+    assert answer_to(proxy.websocket, upgrade_request()).status == 503
+    client.close()
+    relayed.close()
+    assert proxy.exit_code() == 0
+
+
+# Reloads meanwhile
+
+# The new process waits until there is a file `go`; what `go` says is done first.
+WAITING = 'while [ ! -s go ]; do sleep 0.02; done; . ./go; exec ./real "$@"'
+
+
+@pytest.fixture
+def waiting(succession, replaceable, tmp_path):
+    """A hot restart under way, with a reload that was refused and one by SIGHUP that was put off."""
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text("log: {level: info}\n")
+    proxy = succession(arguments=("-c", str(settings)), program=replaceable)
+    shutil.copy(replaceable, tmp_path / "real")
+    put(replaceable, WAITING)
+    os.kill(proxy.current, signal.SIGUSR2)
+    proxy.eventually_logs("to take over")
+    settings.write_text("socks5: {limits: {connections: 77}}\n")
+    refused = proxy.http("POST", "/admin/reload-config")
+    assert refused.status == 409 and "a hot restart is under way" in refused.json["detail"], refused.text
+    os.kill(proxy.current, signal.SIGHUP)
+    proxy.eventually_logs("reload by SIGHUP: put off")
+    assert proxy.get("/health").json["generation"] == 1
+    yield proxy
+    (tmp_path / "go").write_text("exit 7\n")
+
+
+def test_a_reload_put_off_is_done_when_nothing_came_of_the_hot_restart(waiting, tmp_path):
+    (tmp_path / "go").write_text("exit 7\n")
+    waiting.eventually_logs("reload by SIGHUP: generation 2")
+    assert waiting.get("/config").json["socks5.limits.connections"]["value"] == 77
+
+
+def test_a_reload_put_off_is_done_by_the_new_process(waiting, tmp_path):
+    (tmp_path / "go").write_text("true\n")
+    line = waiting.eventually_logs("handing over to process")
+    waiting.pids.append(int(line.split("handing over to process ")[1].split()[0]))
+    waiting.eventually_logs("reload by SIGHUP: nothing has changed")
+    eventually(lambda: waiting.get("/readyz").status == 200)
+    assert waiting.get("/config").json["socks5.limits.connections"]["value"] == 77
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGHUP, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGHUP)])
+def test_a_listener_that_comes_with_a_hot_restart_is_served_by_the_new_process(succession, target, tmp_path, signals):
+    first, second = free_ports("first", "second").values()
+    settings = tmp_path / "ringway.yaml"
+    settings.write_text(f"socks5: {{listen: {first}}}\n")
+    proxy = succession({"socks5.listen": None}, arguments=("-c", str(settings)))
+    settings.write_text(f"socks5: {{listen: [{first[1:-1]}, {second[1:-1]}]}}\n")
+    os.kill(proxy.current, signals[0])
+    os.kill(proxy.current, signals[1])
+    line = proxy.eventually_logs("handing over to process", 20)
+    proxy.pids.append(int(line.split("handing over to process ")[1].split()[0]))
+    assert proxy.code_of(proxy.pids[0]) == 0
+    for port in (first, second):
+        proxy.socks = program.address(port[1:-1])
+        still_serves(proxy, proxy.current, target(echo).address)
 
 
 def test_a_draining_process_starts_no_other(succession, target):
@@ -299,6 +394,32 @@ def test_a_quota_is_used_up_over_hot_restarts(succession, target, users_file):
     for pid in proxy.pids[:-1]:
         assert proxy.code_of(pid) == 0
     assert left() == (1 << 20) - 5000
+
+
+def test_a_quota_that_is_used_up_stays_so_while_the_control_port_goes_over(succession, target, users_file):
+    """The new process serves a second before it is its turn: so long the old one waits for the end of a request."""
+    echoing = target(echo).address
+    proxy = succession({**users_file(alice={"quota": "1000B"}), "socks5.quota_file": "quotas.json"})
+    alice = ("alice", "secret")
+    connection = proxy.tunnel(echoing, alice)
+    connection.sendall(b"x" * 2000)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(2000):
+            pass
+    eventually(lambda: "used_bytes" in (proxy.folder / "quotas.json").read_text(), 5)
+    waits = socket.create_connection(proxy.control)
+    waits.sendall(b"POST /admin/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+    served, codes = proxy.log().count("ready socks5="), []
+    os.kill(proxy.current, signal.SIGUSR2)
+
+    def is_over():
+        codes.append(proxy.ask(*echoing, user=alice)[1].code)
+        return proxy.log().count("ready socks5=") > served
+
+    eventually(is_over, 20, proxy.log)
+    proxy.pids.append(int(HANDED.findall(proxy.log())[-1]))
+    waits.close()
+    assert set(codes) == {2} and len(codes) > 5
 
 
 def test_websocket_clients_are_told_to_come_again_and_find_the_new_process(succession, websocket):

@@ -513,13 +513,13 @@ def test_what_cannot_be_set_for_a_time_changes_nothing(reloading, body, status, 
     assert file.generation() == 1 and file.proxy.metrics()("config_last_reload_successful") == 1
 
 
-def test_an_override_that_names_a_pipe_keeps_nobody_waiting(reloading, tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+@pytest.mark.parametrize("key, value", [("log.control", "{}/x"), ("socks5.users_file", "{}/pipe"), ("control.insecure", "true"), ("control.tokens", "[]")])
+def test_no_request_names_files_or_widens_the_control_port(reloading, tmp_path, key, value):
+    os.mkfifo(tmp_path / "pipe")
     file = reloading()
-    answer = file.post("POST", "/admin/override", {"set": {"socks5.auth": "password", "socks5.users_file": str(pipe)}})
-    assert answer.status == 422 and "regular" in answer.text, answer.text
-    assert file.proxy.get("/livez").status == 200
+    answer = file.post("POST", "/admin/override", {"set": {key: value.format(tmp_path)}})
+    assert answer.status == 422 and "write it in the file" in answer.text, answer.text
+    assert file.proxy.get("/livez").status == 200 and not (tmp_path / "x").exists()
 
 
 # Log levels

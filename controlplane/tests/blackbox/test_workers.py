@@ -200,6 +200,25 @@ def test_a_wedged_worker_ends_the_process(ringway):
     assert "worker" in proxy.log() and "0" in proxy.log()
 
 
+def test_a_frozen_process_goes_on(ringway, target):
+    """Whichever thread wakes first must not take the others' silence for a wedge."""
+    proxies = [ringway({"workers.count": 2, "workers.stalled_after": "500ms", "workers.wedged_after": "1s"}) for _ in range(4)]
+    connections = [proxy.tunnel(target(echo).address) for proxy in proxies]
+    for _ in range(2):
+        for proxy in proxies:
+            proxy.signal(signal.SIGSTOP)
+        # The freeze itself.
+        time.sleep(2.5)
+        for proxy in proxies:
+            proxy.signal(signal.SIGCONT)
+        for proxy in proxies:
+            eventually(lambda: proxy.get("/livez").status == 200)
+    for proxy, connection in zip(proxies, connections):
+        connection.sendall(b"still")
+        assert connection.recv(5) == b"still"
+        assert "wedged" not in proxy.log(), proxy.log()
+
+
 def test_drills_are_not_served_unless_wished(ringway):
     proxy = ringway()
     assert proxy.http("POST", "/api/v1/drill?kind=die&worker=0", {"Content-Type": "application/json"}, "{}").status == 404

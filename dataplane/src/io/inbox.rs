@@ -24,6 +24,8 @@ pub const CAPACITY: usize = 16_384;
 /// What can lie in a worker's inbox.
 pub enum Mail {
     Command(Command),
+    /// Serve at the listeners there are.
+    Open,
     /// To make ready for another configuration. Boxed: most mail is small.
     Prepare(Box<Order>),
     /// A socket accepted by another worker, to be served by this one.

@@ -3,7 +3,7 @@
 use super::listening::{self, Listening, no_descriptor};
 use super::{Plan, StartError, WorkerState, Workers};
 use crate::core::Wiring;
-use crate::io::inbox::{self, Inbox, Outbox};
+use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::binding::{self, Inherited};
 use crate::io::{records, resolve};
 use crate::needs::{PIPES_SHARE, sockets_carried};
@@ -20,12 +20,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-/// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker serves.
+/// Binds every listener, then starts resolver, verifiers and workers. Returns when every worker could serve: it does from
+/// [`Workers::open`] on.
 pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let config = &plan.config;
     let count = config.workers.count;
     let (mut inherited, mut notices) = look_at(plan.inherited);
-    let listening = listen(config, &mut inherited)?;
+    let listening = bind(config, &mut inherited)?;
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(count)?;
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
@@ -92,8 +93,9 @@ fn look_at(descriptors: Vec<OwnedFd>) -> (Vec<Inherited>, Vec<String>) {
     (inherited, notices)
 }
 
-/// Listens wherever the configuration wants it.
-fn listen(config: &Config, inherited: &mut Vec<Inherited>) -> Result<Vec<Listening>, StartError> {
+/// Has a socket wherever the configuration wants one. None listens yet but the inherited ones: whoever came to a new one
+/// would be reset if the start failed, though the process before serves at that address still.
+fn bind(config: &Config, inherited: &mut Vec<Inherited>) -> Result<Vec<Listening>, StartError> {
     // Whoever handed over listens still where an address is to be widened or narrowed.
     let others: Vec<_> = inherited.iter().map(|one| one.address).collect();
     let mut all: Vec<Listening> = Vec::new();
@@ -102,8 +104,23 @@ fn listen(config: &Config, inherited: &mut Vec<Inherited>) -> Result<Vec<Listeni
         let listening = Listening::bind(id, wanted, config.workers.count, &others, inherited)?;
         all.push(listening);
     }
-    all.iter().try_for_each(Listening::listen)?;
     Ok(all)
+}
+
+impl Workers {
+    /// Listens, and lets the workers serve. Once, and right after whatever else may fail.
+    ///
+    /// # Errors
+    /// Somebody else has begun to listen there meanwhile.
+    pub fn open(&self) -> Result<(), StartError> {
+        self.listening.borrow().iter().try_for_each(Listening::listen)?;
+        let told = |outbox: &Outbox| outbox.post(Mail::Open).is_ok();
+        if self.outboxes.iter().all(told) {
+            Ok(())
+        } else {
+            Err(StartError("a worker died while starting; its panic is in the log".into()))
+        }
+    }
 }
 
 fn inboxes(workers: usize) -> Result<(Arc<[Outbox]>, Vec<Inbox>), StartError> {

@@ -61,6 +61,17 @@ impl Proxy {
         alter: impl FnOnce(&mut Config),
         plan_for: impl FnOnce(&mut Plan),
     ) -> Result<Proxy, StartError> {
+        let proxy = Self::unopened(workers, alter, plan_for)?;
+        proxy.workers.open()?;
+        Ok(proxy)
+    }
+
+    /// One that could serve, and does not yet.
+    pub fn unopened(
+        workers: usize,
+        alter: impl FnOnce(&mut Config),
+        plan_for: impl FnOnce(&mut Plan),
+    ) -> Result<Proxy, StartError> {
         let cells: Vec<Arc<Cells>> = (0..workers).map(|_| Arc::default()).collect();
         let mut plan = Plan {
             config: Arc::new(config(workers, alter)),

@@ -49,6 +49,8 @@ pub struct Control {
     pub tokens: Arc<[ControlToken]>,
     /// Whether `/metrics` asks for no token.
     pub metrics_open: bool,
+    /// Whether whoever reaches a listener beyond loopback that asks nobody may do everything.
+    pub insecure: bool,
     /// Names it may be called by, besides addresses and `localhost`.
     pub allowed_hosts: Vec<AllowedHost>,
     /// Whose pages may act, besides its own: never `Any` or `Null`.

@@ -181,6 +181,7 @@ fn blank_control() -> Control {
         api_keys: Arc::new([]),
         tokens: Arc::new([]),
         metrics_open: false,
+        insecure: false,
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
     }

@@ -46,7 +46,12 @@ fn with_keys() -> Control {
 }
 
 fn tcp() -> Peer {
-    Peer::Tcp("192.0.2.1:40000".parse().unwrap())
+    from_afar(true)
+}
+
+/// `near` is what the connection's own end says; whose address the other end has does not count.
+fn from_afar(near: bool) -> Peer {
+    Peer::Tcp { address: "192.0.2.1:40000".parse().unwrap(), near }
 }
 
 fn unix(uid: u32) -> Peer {
@@ -58,7 +63,7 @@ fn stranger() -> u32 {
 }
 
 fn certified(name: Option<&str>) -> Peer {
-    Peer::Tls { address: "192.0.2.1:40000".parse().unwrap(), name: name.map(Into::into) }
+    Peer::Tls { address: "192.0.2.1:40000".parse().unwrap(), near: true, name: name.map(Into::into) }
 }
 
 type Header<'a> = (&'a str, &'a str);
@@ -146,6 +151,26 @@ fn tokens_open_what_their_scope_allows_and_nothing_else() {
 fn without_tokens_none_is_looked_at() {
     for headers in [&[][..], &[("authorization", "Bearer x")], &[("authorization", "Basic !")]] {
         assert_eq!(verdict(&open(), &route("POST", Scope::Admin), headers), "anybody admin");
+    }
+}
+
+#[test]
+fn whoever_came_from_beyond_loopback_is_nobody_once_the_tokens_are_gone() {
+    let insecure = Control { insecure: true, ..open() };
+    let afar = |name: Option<&str>| Peer::Tls {
+        address: "192.0.2.1:1".parse().unwrap(),
+        near: false,
+        name: name.map(Into::into),
+    };
+    for (control, told) in
+        [(open(), "403 missing"), (insecure, "anybody admin"), (with_tokens(), "401 missing")]
+    {
+        for peer in [from_afar(false), afar(None), afar(Some("ops"))] {
+            let ask = |route: &Route| verdict_of(&Guard::default(), &control, route, &peer, &[JSON]);
+            assert_eq!(ask(&route("POST", Scope::Admin)), told, "{peer}");
+            assert_eq!(ask(&push()), told, "{peer}");
+            assert_eq!(ask(&route("GET", Scope::Open)), "- open");
+        }
     }
 }
 
@@ -256,7 +281,7 @@ fn guessing_is_throttled_for_everything_that_is_shown() {
     assert_eq!(ask(&look, "Bearer 4"), "401 wrong_token", "known to be wrong");
     assert_eq!(verdict_of(&guard, &control, &look, &tcp(), &[]), "401 missing");
     assert_eq!(ask(&route("GET", Scope::Open), "Bearer 9"), "- open");
-    let other = Peer::Tcp("192.0.2.2:1".parse().unwrap());
+    let other = Peer::Tcp { address: "192.0.2.2:1".parse().unwrap(), near: true };
     let right = [("authorization", "Bearer rw_own")];
     assert_eq!(verdict_of(&guard, &control, &look, &other, &right), "owner admin");
 }

@@ -1,7 +1,7 @@
 //! HTTPS: what it is spoken with, and the handshake. A door to rustls.
 
 use crate::guard::Peer;
-use crate::server::HEADER_READ_MAX;
+use crate::server::{HEADER_READ_MAX, is_near};
 use ringway_dataplane::io::tls::Certificates;
 use ringway_shared::config::{Certificate, ClientCertificates, ControlTls, TlsVersion, common_name};
 use rustls::crypto::ring;
@@ -65,7 +65,8 @@ impl Tls {
             tracing::debug!("control client {address}: its certificate has no common name");
             return Err(Failed::Certificate);
         }
-        let peer = Peer::Tls { address, name: name.flatten().map(Into::into) };
+        let peer =
+            Peer::Tls { address, near: is_near(stream.get_ref().0), name: name.flatten().map(Into::into) };
         Ok((stream, peer))
     }
 }

@@ -62,6 +62,9 @@ pub fn refused(refusal: &Refusal) -> Answer {
         )
         .with("retry-after", "2"),
         Refusal::Stale { tag } => error(412, "look at GET /config and decide anew").with("etag", tag.clone()),
+        Refusal::Restarting => {
+            error(409, "try again when it is over: the log says when").with("retry-after", "2")
+        }
         Refusal::Busy => error(409, "try again in a moment").with("retry-after", "1"),
         Refusal::Draining => error(409, "the next process reads the configuration anew"),
         Refusal::NoSuchGeneration(_) => error(404, "GET /admin/config/generations lists what there is"),

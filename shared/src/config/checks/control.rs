@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
 
 fn strangers_are_asked(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let exposed = beyond_loopback(&draft.config.control.listen);
-    if exposed.is_empty() || draft.control.has_tokens() || draft.control.insecure {
+    if exposed.is_empty() || draft.control.has_tokens() || draft.config.control.insecure {
         return Vec::new();
     }
     let message = format!(
@@ -47,7 +47,7 @@ fn strangers_are_asked(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 fn strangers_by_tls_are_asked(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let exposed = beyond_loopback(&draft.config.control.tls.tls.listen);
     let asked = draft.control.has_tokens() || draft.control.client_auth != ClientAuth::None;
-    if exposed.is_empty() || asked || draft.control.insecure {
+    if exposed.is_empty() || asked || draft.config.control.insecure {
         return Vec::new();
     }
     let message = format!(

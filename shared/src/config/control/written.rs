@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 /// As the keys have it, where that is not yet what [`Control`] holds.
 pub struct WrittenControl {
-    pub insecure: bool,
     pub api_keys: Vec<ApiKey>,
     pub api_keys_file: Option<PathBuf>,
     pub tokens: Vec<ControlToken>,
@@ -39,7 +38,6 @@ pub enum ClientAuth {
 impl WrittenControl {
     pub fn blank() -> WrittenControl {
         WrittenControl {
-            insecure: false,
             api_keys: Vec::new(),
             api_keys_file: None,
             tokens: Vec::new(),

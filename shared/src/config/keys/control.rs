@@ -90,7 +90,7 @@ pub const KEYS: &[Key] = &[
         "control.insecure",
         "false",
         Live,
-        Kind::Bool(|d, yes| d.control.insecure = yes),
+        Kind::Bool(|d, yes| d.config.control.insecure = yes),
         "Allows a listener beyond loopback that asks nobody who they are: without it `control.listen` needs tokens there, `control.tls.listen` tokens or client certificates.",
     ),
     key(
