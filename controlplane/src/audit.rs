@@ -59,6 +59,26 @@ pub struct Change<'a> {
     pub difference: Option<&'a str>,
 }
 
+impl<'a> Change<'a> {
+    /// One without a request.
+    #[must_use]
+    pub fn inside(by: &'a str, outcome: Outcome) -> Self {
+        Change {
+            by: Some(by),
+            scope: None,
+            from: None,
+            method: None,
+            path: None,
+            action: None,
+            parameters: "",
+            status: None,
+            outcome,
+            why: None,
+            difference: None,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

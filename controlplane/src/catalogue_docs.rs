@@ -32,7 +32,7 @@ for those of dropped datagrams shared/src/datagram.rs, for the gateway's shared/
 the process, the host's at its boot.
 
 A page is written at most four times a second for each format: scrapes in between get the same one. `Cache-Control: no-cache` asks for a
-new one. In OpenMetrics the buckets of `socks5_connect_duration_seconds` and `websocket_push_latency_seconds` have exemplars: a value of the last
+new one, which may wait for 20 ms; all who do meanwhile get the same. In OpenMetrics the buckets of `socks5_connect_duration_seconds` and `websocket_push_latency_seconds` have exemplars: a value of the last
 seconds and the connection it was measured on ([operations](operations.md)). Queries that name counters without `_total` find them by the
 rules in tuning/prometheus/recording.yml.
 ";

@@ -192,7 +192,7 @@ impl Reloader {
         let committed = self.workers.commit(prepared).map_err(unfit)?;
 
         let before = self.household.ports.addresses();
-        own.commit(&config, &self.household, &self.workers);
+        own.commit(&next.by, &config, &self.household, &self.workers);
         self.levels.configure(config.log.level);
         outcome.generation = next.number;
         outcome.tag.clone_from(&next.tag);

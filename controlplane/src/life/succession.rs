@@ -359,7 +359,7 @@ impl Life {
         let mut used: HashMap<String, u64> =
             quotas.saved().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         move || {
-            let counters = told.news(&state.metrics(Format::Prometheus, true));
+            let counters = told.news(&state.metrics(Format::Prometheus, Some(std::time::Instant::now())));
             let mut quotas = Vec::new();
             for account in workers.accounts().iter().filter(|account| account.user.quota.is_some()) {
                 let now = account.usage.quota_used.load(Relaxed);

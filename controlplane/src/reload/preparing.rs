@@ -2,7 +2,7 @@
 //! watches.
 
 use crate::access::Access;
-use crate::audit::Journal;
+use crate::audit::{Change, Journal, Outcome};
 use crate::certificates::{CertificateFacts, Certificates};
 use crate::logs::Queue;
 use crate::quotas::Quotas;
@@ -30,6 +30,8 @@ pub struct Preparing {
     access: Option<Access>,
     /// `None`: it stays.
     journal: Option<Journal>,
+    /// Where the audit log goes on, if elsewhere.
+    audit_moves: Option<String>,
     ports: Prepared,
 }
 
@@ -54,7 +56,8 @@ impl Preparing {
             Some(Journal::open(&after.log, &household.log).map_err(|why| ("log.audit", why))?)
         };
         household.quotas.borrow_mut().prepare(after).map_err(|why| ("socks5.quota_file", why))?;
-        Ok(Preparing { access, journal, ports })
+        let audit_moves = (before.log.audit != after.log.audit).then(|| after.log.audit.to_string());
+        Ok(Preparing { access, journal, audit_moves, ports })
     }
 
     /// Where the control port will be reached by TCP.
@@ -63,12 +66,20 @@ impl Preparing {
         household.ports.addresses_after(&self.ports).tcp()
     }
 
-    /// Takes it into use. The workers serve under the configuration already.
-    pub fn commit(self, config: &Config, household: &Household, workers: &Workers) {
+    /// Takes it into use, as `by` wants it. The workers serve under the configuration already.
+    pub fn commit(self, by: &str, config: &Config, household: &Household, workers: &Workers) {
         if let Some(access) = self.access {
             household.access.replace(access).flush();
         }
         if let Some(journal) = self.journal {
+            // The request's own line goes to the new one: where the log was read so far nobody would see who ended it.
+            if let Some(place) = &self.audit_moves {
+                household.journal.change(&Change {
+                    action: Some("log.audit"),
+                    difference: Some(&format!("goes on in {place}")),
+                    ..Change::inside(by, Outcome::Done)
+                });
+            }
             household.journal.replace(journal);
         }
         household.ports.commit(self.ports);

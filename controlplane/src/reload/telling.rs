@@ -65,18 +65,12 @@ fn write_down(journal: &Journal, by: &str, action: &str, result: &Result<Outcome
         Ok(outcome) => (Some(summary(outcome)), None),
         Err(refusal) => (None, Some(refusal.text())),
     };
+    let outcome = if result.is_ok() { Became::Done } else { Became::Failed };
     journal.change(&Change {
-        by: Some(by),
-        scope: None,
-        from: None,
-        method: None,
-        path: None,
         action: Some(action),
-        parameters: "",
-        status: None,
-        outcome: if result.is_ok() { Became::Done } else { Became::Failed },
         why: why.as_deref(),
         difference: difference.as_deref(),
+        ..Change::inside(by, outcome)
     });
 }
 

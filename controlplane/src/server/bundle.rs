@@ -10,6 +10,7 @@ use super::routes;
 use super::state::State;
 use crate::calendar::stamp;
 use crate::doctor;
+use crate::export::Format;
 use crate::guard::{Principal, Scope};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -43,7 +44,6 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("readyz.json", "/readyz", ""),
     ("health.json", "/health", ""),
     ("stats.json", "/stats", ""),
-    ("metrics.txt", "/metrics", ""),
     ("memory.json", "/admin/memory", ""),
     ("config.json", "/config", ""),
     ("generations.json", "/admin/config/generations", ""),
@@ -106,11 +106,20 @@ fn nothing(_: &State, _: &Asked) -> Answer {
 /// `GET /debug/bundle`
 fn bundle(state: Rc<State>, asked: Asked) -> Waiting {
     Box::pin(async move {
+        let Ok(turn) = state.bundling.clone().try_acquire_owned() else {
+            let hint = "ask again when it is there";
+            return Answer::error(503, "another bundle is being packed", hint).with("retry-after", "1");
+        };
         let files = files_of(&state, &asked.by);
         let config = state.running.config();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Small files, rings that are made and dropped, and compressing: some ten milliseconds that others need not wait.
-        let packed = tokio::task::spawn_blocking(move || pack(files, &config, now)).await;
+        let packed = tokio::task::spawn_blocking(move || {
+            // Whoever asked may go meanwhile; the work is done all the same.
+            let _turn = turn;
+            pack(files, &config, now)
+        });
+        let packed = packed.await;
         let fault = match packed {
             Ok(Ok(archive)) => {
                 let name = format!("attachment; filename=\"{}.tar.gz\"", folder(now));
@@ -140,8 +149,11 @@ fn files_of(state: &State, by: &Principal) -> Vec<File> {
         "workers": state.staff.count,
         "notices": state.facts.notices,
     });
-    let own =
-        [File::new("version.json", format!("{build:#}\n")), File::new("log.txt", state.facts.recent.text())];
+    let own = [
+        File::new("version.json", format!("{build:#}\n")),
+        File::new("log.txt", state.facts.recent.text()),
+        File::new("metrics.txt", state.metrics(Format::Prometheus, None).to_string()),
+    ];
     own.into_iter().chain(pages).collect()
 }
 

@@ -18,6 +18,7 @@ use ringway_shared::command::Command;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
+use serde_json::Value as Json;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
 /// What is so young is served again instead of being made anew: scrapes may be many, the cells are not.
-const AGE_MAX: Duration = Duration::from_millis(250);
+pub(super) const AGE_MAX: Duration = Duration::from_millis(250);
 
 /// The workers, as far as the control port speaks to them. No call blocks.
 pub struct Staff {
@@ -103,6 +104,10 @@ pub struct State {
     pub(super) unix_seats: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
+    /// Held while a support bundle is packed.
+    pub(super) bundling: Arc<Semaphore>,
+    /// What the kernel said of memory, and when.
+    pub(super) memory: RefCell<Option<(Instant, Json)>>,
     observer: RefCell<Observer>,
     latest: RefCell<Option<Rc<Snapshot>>>,
     /// The last page of metrics in each format.
@@ -131,6 +136,8 @@ impl State {
             ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
             openapi: RefCell::default(),
+            bundling: Arc::new(Semaphore::new(1)),
+            memory: RefCell::default(),
             facts,
             running,
             staff,
@@ -162,12 +169,12 @@ impl State {
         self.snapshot_of(AGE_MAX)
     }
 
-    /// All metrics, no older than [`AGE_MAX`]; of this moment, if `fresh`. Writing them never yields either.
+    /// All metrics, no older than [`AGE_MAX`], or than the moment given. Writing them never yields either.
     #[must_use]
-    pub fn metrics(&self, format: Format, fresh: bool) -> Rc<str> {
-        let age_max = if fresh { Duration::ZERO } else { AGE_MAX };
+    pub fn metrics(&self, format: Format, since: Option<Instant>) -> Rc<str> {
         let mut page = self.pages[format as usize].borrow_mut();
         let now = Instant::now();
+        let age_max = since.map_or(AGE_MAX, |since| now.saturating_duration_since(since));
         let young = |written: &Instant| now.saturating_duration_since(*written) < age_max;
         if let Some((_, text)) = page.as_ref().filter(|(written, _)| young(written)) {
             return text.clone();
@@ -176,6 +183,11 @@ impl State {
         let generation = self.running.generation();
         let text = self.with_cells(|cells| (self.meter.render)(&snapshot, cells, generation, format));
         page.insert((now, text.into())).1.clone()
+    }
+
+    /// When those that are kept were written.
+    pub(super) fn metrics_written(&self, format: Format) -> Option<Instant> {
+        self.pages[format as usize].borrow().as_ref().map(|(written, _)| *written)
     }
 
     fn snapshot_of(&self, age_max: Duration) -> Rc<Snapshot> {

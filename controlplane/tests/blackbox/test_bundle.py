@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -140,3 +141,20 @@ def test_ctl_fetches_it(ringway, tmp_path):
     assert done.returncode == 0, done.stderr
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         assert any(name.endswith("/stats.json") for name in archive.getnames())
+
+
+def test_one_is_packed_at_a_time(ringway):
+    proxy = ringway()
+
+    def storm():
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda _: proxy.http("GET", "/debug/bundle"), range(8)))
+
+    def refused():
+        answers = storm()
+        assert {answer.status for answer in answers} <= {200, 503} and any(answer.status == 200 for answer in answers)
+        return [answer for answer in answers if answer.status == 503]
+
+    answer = eventually(refused)[0]
+    assert answer.headers["Retry-After"] == "1" and "another bundle" in answer.text
+    assert bundle(proxy)["metrics.txt"]

@@ -554,6 +554,18 @@ def test_a_client_certificate_says_who_it_is(guarded, authority, tmp_path, clien
     assert refused == (3 if client_auth == "required" else 1)
 
 
+def test_a_common_name_cannot_forge_log_lines(ringway, authority):
+    client = authority.sign("monitor\nforged", "client.example")
+    proxy = ringway(
+        tls_options(
+            authority,
+            **{"control.tls.client_auth": "optional", "control.tls.client_ca_file": str(authority.certificate), "control.tls.client_scope": "admin"},
+        )
+    )
+    assert https(proxy, authority, "--cert", client[0], "--key", client[1], "-X", "POST", path="/admin/undrain").startswith("curl ")
+    assert proxy.metrics().by("control_auth_failures_total", "kind")["client_certificate"] == 1
+
+
 def test_certificates_alone_do_without_tokens(ringway, authority):
     client = authority.sign("monitor", "client.example")
     proxy = ringway(

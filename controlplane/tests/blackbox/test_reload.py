@@ -669,3 +669,14 @@ def test_who_hangs_up_at_once_is_written_down_with_what_they_changed(reloading, 
     told = [json.loads(line) for line in lines]
     assert "socks5.limits.connections" in told[-1]["difference"] and told[-1]["result"] == "done"
     assert all(line["by"] == told[0]["by"] for line in told) and file.value("socks5.limits.connections") == 12
+
+
+@pytest.mark.parametrize("onward", ["off", "stderr", "/dev/null"])
+def test_an_audit_log_that_is_left_says_by_whom_and_where_it_goes_on(reloading, tmp_path, onward):
+    audit = tmp_path / "audit.log"
+    file = reloading({"log.audit": str(audit), "log.access_format": "json"})
+    file.set(log__audit=onward)
+    assert file.reload().status == 200
+    [left] = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert (left["action"], left["result"], left["difference"]) == ("log.audit", "done", f"goes on in {onward}")
+    assert left["by"] == file.proxy.get("/admin/config/generations").json["generations"][0]["by"]

@@ -144,11 +144,7 @@ impl Kind {
             }
             Kind::AccessLog(put) => {
                 let log = read::access_log(node)?;
-                let shown = match &log {
-                    AccessLog::Off => "off".to_owned(),
-                    AccessLog::Stderr => "stderr".to_owned(),
-                    AccessLog::File(path) => path.to_string_lossy().into_owned(),
-                };
+                let shown = log.to_string();
                 put(draft, log);
                 Ok(Value::Text(shown))
             }

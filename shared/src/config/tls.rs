@@ -151,7 +151,8 @@ impl fmt::Debug for Authorities {
     }
 }
 
-/// The common name of a certificate's subject; `None`: it has none, several, or one that is empty or overlong.
+/// The common name of a certificate's subject; `None`: it has none, several, or one that is empty or overlong
+/// or would forge log lines.
 #[must_use]
 pub fn common_name(certificate: &[u8]) -> Option<String> {
     let subject = x509_cert::Certificate::from_der(certificate).ok()?.tbs_certificate.subject;
@@ -163,7 +164,14 @@ pub fn common_name(certificate: &[u8]) -> Option<String> {
         }
         _ => return None,
     };
-    (1..=COMMON_NAME_BYTES_MAX).contains(&name.len()).then(|| name.to_owned())
+    let fits = (1..=COMMON_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(breaks_lines);
+    fits.then(|| name.to_owned())
+}
+
+/// Characters by which a name could end the log line that it stands in, or turn what is read of it.
+fn breaks_lines(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// The certificate's chain, itself first.

@@ -69,6 +69,10 @@ fn a_storm_of_scrapes_writes_four_pages_a_second_at_most() {
         let before = written("");
         assert!(written("cache-control: no-cache\r\n") > before);
     }
+    let (begun, first) = (Instant::now(), written(""));
+    let last = (0..30).map(|_| written("cache-control: no-cache\r\n")).max().unwrap();
+    assert!(last - first <= begun.elapsed().as_millis() / 20 + 1, "{} pages", last - first);
+    assert!(last - first >= 30, "each of them was written after it was asked for");
 }
 
 #[test]
