@@ -54,7 +54,7 @@ def test_a_quota_file_that_cannot_be_saved_is_counted_and_told_once(ringway, tar
     use(proxy, server, 500)
     aside.rename(file.parent)
     eventually(lambda: kept(file) == 5000)
-    assert "is saved again" in proxy.log()
+    proxy.eventually_logs("is saved again")
 
 
 def test_a_temporary_file_of_a_crash_is_no_hindrance(ringway, target, with_quota):
