@@ -154,9 +154,9 @@ def test_no_gauge_is_ever_negative_and_no_counter_ever_falls_under_load(ringway,
                     key = name, tuple(sorted(labels.items()))
                     assert value >= last.get(key, 0), f"{key} fell"
                     last[key] = value
-            active = proxy.stats()["connections"]["active_connections"]
-            # A busy target closes late; what matters is that it has not wrapped.
-            assert 0 <= active < 1 << 32
+            connections = proxy.stats()["connections"]
+            # How many a busy target has not closed is its affair; more than there ever were would be ours.
+            assert 0 <= connections["active_connections"] <= connections["total"]
     finally:
         stop.set()
         for thread in churners:
