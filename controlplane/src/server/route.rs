@@ -108,17 +108,7 @@ impl Route {
         summary: &'static str,
         answers: &'static [Said],
     ) -> Route {
-        Route {
-            method: "GET",
-            path,
-            summary,
-            scope,
-            parameters: &[],
-            body: None,
-            answers,
-            test_only: false,
-            served_by: ServedBy::Page(page),
-        }
+        Self::post(path, scope, ServedBy::Page(page), summary, answers).with_method("GET")
     }
 
     /// One that changes something.

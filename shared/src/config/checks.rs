@@ -124,14 +124,7 @@ fn stalled_before_wedged(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
 
 fn listeners_are_distinct(draft: &Draft, _: &HostFacts) -> Vec<Complaint> {
     let config = &draft.config;
-    let lists = [
-        ("socks5.listen", &config.socks5.listen),
-        ("socks5.tls.listen", &config.socks5.tls.listen),
-        ("websocket.listen", &config.websocket.listen),
-        ("websocket.tls.listen", &config.websocket.tls.listen),
-        ("control.listen", &config.control.listen),
-        ("control.tls.listen", &config.control.tls.tls.listen),
-    ];
+    let lists = config.listen_addresses();
     let mut complaints = Vec::new();
     for (index, (key, list)) in lists.into_iter().enumerate() {
         let twice: Vec<_> = repeated(list).into_iter().filter(|address| address.port() != 0).collect();

@@ -58,7 +58,7 @@ pub use value::Value;
 pub use websocket::*;
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +70,21 @@ pub struct Config {
     pub websocket: WebSocket,
     pub control: Control,
     pub log: Log,
+}
+
+impl Config {
+    /// Every TCP address that is listened on, by the key that has it.
+    #[must_use]
+    pub fn listen_addresses(&self) -> [(&'static str, &[SocketAddr]); 6] {
+        [
+            ("socks5.listen", &self.socks5.listen),
+            ("socks5.tls.listen", &self.socks5.tls.listen),
+            ("websocket.listen", &self.websocket.listen),
+            ("websocket.tls.listen", &self.websocket.tls.listen),
+            ("control.listen", &self.control.listen),
+            ("control.tls.listen", &self.control.tls.tls.listen),
+        ]
+    }
 }
 
 #[derive(Clone, Debug)]

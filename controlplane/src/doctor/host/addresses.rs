@@ -34,14 +34,7 @@ pub enum Held {
 /// Binds each address for a moment, without listening: no client can come in.
 #[must_use]
 pub fn try_all(config: &Config) -> Vec<Address> {
-    let lists = [
-        ("socks5.listen", &config.socks5.listen),
-        ("socks5.tls.listen", &config.socks5.tls.listen),
-        ("websocket.listen", &config.websocket.listen),
-        ("websocket.tls.listen", &config.websocket.tls.listen),
-        ("control.listen", &config.control.listen),
-        ("control.tls.listen", &config.control.tls.tls.listen),
-    ];
+    let lists = config.listen_addresses();
     let addresses = lists.into_iter().flat_map(|(key, list)| list.iter().map(move |address| (key, *address)));
     addresses.map(|(key, address)| Address { key, address, held: held(address) }).collect()
 }
