@@ -12,6 +12,7 @@ import threading
 import time
 
 import socks5
+from ports import free_listeners
 from ringway import Ringway
 from waiting import eventually
 
@@ -28,21 +29,12 @@ def adopt_orphans():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def free_ports(*keys):
-    """Settings with a port each that nobody has now: a port of 0 would be another one for the next process."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in keys]
-    ports = {key: "[127.0.0.1:{}]".format(one.getsockname()[1]) for key, one in zip(keys, held)}
-    for one in held:
-        one.close()
-    return ports
-
-
 class Succession(Ringway):
     """A ringway whose process changes while its ports stay."""
 
     def __init__(self, folder, options=None, **how):
         adopt_orphans()
-        ports = free_ports("socks5.listen", "websocket.listen", "control.listen")
+        ports = free_listeners("socks5.listen", "websocket.listen", "control.listen")
         super().__init__(folder, {**ports, **(options or {})}, **how)
         self.pids = [self.process.pid]
         self.codes = {}

@@ -8,8 +8,8 @@ import pytest
 
 import socks4
 import socks5
+from ports import free_ports, is_free
 from socks5 import BIND
-from udp import free_ports, is_free
 from waiting import eventually
 
 DRIVERS = ["io_uring", "epoll"]

@@ -3,7 +3,6 @@
 import io
 import hashlib
 import json
-import socket
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import socks5
+from ports import free_port
 from ringway import binary
 from targets import echo
 from waiting import eventually
@@ -66,11 +66,6 @@ def test_running_listeners_are_no_failure_to_doctor(ringway):
     assert listen and all(check["level"] == "ok" for check in listen)
     assert any(f"process {proxy.pid}" in check["found"] for check in listen)
     assert first.process.poll() is None
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

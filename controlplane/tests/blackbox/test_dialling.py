@@ -12,6 +12,7 @@ import pytest
 import http_connect
 import socks4
 import socks5
+from ports import free_port
 from ringway import run, set_arguments
 from targets import answer_after_end, echo, listening
 from test_wire import fill_the_backlog
@@ -51,24 +52,14 @@ def both(target, listener, closing, dns):
             fill_the_backlog(self, closing)
 
     def start(*alive):
-        servers = {}
-        for host in ("::1", "127.0.0.1"):
-            port = next(iter(servers.values())).address[1] if servers else 0
-            if host in alive:
-                servers[host] = target(echo, host, port)
-            else:
-                port = port or free_port(host)
-                servers[host] = Dead(host, port)
-        servers["port"] = servers["::1"].address[1]
+        hosts = ("::1", "127.0.0.1")
+        port = free_port(*hosts)
+        servers = {host: target(echo, host, port) if host in alive else Dead(host, port) for host in hosts}
+        servers["port"] = port
         servers["names"] = dns({"both.example": ["::1", "127.0.0.1"]})
         return servers
 
     return start
-
-
-def free_port(host):
-    with listening(host) as probe:
-        return probe.getsockname()[1]
 
 
 # Racing

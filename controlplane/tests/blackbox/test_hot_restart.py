@@ -12,9 +12,10 @@ import threading
 import pytest
 
 import ringway as program
+from ports import free_listeners
 from prometheus import Metrics
 from socks5 import CONNECT, greeting, receive_exactly, request
-from succession import HANDED, Clients, Succession, Transfers, ended, free_ports, paced
+from succession import HANDED, Clients, Succession, Transfers, ended, paced
 from targets import echo
 from waiting import eventually
 from websocket_client import answer_to, upgrade_request
@@ -164,7 +165,7 @@ def test_a_bad_configuration_leaves_the_old_one(succession, target, tmp_path):
 def test_an_address_is_widened_and_narrowed_by_a_hot_restart(succession, target, tmp_path, widened, allowed):
     """The old process listens still where the new one begins to."""
     echoing = target(echo).address
-    ports = free_ports("socks5.listen", "websocket.listen", "control.listen")
+    ports = free_listeners("socks5.listen", "websocket.listen", "control.listen")
     settings = tmp_path / "ringway.yaml"
 
     def listens(wide):
@@ -298,7 +299,7 @@ def test_a_reload_put_off_is_done_by_the_new_process(waiting, tmp_path):
 
 @pytest.mark.parametrize("signals", [(signal.SIGHUP, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGHUP)])
 def test_a_listener_that_comes_with_a_hot_restart_is_served_by_the_new_process(succession, target, tmp_path, signals):
-    first, second = free_ports("first", "second").values()
+    first, second = free_listeners("first", "second").values()
     settings = tmp_path / "ringway.yaml"
     settings.write_text(f"socks5: {{listen: {first}}}\n")
     proxy = succession({"socks5.listen": None}, arguments=("-c", str(settings)))

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from ports import free_listeners
 from ringway import binary, run
-from succession import Clients, Succession, Transfers, ended, free_ports, paced
+from succession import Clients, Succession, Transfers, ended, paced
 from targets import echo
 from waiting import eventually
 
@@ -194,7 +195,7 @@ def test_it_takes_all_descriptors_it_may_have(supervised):
 
 
 def test_one_without_descriptors_leaves_the_process_alone(supervised, target, tmp_path):
-    settings, (one, other) = tmp_path / "ringway.yaml", free_ports("one", "other").values()
+    settings, (one, other) = tmp_path / "ringway.yaml", free_listeners("one", "other").values()
     settings.write_text(f"socks5: {{listen: {one}}}\n")
     proxy = supervised({"socks5.listen": None}, arguments=("-c", str(settings)))
     connection, child = proxy.tunnel(target(echo).address), proxy.current

@@ -9,8 +9,9 @@ import tempfile
 
 import pytest
 
+from ports import free_listeners
 from ringway import Ringway
-from succession import Succession, free_ports
+from succession import Succession
 from targets import echo
 from waiting import eventually
 
@@ -117,7 +118,7 @@ def test_a_hot_restart_names_the_new_main_process(tmp_path, manager):
 
 def test_the_supervisor_speaks_for_its_process(ringway, manager):
     heard = manager()
-    proxy = ringway(free_ports("socks5.listen", "control.listen"), arguments=("supervise",), env={**heard.env, "WATCHDOG_USEC": "1000000"})
+    proxy = ringway(free_listeners("socks5.listen", "control.listen"), arguments=("supervise",), env={**heard.env, "WATCHDOG_USEC": "1000000"})
     heard.hear_until("READY")
     heard.hear_until("WATCHDOG")
     proxy.signal(signal.SIGTERM)
@@ -176,7 +177,7 @@ def test_sockets_of_systemd_are_served(ringway, target, inheriting):
 
 def test_the_store_gives_the_listeners_back_after_a_crash(ringway, manager, closing, inheriting):
     heard = manager()
-    options = free_ports("socks5.listen", "control.listen")
+    options = free_listeners("socks5.listen", "control.listen")
     first = ringway(options, env=heard.env)
     heard.hear_until("READY")
     assert len(heard.stored) >= 2

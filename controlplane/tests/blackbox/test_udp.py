@@ -9,8 +9,8 @@ import pytest
 
 import socks5
 from fake_dns import SILENCE
+from ports import free_ports, is_free
 from socks5 import UDP_ASSOCIATE, datagram
-from udp import free_ports, is_free
 from waiting import eventually
 
 LARGEST_OVER_IPV4 = 65_507
@@ -641,7 +641,7 @@ def test_the_advertised_address_is_told_and_the_port_is_real(ringway, udp_target
 
 
 def test_ports_come_from_the_range(ringway, udp_target, associate):
-    server, (first, last) = udp_target(), free_ports(2)
+    server, (first, last) = udp_target(), free_ports(2, socket.SOCK_DGRAM)
     proxy = ringway({"socks5.udp.ports": f"{first}-{last}"})
     held = [associate(proxy), associate(proxy)]
     assert {association.reply.port for association in held} == {first, last}

@@ -1,8 +1,5 @@
 """The client's side of a UDP association (RFC 1928 section 7)."""
 
-import contextlib
-import errno
-import os
 import socket
 
 import socks5
@@ -50,28 +47,3 @@ class Association:
     def close(self):
         for connection in [self.control, *self.sockets]:
             connection.close()
-
-
-def is_free(address, kind=socket.SOCK_DGRAM):
-    """Whether nobody holds that port."""
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, kind) as probe:
-        try:
-            probe.bind(address)
-            return True
-        except OSError as error:
-            assert error.errno == errno.EADDRINUSE
-            return False
-
-
-def free_ports(count, kind=socket.SOCK_DGRAM):
-    """The first and last of `count` ports in a row that nobody holds, below those the kernel gives out by itself."""
-    first = 10_000 + os.getpid() % 2_000 * 10  # Tests of another process begin elsewhere.
-    while True:
-        with contextlib.ExitStack() as held:
-            try:
-                for port in range(first, first + count):
-                    probe = held.enter_context(socket.socket(socket.AF_INET, kind))
-                    probe.bind(("0.0.0.0", port))
-                return first, first + count - 1
-            except OSError:
-                first += count
