@@ -20,6 +20,7 @@ use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
 use ringway_shared::connection::{Connection, first_serial};
+use ringway_shared::feed::Board;
 use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;
@@ -59,6 +60,8 @@ pub struct Wiring {
     pub pipes_max: usize,
     /// Other processes have the listening sockets too: they are not to be shut down.
     pub listeners_are_shared: Arc<AtomicBool>,
+    /// What stands on the topics of the feed.
+    pub board: Arc<Board>,
 }
 
 /// Bytes of the scratch buffer: the most that a copying direction holds for a slow receiver.

@@ -17,6 +17,7 @@ pub mod service;
 mod worker;
 mod workers;
 
+pub use io::gateway::Arrival;
 pub use needs::{Needs, connections_carried, egress_fault};
 pub use preparation::Readiness;
 pub use rt::probe::{Attempt, Refusal, probe, wanted_entries};

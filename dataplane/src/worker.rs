@@ -172,6 +172,7 @@ impl Worker {
                 self.core.note(What::Adopted);
                 listener::adopt(&self.core, door, socket, peer);
             }
+            Mail::Welcome(arrival) => gateway::welcome(&self.core, *arrival),
             Mail::Open => self.serve(&self.listeners),
             Mail::Prepare(order) => self.prepare(*order),
             Mail::Answer(ticket, reply) => self.core.questions.answer(ticket, reply),

@@ -9,6 +9,7 @@ pub use reload::{Committed, Prepared};
 pub use starting::start;
 
 use crate::hub::names;
+use crate::io::gateway::Arrival;
 use crate::io::inbox::{Mail, Outbox};
 use crate::io::records::Records;
 use crate::io::resolve::Resolver;
@@ -21,6 +22,7 @@ use listening::Listening;
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::config::{Certificate, Config};
+use ringway_shared::feed::Board;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -120,6 +122,7 @@ pub struct Workers {
     listeners_are_shared: Arc<AtomicBool>,
     /// The latest preparation.
     latest: RefCell<Weak<Preparation>>,
+    board: Arc<Board>,
     /// A worker has been told to end.
     ending: Cell<bool>,
 }
@@ -217,6 +220,24 @@ impl Workers {
     pub fn inspect(&self, worker: usize, ask: inspect::Ask, reply: inspect::Reply) -> Result<(), Busy> {
         let outbox = self.outboxes.get(worker).ok_or(Busy)?;
         outbox.post(Mail::Inspect(Box::new((ask, reply)))).map_err(|_| Busy)
+    }
+
+    /// Gives one worker a connection that the control port has let in: it makes the upgrade and serves it from then on.
+    ///
+    /// # Errors
+    /// Its inbox is full or its thread has ended; the connection comes back.
+    pub fn welcome(&self, worker: usize, arrival: Arrival) -> Result<(), Arrival> {
+        let Some(outbox) = self.outboxes.get(worker) else { return Err(arrival) };
+        outbox.post(Mail::Welcome(Box::new(arrival))).map_err(|mail| match mail {
+            Mail::Welcome(arrival) => *arrival,
+            _ => unreachable!("the mail that was posted comes back"),
+        })
+    }
+
+    /// What stands on the topics of the feed now.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// The worker that orders a topic's publications and keeps its history and presence.

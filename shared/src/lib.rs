@@ -1,7 +1,7 @@
 //! The contract between ringway's planes: plain values only.
 //!
 //! Settings go down (`config`, `command`, `push`, `inspect`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
-//! `origin` is what both understand by a web origin, `topic` what topics may be called.
+//! `feed` is what ringway publishes about itself; `origin` is what both understand by a web origin, `topic` what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
 pub mod account;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod connection;
 pub mod datagram;
 pub mod exemplar;
+pub mod feed;
 pub mod flight;
 pub mod gateway;
 pub mod histogram;

@@ -30,6 +30,7 @@ use crate::rt::many::{Interest, Look, Many, News};
 use crate::service::Service;
 use ringway_shared::closing::Closing;
 use ringway_shared::config::WebSocket;
+use ringway_shared::feed::Grant;
 use ringway_shared::flight::What;
 use ringway_shared::push::{Ask, Reply};
 use slab::Slab;
@@ -145,8 +146,40 @@ fn limits_rates(websocket: &WebSocket) -> bool {
     websocket.limits.messages_per_second.is_some() || websocket.limits.bytes_per_second.is_some()
 }
 
+/// A connection to the gateway that came in by the control port, which has judged who it is.
+pub struct Arrival {
+    /// A stream: of TCP, or one end of a Unix pair whose other end the control plane carries on.
+    pub socket: OwnedFd,
+    /// Whom it comes from; unspecified: a program at the Unix socket.
+    pub peer: SocketAddr,
+    /// The upgrade request as it would have come, and all bytes that have been read behind it.
+    pub head: Vec<u8>,
+    /// What it may read.
+    pub grant: Arc<Grant>,
+}
+
 /// Takes in an accepted connection.
 pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls>) {
+    take_in(core, socket, peer, tls, None);
+}
+
+/// Takes in a connection that the control port has let in: what has been read of it is read first.
+pub fn welcome(core: &Rc<Core>, arrival: Arrival) {
+    let Arrival { socket, peer, mut head, grant } = arrival;
+    let conn = take_in(core, socket, peer, None, Some(grant));
+    let mut state = core.gateway.state.borrow_mut();
+    state.serving = Some(conn);
+    state.open(core, conn, &mut head);
+    state.serving = None;
+}
+
+fn take_in(
+    core: &Rc<Core>,
+    socket: OwnedFd,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    grant: Option<Arc<Grant>>,
+) -> u32 {
     let cells = &core.cells.websocket;
     cells.opened.add(1);
     cells.sockets_now.add(1);
@@ -195,6 +228,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
             sent_messages: 0,
             sent_bytes: 0,
             end: End::default(),
+            grant,
         }),
     };
     let conn = state.slots.insert(slot) as u32;
@@ -204,6 +238,7 @@ pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls
     if !watched || !core.has_room_for_socket() {
         state.abort(core, conn, Closing::UpgradeRefused);
     }
+    conn
 }
 
 /// Serves the core's connections for ever.

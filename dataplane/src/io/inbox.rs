@@ -4,6 +4,7 @@
 //! cost a channel send each. The worker drains the eventfd, clears the flag, then reads with a budget.
 
 use crate::hub::Post;
+use crate::io::gateway::Arrival;
 use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
 use crate::policy::online;
@@ -34,6 +35,8 @@ pub enum Mail {
         socket: OwnedFd,
         peer: SocketAddr,
     },
+    /// A connection that the control port has let in, to be served here.
+    Welcome(Box<Arrival>),
     /// A message from another worker's hub.
     Hub(Post),
     /// A newer session of the same user has taken the place of this one.

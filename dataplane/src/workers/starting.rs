@@ -13,6 +13,7 @@ use crate::service::Stock;
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::config::Config;
+use ringway_shared::feed::Board;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
@@ -40,6 +41,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let clients = Arc::<Clients>::default();
     let gate = Arc::<Gate>::default();
     let cells: Arc<[Arc<Cells>]> = plan.cells.into();
+    let board = Arc::<Board>::default();
     let listeners_are_shared = Arc::new(AtomicBool::new(plan.listeners_are_shared));
     let wiring = Wiring {
         index: 0,
@@ -55,6 +57,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         sockets_max: for_sockets,
         pipes_max: pipes_carried as usize,
         listeners_are_shared: listeners_are_shared.clone(),
+        board: board.clone(),
     };
     let mut workers = Workers {
         states: inboxes.iter().map(|_| Arc::default()).collect(),
@@ -73,6 +76,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         closing: RefCell::default(),
         listeners_are_shared,
         latest: RefCell::default(),
+        board,
         ending: Cell::new(false),
     };
     notices.extend(spawn_all(&workers, &wiring, inboxes)?);

@@ -136,6 +136,11 @@ impl State {
             Ok(admitted) => slot.about.admission = Some(admitted),
             Err(_) => return Err(Refusal::ClientConnections.into()),
         }
+        // The control port has judged it.
+        if let Some(grant) = &slot.about.grant {
+            let identity = Identity::of_user(grant.holder.clone());
+            return Ok((path, identity));
+        }
         let facts = Facts {
             host: &request.host,
             origin: request.origin.as_deref(),

@@ -12,6 +12,7 @@ use crate::rt::many::Interest;
 use crate::service::Service;
 use ringway_shared::closing::Closing;
 use ringway_shared::connection::Connection;
+use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -104,6 +105,8 @@ pub struct About {
     pub sent_messages: u64,
     pub sent_bytes: u64,
     pub end: End,
+    /// The control port's leave, for who came in there.
+    pub grant: Option<Arc<Grant>>,
 }
 
 /// How it ended, as far as that is clear already.
