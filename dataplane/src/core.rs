@@ -1,5 +1,6 @@
 //! What all connections of one core share. Lives on the worker's thread and never leaves it.
 
+use crate::board::Board;
 use crate::io::dial::winners::Winners;
 use crate::io::gateway::{self, Gateway};
 use crate::io::inbox::{Outbox, ReturnAddress};
@@ -20,7 +21,6 @@ use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::config;
 use ringway_shared::connection::{Connection, first_serial};
-use ringway_shared::feed::Board;
 use ringway_shared::flight::What;
 use ringway_shared::metrics::Cells;
 use std::any::Any;

@@ -2,8 +2,9 @@
 //!
 //! The control plane sees one handle, [`Workers`]. In reading order: `workers` (starting them), `worker` (the life
 //! of one core), `core` (what its connections share), `service` (what a configuration means to them), `preparation` (how all take over another one, or none), `rt` (the runtime's door), `proto` (bytes to events),
-//! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `explain` (policy asked without a connection), `needs` (what all this asks of the host).
+//! `policy` (facts to verdicts), `hub` (publish and subscribe), `io` (sockets and clocks), `board` (the feed's latest), `explain` (policy asked without a connection), `needs` (what all this asks of the host).
 
+mod board;
 mod core;
 pub mod explain;
 pub mod hub;
@@ -17,6 +18,7 @@ pub mod service;
 mod worker;
 mod workers;
 
+pub use board::Board;
 pub use io::gateway::Arrival;
 pub use needs::{Needs, connections_carried, egress_fault};
 pub use preparation::Readiness;

@@ -8,6 +8,7 @@ mod starting;
 pub use reload::{Committed, Prepared};
 pub use starting::start;
 
+use crate::board::Board;
 use crate::hub::names;
 use crate::io::gateway::Arrival;
 use crate::io::inbox::{Mail, Outbox};
@@ -22,7 +23,6 @@ use listening::Listening;
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
 use ringway_shared::config::{Certificate, Config};
-use ringway_shared::feed::Board;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};

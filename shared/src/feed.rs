@@ -2,8 +2,8 @@
 //!
 //! The control plane publishes; workers only need to know which topics these are, what stands on them now, and who may read them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// A topic of the feed. The names are reserved: nobody else publishes there, and the pattern `*` passes them over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,24 +36,6 @@ impl Feed {
     #[must_use]
     pub fn of(topic: &str) -> Option<Feed> {
         Feed::ALL.into_iter().find(|feed| feed.topic() == topic)
-    }
-}
-
-/// The latest snapshot of each topic, for those who have just subscribed. Written by the control plane some times a second, read by a worker when
-/// somebody subscribes: neither holds the lock for longer than it takes to copy a pointer.
-#[derive(Default)]
-pub struct Board([Mutex<Option<Arc<str>>>; Feed::COUNT]);
-
-impl Board {
-    /// JSON, as it is published.
-    pub fn put(&self, feed: Feed, data: Arc<str>) {
-        *self.0[feed as usize].lock().unwrap_or_else(PoisonError::into_inner) = Some(data);
-    }
-
-    /// `None`: nothing has been published yet.
-    #[must_use]
-    pub fn latest(&self, feed: Feed) -> Option<Arc<str>> {
-        self.0[feed as usize].lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -92,15 +74,5 @@ mod tests {
             assert_eq!(Feed::of(feed.topic()), Some(feed));
         }
         assert_eq!(Feed::of("traffic_data.x"), None);
-    }
-
-    #[test]
-    fn the_board_has_the_latest() {
-        let board = Board::default();
-        assert!(board.latest(Feed::Alerts).is_none());
-        board.put(Feed::Alerts, "1".into());
-        board.put(Feed::Alerts, "2".into());
-        assert_eq!(board.latest(Feed::Alerts).as_deref(), Some("2"));
-        assert!(board.latest(Feed::TrafficData).is_none());
     }
 }

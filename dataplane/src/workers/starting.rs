@@ -2,6 +2,7 @@
 
 use super::listening::{self, Listening, no_descriptor};
 use super::{Plan, StartError, WorkerState, Workers};
+use crate::board::Board;
 use crate::core::Wiring;
 use crate::io::inbox::{self, Inbox, Mail, Outbox};
 use crate::io::listener::binding::{self, Inherited};
@@ -13,7 +14,6 @@ use crate::service::Stock;
 use crate::worker::{self, Post, Serving};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringway_shared::config::Config;
-use ringway_shared::feed::Board;
 use ringway_shared::metrics::Cells;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
