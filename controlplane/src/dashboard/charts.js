@@ -18,9 +18,9 @@ export function spark(colour) {
     return {
         element,
         draw(times, values) {
-            const { line: path, area: below } = sparkPaths(times, values);
-            line.setAttribute("d", path);
-            area.setAttribute("d", below);
+            const paths = sparkPaths(times, values);
+            line.setAttribute("d", paths.line);
+            area.setAttribute("d", paths.area);
         },
     };
 }

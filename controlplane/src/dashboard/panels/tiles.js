@@ -18,25 +18,21 @@ const TILES = [
 
 export function mount(root, { feed, format }) {
     const tiles = TILES.map((tile) => {
-        const value = el("span", {});
+        const value = el("span", {}, format.UNKNOWN);
         const unit = el("span", { class: "unit" });
-        const figure = el("div", { class: "tile-value", data: { figure: tile.figure, value: "" } }, value, unit);
-        const note = el("div", { class: "tile-note cut" }, "\u00a0");
+        const shown = el("div", { class: "tile-value", data: { figure: tile.figure, value: "" } }, value, unit);
+        const note = el("div", { class: "tile-note cut" });
         const picture = spark(tile.colour);
-        setText(value, format.UNKNOWN);
-        const element = el("div", { class: "tile" }, el("div", { class: "tile-name" }, tile.name), figure, note, picture.element);
-        root.append(element);
-        return { ...tile, figure, value, unit, picture, note, told: (data) => tile.note(data, format) };
-    });
-    feed.on("traffic_data", (data) => {
-        for (const tile of tiles) {
+        root.append(el("div", { class: "tile" }, el("div", { class: "tile-name" }, tile.name), shown, note, picture.element));
+        return (data) => {
             const number = at(data, tile.figure);
-            const [value, unit] = format.parts[tile.show](number);
-            setText(tile.value, value);
-            setText(tile.unit, unit);
-            tile.figure.dataset.value = number ?? "";
-            setText(tile.note, tile.told(data));
-            tile.picture.draw(feed.recent.times, feed.recent.column(tile.figure));
-        }
+            const [digits, ofWhat] = format.parts[tile.show](number);
+            setText(value, digits);
+            setText(unit, ofWhat);
+            setText(note, tile.note(data, format));
+            shown.dataset.value = number ?? "";
+            picture.draw(feed.recent.times, feed.recent.column(tile.figure));
+        };
     });
+    feed.on("traffic_data", (data) => tiles.forEach((draw) => draw(data)));
 }
