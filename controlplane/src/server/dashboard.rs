@@ -33,6 +33,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("dom.js", include_bytes!("../dashboard/dom.js")),
     ("format.js", include_bytes!("../dashboard/format.js")),
     ("icon.svg", include_bytes!("../dashboard/icon.svg")),
+    ("lists.js", include_bytes!("../dashboard/lists.js")),
     ("login.js", include_bytes!("../dashboard/login.js")),
     ("main.js", include_bytes!("../dashboard/main.js")),
     ("polling.js", include_bytes!("../dashboard/polling.js")),
