@@ -1,0 +1,7 @@
+// What is wrong by the rules of the configuration.
+
+import { el } from "../dom.js";
+
+export function mount(root) {
+    root.append(el("div", { class: "panel-head" }, el("h2", {}, "Alerts")), el("p", { class: "empty" }, "This panel is being built."));
+}

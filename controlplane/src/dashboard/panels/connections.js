@@ -1,0 +1,7 @@
+// Who is connected, and ending that.
+
+import { el } from "../dom.js";
+
+export function mount(root) {
+    root.append(el("div", { class: "panel-head" }, el("h2", {}, "Connections")), el("p", { class: "empty" }, "This panel is being built."));
+}
