@@ -34,7 +34,9 @@ export class Problem extends Error {
 
 /** `path?name=value&…` of those that have a value. */
 export function withQuery(path, parameters) {
-    const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== "");
+    const given = Object.entries(parameters).filter(
+        ([, value]) => value !== undefined && value !== null && value !== "",
+    );
     const query = given.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
     return query ? `${path}?${query}` : path;
 }
@@ -92,7 +94,8 @@ export class Api {
             try {
                 return await this.once(method, path, { ...options, token: shown });
             } catch (problem) {
-                const again = problem.status === 401 && (this.token !== shown || (await this.signIn(problem, { background })));
+                const again =
+                    problem.status === 401 && (this.token !== shown || (await this.signIn(problem, { background })));
                 if (!again) {
                     throw problem;
                 }
@@ -194,7 +197,11 @@ async function read(answer, as) {
         return { status: answer.status, data, etag };
     }
     const retryAfter = Number.parseInt(answer.headers.get("retry-after") ?? "", 10);
-    throw new Problem(answer.status, answer.ok ? UNREADABLE : (data ?? UNREADABLE), Number.isNaN(retryAfter) ? null : retryAfter);
+    throw new Problem(
+        answer.status,
+        answer.ok ? UNREADABLE : (data ?? UNREADABLE),
+        Number.isNaN(retryAfter) ? null : retryAfter,
+    );
 }
 
 const UNREADABLE = {
@@ -208,9 +215,15 @@ function unanswered(signal) {
         return new Problem(0, { detail: "given up", aborted: true });
     }
     if (signal.reason === "late") {
-        return new Problem(0, { detail: "ringway has not answered in time", hint: "what was asked for may have been done: look before you ask again" });
+        return new Problem(0, {
+            detail: "ringway has not answered in time",
+            hint: "what was asked for may have been done: look before you ask again",
+        });
     }
-    return new Problem(0, { detail: "ringway does not answer", hint: "it has stopped, or there is no way to it; this page goes on asking" });
+    return new Problem(0, {
+        detail: "ringway does not answer",
+        hint: "it has stopped, or there is no way to it; this page goes on asking",
+    });
 }
 
 /** Of this tab; where the browser keeps none, of this page. */
@@ -221,6 +234,10 @@ function browserStorage() {
         return storage;
     } catch {
         const kept = new Map();
-        return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+        return {
+            getItem: (key) => kept.get(key) ?? null,
+            setItem: (key, value) => kept.set(key, value),
+            removeItem: (key) => kept.delete(key),
+        };
     }
 }

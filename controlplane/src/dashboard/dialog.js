@@ -14,7 +14,11 @@ let opened = 0;
 export function openDialog({ title, name = "", kind = "", children = [], onEscape = () => true }) {
     const before = document.activeElement;
     const id = `dialog-${(opened += 1)}`;
-    const dismiss = button("✕", () => onEscape() && close(), { kind: "quiet small", "aria-label": "Close", title: "Close (Esc)" });
+    const dismiss = button("✕", () => onEscape() && close(), {
+        kind: "quiet small",
+        "aria-label": "Close",
+        title: "Close (Esc)",
+    });
     const element = el(
         "dialog",
         { class: `dialog ${kind}`.trim(), "aria-labelledby": id, data: name ? { dialog: name } : {} },
@@ -61,7 +65,18 @@ function isOutside(element, { clientX, clientY }) {
  * the form stays. Meanwhile nothing can be pressed twice.
  * @returns {Promise<*>} what `submit` came to; undefined: it was dismissed
  */
-export function formDialog({ title, name, kind, intro = [], fields = [], confirm, danger = false, cancel = "Cancel", fault = null, submit }) {
+export function formDialog({
+    title,
+    name,
+    kind,
+    intro = [],
+    fields = [],
+    confirm,
+    danger = false,
+    cancel = "Cancel",
+    fault = null,
+    submit,
+}) {
     let busy = false;
     const faults = el("div", { class: "ops-faults" }, fault && faultNote(fault));
     const yes = el("button", { type: "submit", class: `button ${danger ? "danger" : "primary"}` }, confirm);

@@ -48,7 +48,11 @@ function kept(children) {
 
 /** A button that acts; `kind` is primary, danger, quiet or small, or several of them. */
 export function button(text, onClick, { kind = "", ...properties } = {}) {
-    return el("button", { type: "button", class: `button ${kind}`.trim(), ...properties, on: { click: onClick } }, text);
+    return el(
+        "button",
+        { type: "button", class: `button ${kind}`.trim(), ...properties, on: { click: onClick } },
+        text,
+    );
 }
 
 let fields = 0;
@@ -64,7 +68,11 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
     const { value, ...others } = properties;
     const own = { id, ...others, ...described };
     const control = options
-        ? el("select", own, options.map(([of, text]) => el("option", { value: of, selected: of === (value ?? "") }, text)))
+        ? el(
+              "select",
+              own,
+              options.map(([of, text]) => el("option", { value: of, selected: of === (value ?? "") }, text)),
+          )
         : el("input", { type: "text", autocomplete: "off", spellcheck: "false", list: list && `${id}-list`, ...own });
     if (!options && value !== undefined && control.type !== "checkbox") {
         control.value = value;
@@ -75,7 +83,12 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
         "label",
         { class: `field ${isBox ? "ops-box" : ""} ${kind}`.trim() },
         isBox ? [control, caption] : [caption, control],
-        list && el("datalist", { id: `${id}-list` }, list.map((of) => el("option", { value: of }))),
+        list &&
+            el(
+                "datalist",
+                { id: `${id}-list` },
+                list.map((of) => el("option", { value: of })),
+            ),
         hint && el("span", { class: "field-hint", id: `${id}-hint` }, hint),
     );
     wrapper.control = control;
@@ -85,7 +98,12 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
 /** A message with what to do about it, read out at once. Takes a Problem, an Error or a text. */
 export function faultNote(fault) {
     const detail = fault?.detail ?? String(fault?.message ?? fault);
-    return el("div", { class: "ops-note bad", role: "alert" }, el("p", {}, sentence(detail)), fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)));
+    return el(
+        "div",
+        { class: "ops-note bad", role: "alert" },
+        el("p", {}, sentence(detail)),
+        fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
+    );
 }
 
 /** The API's faults begin small and end without a full stop. */
@@ -106,5 +124,9 @@ export function emptyNote(text, hint) {
 /** A list of names and values; those without a value are left out. */
 export function facts(pairs) {
     const given = pairs.filter(([, value]) => value !== null && value !== undefined);
-    return el("dl", { class: "facts" }, given.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]));
+    return el(
+        "dl",
+        { class: "facts" },
+        given.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]),
+    );
 }

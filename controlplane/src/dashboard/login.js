@@ -26,12 +26,21 @@ export async function askForToken(api, problem) {
         name: "login",
         intro: [
             el("p", {}, "This control port answers nobody without a token. "),
-            el("p", { class: "panel-note" }, "Its operator makes one with ", el("code", {}, "ringway token NAME read"), " (or operate, or admin)."),
+            el(
+                "p",
+                { class: "panel-note" },
+                "Its operator makes one with ",
+                el("code", {}, "ringway token NAME read"),
+                " (or operate, or admin).",
+            ),
         ],
         fields: [token],
         confirm: "Sign in",
         cancel: "Not now",
-        fault: api.token && problem?.status === 401 ? { detail: "The token of this tab is not valid any more.", hint: "" } : null,
+        fault:
+            api.token && problem?.status === 401
+                ? { detail: "The token of this tab is not valid any more.", hint: "" }
+                : null,
         submit: async () => {
             const candidate = token.control.value.trim();
             if (!TOKEN.test(candidate)) {
