@@ -38,6 +38,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("polling.js", include_bytes!("../dashboard/polling.js")),
     ("reading.js", include_bytes!("../dashboard/reading.js")),
     ("store.js", include_bytes!("../dashboard/store.js")),
+    ("style-ops.css", include_bytes!("../dashboard/style-ops.css")),
     ("style.css", include_bytes!("../dashboard/style.css")),
     ("style-ops.css", include_bytes!("../dashboard/style-ops.css")),
     ("theme.js", include_bytes!("../dashboard/theme.js")),

@@ -77,3 +77,21 @@ fn where_tokens_are_asked_for_the_page_is_open_and_the_list_is_not() {
     let elsewhere = "GET / HTTP/1.1\r\nhost: evil.example\r\naccept: text/html\r\nconnection: close\r\n\r\n";
     assert_eq!(port.say(elsewhere).status, 403);
 }
+
+/// A file that is forgotten in the table would be missing in the page alone.
+#[test]
+fn every_file_of_the_folder_is_served() {
+    let port = Port::open(Fake::default());
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
+    let names = |folder: std::path::PathBuf| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        files.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let own =
+        names(folder.clone()).into_iter().filter(|name| name != "index.html" && name != "vendored.json");
+    let panels = names(folder.join("panels")).into_iter().map(|name| format!("panels/{name}"));
+    let missing: Vec<_> =
+        own.chain(panels).filter(|name| port.get(&format!("/dashboard/{name}")).status != 200).collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
