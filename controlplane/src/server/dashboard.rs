@@ -40,7 +40,6 @@ const FILES: &[(&str, &[u8])] = &[
     ("store.js", include_bytes!("../dashboard/store.js")),
     ("style-ops.css", include_bytes!("../dashboard/style-ops.css")),
     ("style.css", include_bytes!("../dashboard/style.css")),
-    ("style-ops.css", include_bytes!("../dashboard/style-ops.css")),
     ("theme.js", include_bytes!("../dashboard/theme.js")),
     ("time_chart.js", include_bytes!("../dashboard/time_chart.js")),
     ("uplot.LICENSE", include_bytes!("../dashboard/uplot.LICENSE")),
