@@ -90,12 +90,12 @@ function sparkPaths(times, values) {
  * @param {(value: ?number) => string} how.value a value as text, with its unit
  * @param {string} how.label what it shows: its accessible name
  * @param {number} [how.height] of the plot, in pixels
- * @param {number} [how.base] 1024 where the values are bytes: the axis then counts in KiB, MiB, …
+ * @param {boolean} [how.binary] the values are bytes: the axis counts in KiB, MiB, …
  * @param {boolean} [how.whole] the values are whole numbers: the axis has no fractions
  * @returns {{element: HTMLElement, draw: (times: number[], columns: (?number)[][], span?: {from: number, to: number}) => void, destroy: () => void}}
  *     Times are seconds since 1970, oldest first; a null is a gap. `span`: what the axis shows, else all there is.
  */
-export function timeChart({ series, value, label, height = HEIGHT, base = 1000, whole = false }) {
+export function timeChart({ series, value, label, height = HEIGHT, binary = false, whole = false }) {
     const legend = series.map((one) => {
         const figure = el("strong", {});
         const key = el("span", { class: `legend-key key-${one.colour}`, "aria-hidden": "true" });
@@ -110,6 +110,7 @@ export function timeChart({ series, value, label, height = HEIGHT, base = 1000, 
     const picture = el("div", { role: "img", "aria-label": label }, plot);
     const element = el("figure", { class: "chart" }, el("figcaption", { class: "legend" }, legend.map((one) => one.element), when), picture, details);
 
+    plot.style.minHeight = `${height}px`;
     let shown = { times: [], columns: series.map(() => []), span: null };
     let chart = null;
     let named = 0;
@@ -138,7 +139,7 @@ export function timeChart({ series, value, label, height = HEIGHT, base = 1000, 
     const make = () => {
         const width = plot.clientWidth;
         if (!chart && width > 0) {
-            chart = new uPlot(options({ series, value, height, base, whole, width, span: () => shown.span, tell }), data(), plot);
+            chart = new uPlot(options({ series, value, height, binary, whole, width, span: () => shown.span, tell }), data(), plot);
         }
     };
     const data = () => [shown.times, ...shown.columns];
@@ -178,7 +179,7 @@ function row(label, column, value) {
     return el("tr", {}, el("th", { scope: "row" }, label), figures.map((figure) => el("td", { class: "number" }, value(figure))));
 }
 
-function options({ series, value, height, base, whole, width, span, tell }) {
+function options({ series, value, height, binary, whole, width, span, tell }) {
     const line = ({ label, colour: name }) => ({
         label,
         width: 1.6,
@@ -200,12 +201,12 @@ function options({ series, value, height, base, whole, width, span, tell }) {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: {
             x: { range: (_, min, max) => (span() ? [span().from, span().to] : [min, max]) },
-            y: { range: (_, _min, max) => [0, ceiling(max, base, whole)] },
+            y: { range: (_, _min, max) => [0, ceiling(max, binary, whole)] },
         },
         series: [{}, ...series.map(line)],
         axes: [
             { ...axis, size: 26, space: 76, values: (chart, splits) => splits.map((split) => clock(split, chart.scales.x.max - chart.scales.x.min, true)) },
-            { ...axis, size: widest, space: 36, gap: 6, incrs: steps(base, whole), values: (_, splits) => splits.map(value) },
+            { ...axis, size: widest, space: 36, gap: 6, incrs: steps(binary, whole), values: (_, splits) => splits.map(value) },
         ],
         hooks: { setCursor: [tell] },
     };
@@ -246,9 +247,9 @@ function widest(chart, values, index, cycle) {
 }
 
 /** Distances between the lines of an axis. */
-function steps(base, whole) {
+function steps(binary, whole) {
     const found = [];
-    if (base === 1024) {
+    if (binary) {
         for (let step = 1; step < 2 ** 60; step *= 2) {
             found.push(step);
         }
@@ -261,11 +262,11 @@ function steps(base, whole) {
 }
 
 /** The top of the axis: what is above the highest value and does not change with each of them. */
-function ceiling(max, base, whole) {
-    const least = base === 1024 ? 1024 : whole ? 4 : 1;
+function ceiling(max, binary, whole) {
+    const least = binary ? 1024 : whole ? 4 : 1;
     const wanted = Math.max(least, (max ?? 0) * 1.06);
-    const digits = base === 1024 ? [1, 1.25, 1.5, 2] : [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
-    const radix = base === 1024 ? 2 : 10;
+    const digits = binary ? [1, 1.25, 1.5, 2] : [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
+    const radix = binary ? 2 : 10;
     const below = radix ** Math.floor(Math.log(wanted) / Math.log(radix) + 1e-9);
     return below * (digits.find((digit) => below * digit >= wanted) ?? radix);
 }

@@ -11,22 +11,6 @@ const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "required"
  * @returns {HTMLElement}
  */
 export function el(tag, properties = {}, ...children) {
-<<<<<<< HEAD
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties ?? {})) {
-    if (name === "on") {
-      Object.entries(value).forEach(([event, listener]) => element.addEventListener(event, listener));
-    } else if (name === "data") {
-      Object.assign(element.dataset, value);
-    } else if (PROPERTIES.has(name)) {
-      element[name] = value ?? "";
-    } else if (value !== null && value !== undefined && value !== false) {
-      element.setAttribute(name, value === true ? "" : String(value));
-    }
-  }
-  element.append(...kept(children));
-  return element;
-=======
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties ?? {})) {
         if (name === "on") {
@@ -41,33 +25,16 @@ export function el(tag, properties = {}, ...children) {
     }
     element.append(...kept(children));
     return element;
->>>>>>> main
 }
 
 /** Puts these in place of what was in it. */
 export function fill(element, ...children) {
-<<<<<<< HEAD
-  element.replaceChildren(...kept(children));
-  return element;
-=======
     element.replaceChildren(...kept(children));
     return element;
->>>>>>> main
 }
 
 /** Sets the text if it is another one: an unchanged node is not laid out anew, nor read out again. */
 export function setText(element, text) {
-<<<<<<< HEAD
-  const shown = String(text ?? "");
-  if (element.textContent !== shown) {
-    element.textContent = shown;
-  }
-  return element;
-}
-
-function kept(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
-=======
     const shown = String(text ?? "");
     if (element.textContent !== shown) {
         element.textContent = shown;
@@ -77,20 +44,15 @@ function kept(children) {
 
 function kept(children) {
     return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
->>>>>>> main
 }
 
 /** A button that acts; `kind` is primary, danger, quiet or small, or several of them. */
 export function button(text, onClick, { kind = "", ...properties } = {}) {
-<<<<<<< HEAD
-  return el("button", { type: "button", class: `button ${kind}`.trim(), ...properties, on: { click: onClick } }, text);
-=======
     return el(
         "button",
         { type: "button", class: `button ${kind}`.trim(), ...properties, on: { click: onClick } },
         text,
     );
->>>>>>> main
 }
 
 let fields = 0;
@@ -101,38 +63,6 @@ let fields = 0;
  * @returns {HTMLElement} with `.control`
  */
 export function field({ label, hint, options, list, class: kind = "", ...properties }) {
-<<<<<<< HEAD
-  const id = `field-${(fields += 1)}`;
-  const described = hint ? { "aria-describedby": `${id}-hint` } : {};
-  const { value, ...others } = properties;
-  const own = { id, ...others, ...described };
-  const control = options
-    ? el(
-        "select",
-        own,
-        options.map(([of, text]) => el("option", { value: of, selected: of === (value ?? "") }, text)),
-      )
-    : el("input", { type: "text", autocomplete: "off", spellcheck: "false", list: list && `${id}-list`, ...own });
-  if (!options && value !== undefined && control.type !== "checkbox") {
-    control.value = value;
-  }
-  const isBox = properties.type === "checkbox";
-  const caption = el("span", { class: "field-name" }, label);
-  const wrapper = el(
-    "label",
-    { class: `field ${isBox ? "ops-box" : ""} ${kind}`.trim() },
-    isBox ? [control, caption] : [caption, control],
-    list &&
-      el(
-        "datalist",
-        { id: `${id}-list` },
-        list.map((of) => el("option", { value: of })),
-      ),
-    hint && el("span", { class: "field-hint", id: `${id}-hint` }, hint),
-  );
-  wrapper.control = control;
-  return wrapper;
-=======
     const id = `field-${(fields += 1)}`;
     const described = hint ? { "aria-describedby": `${id}-hint` } : {};
     const { value, ...others } = properties;
@@ -148,9 +78,9 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
         control.value = value;
     }
     const isBox = properties.type === "checkbox";
-    const caption = el("span", { class: "field-name" }, label);
+    const caption = el("label", { class: "field-name", for: id }, label);
     const wrapper = el(
-        "label",
+        "div",
         { class: `field ${isBox ? "ops-box" : ""} ${kind}`.trim() },
         isBox ? [control, caption] : [caption, control],
         list &&
@@ -159,24 +89,14 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
                 { id: `${id}-list` },
                 list.map((of) => el("option", { value: of })),
             ),
-        hint && el("span", { class: "field-hint", id: `${id}-hint` }, hint),
+        hint && el("p", { class: "field-hint", id: `${id}-hint` }, hint),
     );
     wrapper.control = control;
     return wrapper;
->>>>>>> main
 }
 
 /** A message with what to do about it, read out at once. Takes a Problem, an Error or a text. */
 export function faultNote(fault) {
-<<<<<<< HEAD
-  const detail = fault?.detail ?? String(fault?.message ?? fault);
-  return el(
-    "div",
-    { class: "ops-note bad", role: "alert" },
-    el("p", {}, sentence(detail)),
-    fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
-  );
-=======
     const detail = fault?.detail ?? String(fault?.message ?? fault);
     return el(
         "div",
@@ -184,51 +104,29 @@ export function faultNote(fault) {
         el("p", {}, sentence(detail)),
         fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
     );
->>>>>>> main
 }
 
 /** The API's faults begin small and end without a full stop. */
 function sentence(text) {
-<<<<<<< HEAD
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".");
-=======
     return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".");
->>>>>>> main
 }
 
 /** Something to know: `kind` is info, warn, bad or ok. */
 export function note(kind, ...children) {
-<<<<<<< HEAD
-  return el("div", { class: `ops-note ${kind}`, role: "status" }, children);
-=======
     return el("div", { class: `ops-note ${kind}`, role: "status" }, children);
->>>>>>> main
 }
 
 /** Calm words where nothing is to be shown. */
 export function emptyNote(text, hint) {
-<<<<<<< HEAD
-  return el("div", { class: "empty" }, el("p", {}, text), hint && el("p", { class: "ops-hint" }, hint));
-=======
     return el("div", { class: "empty" }, el("p", {}, text), hint && el("p", { class: "ops-hint" }, hint));
->>>>>>> main
 }
 
 /** A list of names and values; those without a value are left out. */
 export function facts(pairs) {
-<<<<<<< HEAD
-  const given = pairs.filter(([, value]) => value !== null && value !== undefined);
-  return el(
-    "dl",
-    { class: "facts" },
-    given.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]),
-  );
-=======
     const given = pairs.filter(([, value]) => value !== null && value !== undefined);
     return el(
         "dl",
         { class: "facts" },
         given.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]),
     );
->>>>>>> main
 }

@@ -9,59 +9,6 @@
  * @returns {{now: () => Promise<void>, stop: () => void, setInterval: (ms: number) => void}} `now` asks at once
  */
 export function poll(root, intervalMs, ask) {
-<<<<<<< HEAD
-  let seen = false;
-  let timer = null;
-  let running = null;
-  let interval = intervalMs;
-  const isWanted = () => seen && document.visibilityState === "visible";
-  const schedule = () => {
-    clearTimeout(timer);
-    timer = isWanted() ? setTimeout(run, interval) : null;
-  };
-  const run = async () => {
-    running?.abort();
-    const abort = (running = new AbortController());
-    clearTimeout(timer);
-    timer = null;
-    try {
-      await ask(abort.signal);
-    } catch (fault) {
-      if (!fault?.isAborted) {
-        console.warn("asking for a panel failed", fault?.message ?? fault);
-      }
-    } finally {
-      if (running === abort) {
-        running = null;
-        schedule();
-      }
-    }
-  };
-  const look = () => {
-    if (!isWanted()) {
-      clearTimeout(timer);
-      timer = null;
-    } else if (!running && timer === null) {
-      run();
-    }
-  };
-  const observer = new IntersectionObserver((entries) => {
-    seen = entries.at(-1).isIntersecting;
-    look();
-  });
-  observer.observe(root);
-  document.addEventListener("visibilitychange", look);
-  return {
-    now: run,
-    setInterval: (ms) => (interval = ms),
-    stop: () => {
-      observer.disconnect();
-      document.removeEventListener("visibilitychange", look);
-      clearTimeout(timer);
-      running?.abort();
-    },
-  };
-=======
     let seen = false;
     let timer = null;
     let running = null;
@@ -113,5 +60,4 @@ export function poll(root, intervalMs, ask) {
             running?.abort();
         },
     };
->>>>>>> main
 }

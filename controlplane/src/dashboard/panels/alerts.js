@@ -125,16 +125,6 @@ class Alerts {
         fill(this.count, badge("firing"), badge("pending"));
     }
 
-<<<<<<< HEAD
-  focusAgain(key) {
-    const again =
-      key &&
-      [...this.list.querySelectorAll("[data-key]"), ...this.silences.querySelectorAll("[data-key]")].find(
-        (one) => one.dataset.key === key,
-      );
-    again?.focus({ preventScroll: true });
-  }
-=======
     age(since, now) {
         return this.format.duration(Math.max(0, Math.floor((now - Date.parse(since)) / 1_000)));
     }
@@ -168,7 +158,9 @@ class Alerts {
                 "p",
                 { class: "panel-note" },
                 valueOf(alert, this.format),
-                ` · ${state} for ${this.age(since, now)}`,
+                state === "resolved"
+                    ? ` · resolved ${this.format.ago(since, now)}`
+                    : ` · ${state} for ${this.age(since, now)}`,
                 extra.map(([label, value]) => [" · ", el("code", {}, `${label}=${value}`)]),
             ),
         );
@@ -296,5 +288,4 @@ class Alerts {
             );
         again?.focus({ preventScroll: true });
     }
->>>>>>> main
 }

@@ -108,10 +108,6 @@ class Configuration {
             ),
         );
     }
-<<<<<<< HEAD
-    this.poll.now();
-  }
-=======
 
     async refresh(signal) {
         try {
@@ -270,5 +266,4 @@ class Configuration {
         }
         this.poll.now();
     }
->>>>>>> main
 }

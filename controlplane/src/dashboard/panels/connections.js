@@ -351,11 +351,6 @@ class Connections {
 }
 
 function missing(partial) {
-<<<<<<< HEAD
-  const who = partial.length === 1 ? `Worker ${partial[0]} did` : `Workers ${partial.join(", ")} did`;
-  return note("warn", `${who} not answer in time: connections there are missing from this page.`);
-=======
     const who = partial.length === 1 ? `Worker ${partial[0]} did` : `Workers ${partial.join(", ")} did`;
     return note("warn", `${who} not answer in time: connections there are missing from this page.`);
->>>>>>> main
 }

@@ -178,6 +178,7 @@ class HistoryPanel {
                     value: this.textOf(measure),
                     label: `${MEASURES[measure].title} over time`,
                     height: CHART_PIXELS,
+                    binary: measure === "traffic",
                 }),
             );
             fill(

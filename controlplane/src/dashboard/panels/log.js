@@ -139,41 +139,6 @@ export function mount(root, { api, format, announce }) {
 }
 
 function levelForm(api) {
-<<<<<<< HEAD
-  const level = field({ label: "Level", name: "level", value: "debug", options: LEVELS.map((of) => [of, of]) });
-  const module = field({
-    label: "Module",
-    name: "module",
-    list: MODULES,
-    placeholder: "everything",
-    hint: "With all modules below it; empty: everything.",
-  });
-  const time = field({
-    label: "For",
-    name: "for",
-    value: "10m",
-    required: true,
-    hint: "Then it returns by itself; at most 7d.",
-  });
-  return formDialog({
-    title: "Log more, or less, for a time",
-    name: "log-level",
-    fields: [level, module, time],
-    confirm: "Set",
-    submit: () => {
-      const fault = timeFault(time.control.value);
-      if (fault) {
-        throw new Error(`For: ${fault}`);
-      }
-      const of = module.control.value.trim();
-      return api.put("/admin/log", {
-        level: level.control.value,
-        for: time.control.value.trim(),
-        ...(of ? { module: of } : {}),
-      });
-    },
-  });
-=======
     const level = field({ label: "Level", name: "level", value: "debug", options: LEVELS.map((of) => [of, of]) });
     const module = field({
         label: "Module",
@@ -207,5 +172,4 @@ function levelForm(api) {
             });
         },
     });
->>>>>>> main
 }

@@ -17,7 +17,7 @@ const VIEWS = {
             { label: "received", colour: "received" },
         ],
         value: "rate",
-        base: 1024,
+        binary: true,
     },
     open: {
         name: "Open",
