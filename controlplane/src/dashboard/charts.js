@@ -5,7 +5,7 @@ import { el, fill, setText } from "./dom.js";
 import uPlot from "./uplot.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const SPARK_SECONDS = 60;
+const [SPARK_SECONDS_LEAST, SPARK_SECONDS] = [15, 60];
 const FONT = '11.5px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
 const HEIGHT = 248;
 const DAY_SECONDS = 86_400;
@@ -62,6 +62,7 @@ function sparkPaths(times, values) {
         first -= 1;
         most = Math.max(most, values[first] ?? 0);
     }
+    const span = Math.max(SPARK_SECONDS_LEAST, to - (times[first] ?? to));
     const runs = [];
     let run = null;
     for (let index = first; index < times.length; index += 1) {
@@ -73,7 +74,7 @@ function sparkPaths(times, values) {
             run = [];
             runs.push(run);
         }
-        const x = 100 - ((to - times[index]) / SPARK_SECONDS) * 100;
+        const x = 100 - ((to - times[index]) / span) * 100;
         const y = most > 0 ? 28 - (values[index] / most) * 24 : 28;
         run.push(`${x.toFixed(1)},${y.toFixed(1)}`);
     }
@@ -196,7 +197,7 @@ function options({ series, value, height, binary, whole, width, span, tell }) {
     return {
         width,
         height,
-        padding: [10, 6, 0, 0],
+        padding: [10, 24, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: {

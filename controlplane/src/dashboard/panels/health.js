@@ -15,11 +15,13 @@ export function mount(root, { feed, format }) {
     const version = el("span", { class: "panel-note" });
     const facts = el("dl", { class: "facts" });
     const endings = el("ul", { class: "ranks" });
-    const none = el("p", { class: "empty" }, "No connection has ended in the last minute.");
+    const none = el("p", { class: "empty" });
     root.append(
         el("div", { class: "panel-head" }, el("h2", {}, "Health"), version),
         el("div", { class: "halves" }, facts, el("div", { class: "stack" }, el("h3", {}, "How connections ended, last minute"), endings, none)),
     );
+    either(endings, none, false);
+    setText(none, "Nothing is known yet.");
     let most = 1;
     const draw = rowsIn(endings, () => ending(format, () => most));
     let told = "";
@@ -30,6 +32,7 @@ export function mount(root, { feed, format }) {
         most = ended[0]?.[1] ?? 1;
         draw(ended.slice(0, ENDINGS_MAX));
         either(endings, none, ended.length > 0);
+        setText(none, "No connection has ended in the last minute.");
         // Most seconds change none of it.
         const rows = factsOf(data, format);
         const now = JSON.stringify(rows.map(([name, lines]) => [name, lines.map(({ kind, text, note }) => [kind, text, note])]));

@@ -25,11 +25,13 @@ export function mount(root, { feed, format }) {
         el("div", { class: "panel-head" }, el("h2", {}, "Latency"), el("span", { class: "panel-note" }, seconds)),
         el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Latency" }, table),
     );
-    feed.on("traffic_data", ({ latency }) => {
+    const tell = ({ latency }) => {
         const recent = Object.values(latency ?? {}).find((one) => one?.recent)?.recent;
         setText(seconds, `last ${format.duration(recent?.seconds ?? 10)}, and since start`);
-        kinds.forEach(({ tell }) => tell(latency));
-    });
+        kinds.forEach((one) => one.tell(latency));
+    };
+    tell({});
+    feed.on("traffic_data", tell);
 }
 
 function kind(name, title, about, format) {
@@ -41,7 +43,7 @@ function kind(name, title, about, format) {
         "tbody",
         {},
         el("tr", {}, el("th", { scope: "rowgroup", title: about }, title), el("td", { class: "band-cell" }, picture.element), recent.map(({ element: cell }) => cell)),
-        el("tr", { class: "since" }, el("td", { colspan: "2" }, count), whole.map(({ element: cell }) => cell)),
+        el("tr", { class: "since" }, el("td", {}, count), el("td", { class: "band-cell" }), whole.map(({ element: cell }) => cell)),
     );
     const figures = (of) => (of?.count ? [of.p50_ms, of.p99_ms, of.max_ms] : [null, null, null]);
     return {

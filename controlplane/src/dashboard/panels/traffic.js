@@ -3,7 +3,8 @@
 import { timeChart } from "../charts.js";
 import { el, fill } from "../dom.js";
 
-const SPAN_SECONDS = 300;
+/** What the axis shows: at first little, so that the first seconds are to be seen. */
+const [SPAN_LEAST, SPAN_MOST] = [60, 300];
 const KEPT_AS = "ringway.traffic.view";
 
 /** `of`: paths within traffic_data. */
@@ -59,8 +60,10 @@ export function mount(root, { feed, format }) {
         el("button", { type: "button", "aria-pressed": "false", data: { view: key }, on: { click: () => choose(key) } }, view.name),
     );
     const draw = () => {
-        const to = feed.recent.times.at(-1) ?? Date.now() / 1000;
-        chart.draw(feed.recent.times, VIEWS[chosen].of.map((path) => feed.recent.column(path)), { from: to - SPAN_SECONDS, to });
+        const { times } = feed.recent;
+        const to = times.at(-1) ?? Date.now() / 1000;
+        const span = Math.min(SPAN_MOST, Math.max(SPAN_LEAST, to - (times[0] ?? to)));
+        chart.draw(times, VIEWS[chosen].of.map((path) => feed.recent.column(path)), { from: to - span, to });
     };
     const choose = (key) => {
         chosen = key;

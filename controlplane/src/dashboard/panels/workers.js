@@ -3,6 +3,9 @@
 import { el, setText } from "../dom.js";
 import { bar, either, rowsIn } from "../lists.js";
 
+/** The fullest worker against the mean: what is below it is told as even. */
+const EVEN_BELOW = 1.1;
+
 const STATES = { running: "ok", starting: "info", draining: "info", ended: "", stalled: "bad", died: "bad" };
 
 export function mount(root, { feed, format }) {
@@ -25,6 +28,8 @@ export function mount(root, { feed, format }) {
     const empty = el("p", { class: "empty" }, "Waiting for the first figures of the workers.");
     root.append(el("div", { class: "panel-head" }, el("h2", {}, "Workers"), skew), meters, table, empty);
     either(table, empty, false);
+    tellProcess(process, {}, format);
+    network.tell(format.rate(null), format.rate(null));
 
     let most = 1;
     const draw = rowsIn(body, () => worker(format, () => most));
@@ -41,15 +46,16 @@ export function mount(root, { feed, format }) {
 
 /** How much more than the mean the fullest worker has. */
 function skewOf(skew, format) {
-    const more = (ratio) => (Number.isFinite(ratio) ? `${format.short(Math.round(ratio * 100) / 100)}× the mean` : format.UNKNOWN);
-    return `fullest: connections ${more(skew?.connections)}, busy ${more(skew?.busy)}`;
+    const more = (ratio) => (ratio < EVEN_BELOW ? "even" : `${format.short(Math.round(ratio * 100) / 100)}× the mean at most`);
+    const known = Number.isFinite(skew?.connections) && Number.isFinite(skew?.busy);
+    return known ? `connections ${more(skew.connections)}, busy ${more(skew.busy)}` : "";
 }
 
 function tellProcess([cpu, memory, descriptors], data, format) {
     const { cpu_percent: percent, cpus, memory: ram, descriptors: open } = data;
     const level = (share) => (share > 0.95 ? "bad" : share > 0.8 ? "warn" : "");
     const share = (part, whole) => (whole > 0 ? part / whole : 0);
-    cpu.tell(format.percent(percent / 100), `of ${format.plural(cpus, "CPU")}`, share(percent, cpus * 100), level);
+    cpu.tell(format.percent(percent / 100), cpus ? `of ${format.plural(cpus, "CPU")}` : "", share(percent, cpus * 100), level);
     memory.tell(format.bytes(ram?.resident_bytes), `of ${format.bytes(ram?.total_bytes)}`, share(ram?.resident_bytes, ram?.total_bytes), level);
     descriptors.tell(format.count(open?.open), `of ${format.count(open?.max)}`, share(open?.open, open?.max), level);
 }
