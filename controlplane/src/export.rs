@@ -230,6 +230,9 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         "socks5_user_connections_active" => {
             users.iter().for_each(|user| samples.put(&[&user.name], user.active));
         }
+        "socks5_user_connections_failed" => {
+            users.iter().for_each(|user| samples.put(&[&user.name], user.failed));
+        }
         "socks5_user_traffic" => {
             for user in users {
                 samples.put(&[&user.name, SENT], user.sent_bytes);

@@ -113,6 +113,8 @@ impl Requests {
 pub struct UserCells {
     pub opened: Cell,
     pub closed: Cell,
+    /// Those of the closed that ended by a failure, see [`Reason::is_failure`].
+    pub failed: Cell,
     pub sent_bytes: Cell,
     pub received_bytes: Cell,
 }

@@ -37,6 +37,7 @@ impl Scene {
         let user = |name: &str| UserRow {
             name: name.into(),
             active: 0,
+            failed: 0,
             sent_bytes: 0,
             received_bytes: 0,
             quota_left: None,
@@ -60,7 +61,7 @@ impl Scene {
         second.handshakes_failed.of(Reason::AuthFailed).add(1);
         second.connect.record(20_000_000);
         second.sent_bytes.add(u64::MAX / 2);
-        scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
+        scene.snapshot.rates = Rates { sent_bytes: 1234.5, connections: 1.0, ..Rates::default() };
         scene.snapshot.workers[0].times =
             ThreadTimes { busy: Duration::from_millis(1500), waited: Duration::from_millis(250), slices: 11 };
         scene.snapshot.workers[0].busy_share = 0.75;
@@ -249,6 +250,7 @@ fn a_thousand_series_are_rendered_with_every_bucket_full() {
     let user = |number| UserRow {
         name: format!("user{number}").into(),
         active: 1,
+        failed: 4,
         sent_bytes: 2,
         received_bytes: 3,
         quota_left: None,
