@@ -1,10 +1,11 @@
 //! The exporter from outside: facts in; exactly these texts out.
 
 use super::*;
-use crate::observe::{Observer, Rates, Subject, UserRow};
+use crate::observe::{ListenerRow, Observer, Rates, Subject, UserRow};
 use crate::system::ThreadTimes;
 use ringway_dataplane::WorkerState;
 use ringway_shared::connection::Connection;
+use ringway_shared::listener::{Door, Entrance};
 use ringway_shared::metrics::{Driver, Kind};
 use std::io::Write;
 use std::process::{self, Stdio};
@@ -34,6 +35,11 @@ impl Scene {
         for row in &mut snapshot.workers {
             row.heartbeat_age = Duration::ZERO;
         }
+        let listener = |door: Door, address: &str| {
+            ListenerRow::of(&Entrance::for_workers(workers, door, address.parse().unwrap()))
+        };
+        snapshot.listeners =
+            vec![listener(Door::Socks5, "127.0.0.1:1080"), listener(Door::WebSocketTls, "[::]:8766")];
         let user = |name: &str| UserRow {
             name: name.into(),
             active: 0,
@@ -74,6 +80,9 @@ impl Scene {
         exit.usage.count(UpstreamResult::TargetFailed);
         scene.upstreams = vec![exit];
         scene.users[0].active = 2;
+        scene.users[0].failed = 1;
+        scene.snapshot.listeners[1].opened = 21;
+        scene.snapshot.listeners[1].sent_bytes = 2;
         scene.users[1].sent_bytes = 77;
         scene.users[1].quota_left = Some(23);
         first.udp_sent.add(6);
