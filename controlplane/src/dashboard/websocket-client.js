@@ -9,7 +9,7 @@
 
 /** The longest wait between two attempts, whatever `reconnectInterval` has grown to. */
 const RECONNECT_MS_MAX = 30_000;
-/** An attempt that has not opened after this has failed; asking for the address counts. */
+/** An attempt that has not opened after this has failed. How long its address may take is for `getUrl` to say: it may ask a person. */
 const CONNECT_MS_MAX = 10_000;
 /** The server is asked so often whether it is there. */
 const HEARTBEAT_MS = 15_000;
@@ -72,7 +72,7 @@ const OPEN = 1;
  * @property {SocketClass} [WebSocket] Default: the one of the page.
  * @property {number} [heartbeatInterval] Milliseconds between questions whether the server is there. Default: 15000.
  * @property {number} [heartbeatTimeout] Milliseconds it has to answer, or to say anything else. Default: 10000.
- * @property {number} [connectTimeout] Milliseconds an attempt has. Default: 10000.
+ * @property {number} [connectTimeout] Milliseconds an attempt has once it has its address. Default: 10000.
  * @property {number} [queueMax] Messages that may wait for a connection. Default: 100.
  */
 /**
@@ -145,7 +145,17 @@ export class WebSocketClient {
     #heartbeatTimer;
     #heardAt = 0;
     /** @type {Omit<Stats, "state" | "reconnects" | "failedAttempts" | "queued">} */
-    #stats = { connectedAt: null, messagesReceived: 0, messagesSent: 0, bytesReceived: 0, bytesSent: 0, messagesDropped: 0, duplicates: 0, lastMessageAt: null, latencyMs: null };
+    #stats = {
+        connectedAt: null,
+        messagesReceived: 0,
+        messagesSent: 0,
+        bytesReceived: 0,
+        bytesSent: 0,
+        messagesDropped: 0,
+        duplicates: 0,
+        lastMessageAt: null,
+        latencyMs: null,
+    };
 
     /**
      * @param {string} url `ws:` or `wss:`, or on a page a path of its own server.
@@ -292,7 +302,13 @@ export class WebSocketClient {
     /** @returns {Stats} A copy. */
     getStats() {
         const reconnects = Math.max(0, this.#opened - 1);
-        return { ...this.#stats, state: this.#state, reconnects, failedAttempts: this.#attempts, queued: this.#queue.length };
+        return {
+            ...this.#stats,
+            state: this.#state,
+            reconnects,
+            failedAttempts: this.#attempts,
+            queued: this.#queue.length,
+        };
     }
 
     // The connection's life
@@ -309,7 +325,6 @@ export class WebSocketClient {
     async #attempt(state) {
         const run = ++this.#run;
         clearTimeout(this.#attemptTimer);
-        this.#attemptTimer = setTimeout(() => this.#lost(run, 1006, "no connection in time"), this.#limits.connectTimeout);
         this.#enter(state);
         let url;
         try {
@@ -321,6 +336,10 @@ export class WebSocketClient {
         if (run !== this.#run) {
             return;
         }
+        this.#attemptTimer = setTimeout(
+            () => this.#lost(run, 1006, "no connection in time"),
+            this.#limits.connectTimeout,
+        );
         try {
             this.#listen(run, new this.#WebSocket(absolute(url)));
         } catch (cause) {
@@ -396,7 +415,9 @@ export class WebSocketClient {
             return;
         }
         if (cause?.status === 401 || cause?.status === 403) {
-            this.#giveUp(new ClientError("unauthorized", cause.message || "not accepted", { code: cause.status, cause }));
+            this.#giveUp(
+                new ClientError("unauthorized", cause.message || "not accepted", { code: cause.status, cause }),
+            );
         } else {
             this.#lost(run, 1006, cause?.message ?? String(cause));
         }
@@ -406,7 +427,13 @@ export class WebSocketClient {
     #giveUp(error) {
         this.#letGo();
         this.#stayAway(error);
-        this.#emit("close", { code: 1006, reason: error.message, opened: false, willReconnect: false, retryInMs: null });
+        this.#emit("close", {
+            code: 1006,
+            reason: error.message,
+            opened: false,
+            willReconnect: false,
+            retryInMs: null,
+        });
     }
 
     /** Forgets the connection, which need not be able to say so any more. */
@@ -606,7 +633,11 @@ export class WebSocketClient {
         error.topic = wanted.topic;
         if (PASSING_REFUSALS.has(error.code ?? 0)) {
             const run = this.#run;
-            const again = () => run === this.#run && this.#isOpen() && this.#topics.get(wanted.topic) === wanted && this.#askFor(wanted);
+            const again = () =>
+                run === this.#run &&
+                this.#isOpen() &&
+                this.#topics.get(wanted.topic) === wanted &&
+                this.#askFor(wanted);
             setTimeout(again, this.#limits.reconnectInterval * (1 + Math.random()));
         } else {
             this.#topics.delete(wanted.topic);

@@ -10,7 +10,11 @@ import { createInterface } from "node:readline";
 const WAIT_MS = 30_000;
 const POLL_MS = 10;
 const READY = /ready socks5=(\S+) websocket=(\S+) control=([^\s"]+)/;
-const FREE_PORTS = { "socks5.listen": "[127.0.0.1:0]", "websocket.listen": "[127.0.0.1:0]", "control.listen": "[127.0.0.1:0]" };
+const FREE_PORTS = {
+    "socks5.listen": "[127.0.0.1:0]",
+    "websocket.listen": "[127.0.0.1:0]",
+    "control.listen": "[127.0.0.1:0]",
+};
 
 /** npm's packages lie where NODE_PATH says. */
 export const require = createRequire(import.meta.url);
@@ -39,7 +43,10 @@ export async function dashboardModule(name) {
 /** A running ringway, ready to serve: `await start({"workers.count": 1})`. */
 export async function start(options = {}) {
     const folder = await mkdtemp(join(tmpdir(), "ringway-"));
-    const settings = Object.entries({ ...FREE_PORTS, ...options }).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+    const settings = Object.entries({ ...FREE_PORTS, ...options }).flatMap(([key, value]) => [
+        "--set",
+        `${key}=${value}`,
+    ]);
     const process_ = spawn(process.env.TEST_PROGRAM, settings, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
     const log = [];
     const ready = new Promise((resolve, reject) => {

@@ -27,11 +27,23 @@ function made(url = ringway.websocket, options = {}) {
     client.on("message", (message) => told.messages.push(message));
     client.on("open", () => (told.opens += 1));
     clients.push(client);
-    return { client, told, state: (wanted) => eventually(() => client.getConnectionState() === wanted, () => `${wanted}: ${JSON.stringify(told)}`) };
+    return {
+        client,
+        told,
+        state: (wanted) =>
+            eventually(
+                () => client.getConnectionState() === wanted,
+                () => `${wanted}: ${JSON.stringify(told)}`,
+            ),
+    };
 }
 
 async function control(method, path, body) {
-    const answer = await fetch(ringway.control + path, { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) });
+    const answer = await fetch(ringway.control + path, {
+        method,
+        headers: { "Content-Type": "application/json" },
+        body: body && JSON.stringify(body),
+    });
     assert.equal(answer.status, 200, await answer.clone().text());
     return answer.json();
 }
@@ -44,9 +56,15 @@ test("it connects by itself, subscribes, and hands on what is published", async 
     client.on("news", (data) => heard.push(["on", data]));
     await client.subscribe("news", (data, message) => heard.push(["subscribe", data, message.topic]));
     await client.subscribe("early");
-    assert.deepEqual(await client.request({ type: "publish", topic: "news", data: { n: 1 } }).then(({ type }) => type), "published");
+    assert.deepEqual(
+        await client.request({ type: "publish", topic: "news", data: { n: 1 } }).then(({ type }) => type),
+        "published",
+    );
     await eventually(() => heard.length === 2);
-    assert.deepEqual(heard, [["subscribe", { n: 1 }, "news"], ["on", { n: 1 }]]);
+    assert.deepEqual(heard, [
+        ["subscribe", { n: 1 }, "news"],
+        ["on", { n: 1 }],
+    ]);
     assert.deepEqual(told.states, ["connecting", "connected"]);
     client.disconnect();
     await state("disconnected");
@@ -88,7 +106,10 @@ test("patterns hear what they fit", async () => {
         client.send({ type: "publish", topic, data: 1 });
     }
     await eventually(() => heard.length === 2);
-    assert.deepEqual(heard.sort(), [["p.a", 1], ["p.b", 1]]);
+    assert.deepEqual(heard.sort(), [
+        ["p.a", 1],
+        ["p.b", 1],
+    ]);
 });
 
 test("after unsubscribe nothing more comes, and a handler that was taken off hears nothing", async () => {
@@ -103,22 +124,34 @@ test("after unsubscribe nothing more comes, and a handler that was taken off hea
     await client.request({ type: "publish", topic: "u", data: 1 });
     await client.request({ type: "publish", topic: "v", data: 2 });
     await eventually(() => told.messages.some(({ type }) => type === "message"));
-    assert.deepEqual([heard, told.messages.filter(({ type }) => type === "message").map(({ topic }) => topic)], [[], ["v"]]);
+    assert.deepEqual(
+        [heard, told.messages.filter(({ type }) => type === "message").map(({ topic }) => topic)],
+        [[], ["v"]],
+    );
 });
 
 test("a refused subscription is told, and the connection goes on", async () => {
     const { client, told } = made();
-    await assert.rejects(client.subscribe("not a topic"), (error) => error instanceof ClientError && error.code === 107 && error.topic === "not a topic");
+    await assert.rejects(
+        client.subscribe("not a topic"),
+        (error) => error instanceof ClientError && error.code === 107 && error.topic === "not a topic",
+    );
     client.subscribe("nor this"); // Whose promise nobody looks at.
     await eventually(() => told.errors.length === 2);
-    assert.deepEqual(told.errors.map(({ kind }) => kind), ["refused", "refused"]);
+    assert.deepEqual(
+        told.errors.map(({ kind }) => kind),
+        ["refused", "refused"],
+    );
     await client.subscribe("a.topic");
     assert.deepEqual(told.states, ["connecting", "connected"]);
 });
 
 test("a refused request breaks its promise with the server's code", async () => {
     const { client } = made();
-    await assert.rejects(client.request({ type: "publish", topic: "x.*", data: 1 }), ({ kind, code }) => kind === "refused" && code === 107);
+    await assert.rejects(
+        client.request({ type: "publish", topic: "x.*", data: 1 }),
+        ({ kind, code }) => kind === "refused" && code === 107,
+    );
     await assert.rejects(client.request({ type: "dance" }), ({ code }) => code === 104);
 });
 
@@ -128,7 +161,10 @@ test("an answer without an id is a message, a refusal without one an error", asy
     client.send({ type: "publish", topic: "w.*", data: 1 });
     await eventually(() => told.errors.length && told.messages.length === 2);
     // In no order: publishing may wait for another worker.
-    assert.deepEqual(told.messages.find(({ type }) => type === "published"), { type: "published", topic: "w" });
+    assert.deepEqual(
+        told.messages.find(({ type }) => type === "published"),
+        { type: "published", topic: "w" },
+    );
     assert.equal(told.errors[0].code, 107);
 });
 
@@ -149,7 +185,10 @@ for (const signal of ["SIGKILL", "SIGTERM"]) {
         client.send({ type: "publish", topic: "kept", data: "after" });
         server = await start(options);
         await state("connected");
-        await eventually(() => heard.length === 1, () => JSON.stringify(told));
+        await eventually(
+            () => heard.length === 1,
+            () => JSON.stringify(told),
+        );
         assert.deepEqual(heard, ["after"]);
         assert.ok(!told.messages.some(({ data }) => data === "not heard"));
         assert.deepEqual([client.getStats().reconnects, client.getStats().queued, told.opens], [1, 0, 2]);
@@ -173,7 +212,10 @@ test("it stays away after as many attempts as it has, and tries anew when told t
     await state("disconnected");
     assert.equal(attempts, 4);
     assert.deepEqual(told.states, ["connecting", "reconnecting", "disconnected"]);
-    assert.deepEqual(told.closes.map(({ willReconnect }) => willReconnect), [true, true, true, false]);
+    assert.deepEqual(
+        told.closes.map(({ willReconnect }) => willReconnect),
+        [true, true, true, false],
+    );
     client.connect();
     await eventually(() => attempts === 8);
     await state("disconnected");
@@ -183,7 +225,10 @@ test("waits grow to their bound, and a random part of them is waited", async (t)
     t.mock.method(Math, "random", () => 0.0001);
     const { told } = made(`ws://127.0.0.1:${PORTS.pop()}/ws`, { reconnectInterval: 8_000, maxReconnectAttempts: 4 });
     await eventually(() => told.closes.length === 5);
-    assert.deepEqual(told.closes.map(({ retryInMs }) => retryInMs?.toFixed(2)), ["0.80", "1.60", "3.00", "3.00", undefined]);
+    assert.deepEqual(
+        told.closes.map(({ retryInMs }) => retryInMs?.toFixed(2)),
+        ["0.80", "1.60", "3.00", "3.00", undefined],
+    );
 });
 
 test("a connection that is opened and cut each time is no success", async () => {
@@ -196,7 +241,10 @@ test("a connection that is opened and cut each time is no success", async () => 
     });
     cutting.listen(0, "127.0.0.1");
     await once(cutting, "listening");
-    const { told, state } = made(`ws://127.0.0.1:${cutting.address().port}/ws`, { maxReconnectAttempts: 2, reconnectInterval: 1 });
+    const { told, state } = made(`ws://127.0.0.1:${cutting.address().port}/ws`, {
+        maxReconnectAttempts: 2,
+        reconnectInterval: 1,
+    });
     await state("disconnected");
     assert.equal(told.opens, 3);
     cutting.close();
@@ -227,10 +275,21 @@ test("a connection that has silently died is noticed and replaced", async (t) =>
     const { client, told } = made(url, { heartbeatInterval: 40, heartbeatTimeout: 1_000 });
     await client.subscribe("alive");
     freeze();
-    const lost = assert.rejects(client.request({ type: "publish", topic: "alive", data: 1 }), ({ kind }) => kind === "lost");
+    const lost = assert.rejects(
+        client.request({ type: "publish", topic: "alive", data: 1 }),
+        ({ kind }) => kind === "lost",
+    );
     await eventually(() => told.opens === 2);
     await lost;
-    assert.deepEqual(told.closes, [{ code: 1006, reason: "the server does not answer", opened: true, willReconnect: true, retryInMs: told.closes[0].retryInMs }]);
+    assert.deepEqual(told.closes, [
+        {
+            code: 1006,
+            reason: "the server does not answer",
+            opened: true,
+            willReconnect: true,
+            retryInMs: told.closes[0].retryInMs,
+        },
+    ]);
     await client.request({ type: "publish", topic: "alive", data: 2 });
     await eventually(() => told.messages.some(({ data }) => data === 2));
 });
@@ -251,7 +310,10 @@ test("an attempt that never opens is given up", async (t) => {
     const { told, client } = made(`ws://127.0.0.1:${silent.address().port}/ws`, { connectTimeout: 50 });
     await eventually(() => told.closes.length >= 2);
     client.disconnect();
-    assert.deepEqual([told.closes[0].reason, told.closes[0].opened, told.errors[0].kind], ["no connection in time", false, "connection"]);
+    assert.deepEqual(
+        [told.closes[0].reason, told.closes[0].opened, told.errors[0].kind],
+        ["no connection in time", false, "connection"],
+    );
 });
 
 test("big messages pass both ways, and their bytes are counted", async () => {
@@ -265,7 +327,10 @@ test("big messages pass both ways, and their bytes are counted", async () => {
     assert.ok(heard[0] === data);
     const { bytesSent, bytesReceived } = client.getStats();
     assert.ok(bytesSent - before_.bytesSent >= 900_000 && bytesReceived - before_.bytesReceived >= 900_000);
-    assert.equal(bytesSent - before_.bytesSent, Buffer.byteLength(JSON.stringify({ type: "publish", topic: "big", data, id: "_4" })));
+    assert.equal(
+        bytesSent - before_.bytesSent,
+        Buffer.byteLength(JSON.stringify({ type: "publish", topic: "big", data, id: "_4" })),
+    );
 });
 
 test("a burst comes whole and in order", async () => {
@@ -275,9 +340,14 @@ test("a burst comes whole and in order", async () => {
     await client.subscribe("burst", (data) => heard.push(data));
     const numbers = Array.from({ length: 5_000 }, (_, number) => number);
     for (let from = 0; from < numbers.length; from += 500) {
-        await Promise.all(numbers.slice(from, from + 500).map((data) => publisher.request({ type: "publish", topic: "burst", data })));
+        await Promise.all(
+            numbers.slice(from, from + 500).map((data) => publisher.request({ type: "publish", topic: "burst", data })),
+        );
     }
-    await eventually(() => heard.length === numbers.length, () => `${heard.length} heard`);
+    await eventually(
+        () => heard.length === numbers.length,
+        () => `${heard.length} heard`,
+    );
     assert.deepEqual(heard, numbers);
 });
 
@@ -286,7 +356,10 @@ test("what is sent too early waits, and there is an end to that", async () => {
     const sent = [1, 2, 3].map((data) => client.send({ type: "publish", topic: "wait", data }));
     await assert.rejects(client.request({ type: "ping" }), ({ kind }) => kind === "dropped");
     assert.deepEqual([sent, client.getStats().queued, client.getStats().messagesDropped], [[true, true, false], 2, 2]);
-    assert.deepEqual(told.errors.map(({ kind }) => kind), ["dropped", "dropped"]);
+    assert.deepEqual(
+        told.errors.map(({ kind }) => kind),
+        ["dropped", "dropped"],
+    );
     const heard = [];
     client.subscribe("wait", (data) => heard.push(data));
     client.connect();
@@ -301,7 +374,15 @@ test("numbered publications are handed on once, and a new process numbers anew",
     await client.subscribe("feed", hear);
     await client.subscribe("fence");
     const publish = (boot, seq) => client.request({ type: "publish", topic: "feed", data: { boot, seq } });
-    for (const [boot, seq] of [["a", 1], ["a", 1], ["a", 3], ["a", 2], ["b", 1], ["b", 1], ["b", 2]]) {
+    for (const [boot, seq] of [
+        ["a", 1],
+        ["a", 1],
+        ["a", 3],
+        ["a", 2],
+        ["b", 1],
+        ["b", 1],
+        ["b", 2],
+    ]) {
         await publish(boot, seq);
     }
     await eventually(() => heard.at(-1) === "b2");
@@ -321,7 +402,10 @@ test("a client that is told to go stays away", async () => {
     assert.equal(connections.length, 1);
     await control("DELETE", `/api/v1/connections/${connections[0].id}`);
     await state("disconnected");
-    assert.deepEqual([told.closes[0].code, told.closes[0].willReconnect, told.errors[0].kind], [3503, false, "gave_up"]);
+    assert.deepEqual(
+        [told.closes[0].code, told.closes[0].willReconnect, told.errors[0].kind],
+        [3503, false, "gave_up"],
+    );
 });
 
 // A class whose connections end as they are told.
@@ -353,7 +437,11 @@ test("codes say whether to come back", async () => {
 });
 
 test("each attempt asks for its address; who is not accepted stays away", async () => {
-    const answers = [() => Promise.reject(new Error("not yet")), () => `${ringway.websocket}?first`, () => Promise.reject(Object.assign(new Error("no such token"), { status: 401 }))];
+    const answers = [
+        () => Promise.reject(new Error("not yet")),
+        () => `${ringway.websocket}?first`,
+        () => Promise.reject(Object.assign(new Error("no such token"), { status: 401 })),
+    ];
     const urls = [];
     class Noting extends WebSocket {
         constructor(url) {
@@ -367,7 +455,10 @@ test("each attempt asks for its address; who is not accepted stays away", async 
     Noting.last.terminate();
     await state("disconnected");
     assert.deepEqual(urls, [`${ringway.websocket}?first`]);
-    assert.deepEqual(told.errors.map(({ kind }) => kind), ["connection", "unauthorized"]);
+    assert.deepEqual(
+        told.errors.map(({ kind }) => kind),
+        ["connection", "unauthorized"],
+    );
     assert.equal(told.errors[1].message, "no such token");
 });
 
@@ -386,13 +477,24 @@ test("one handler's fault is not another's", async () => {
     await client.subscribe("h", (data) => heard.push(data));
     client.send({ type: "publish", topic: "h", data: 1 });
     await eventually(() => heard.length === 1);
-    assert.deepEqual(told.errors.map(({ kind, cause }) => [kind, cause.message]), [["handler", "mine"]]);
+    assert.deepEqual(
+        told.errors.map(({ kind, cause }) => [kind, cause.message]),
+        [["handler", "mine"]],
+    );
 });
 
 test("what is no message of the protocol is told, and passed over", async (t) => {
     const server = new WebSocket.Server({ port: 0, host: "127.0.0.1" });
     t.after(() => server.close());
-    server.on("connection", (socket) => ["not JSON", "[]", Buffer.from([1]), '{"type":"message","topic":"open","data":1}', '{"type":"message","topic":"t","data":2}'].forEach((text) => socket.send(text)));
+    server.on("connection", (socket) =>
+        [
+            "not JSON",
+            "[]",
+            Buffer.from([1]),
+            '{"type":"message","topic":"open","data":1}',
+            '{"type":"message","topic":"t","data":2}',
+        ].forEach((text) => socket.send(text)),
+    );
     await once(server, "listening");
     const { client, told } = made(`ws://127.0.0.1:${server.address().port}`);
     const heard = [];
