@@ -107,6 +107,7 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    post("ticket", "/api/v1/feed/ticket"),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),
@@ -137,6 +138,10 @@ pub const VERBS: &[Verb] = &[
 /// Routes that answer as another one does.
 #[cfg(test)]
 pub const ALIASES: &[(&str, &str)] = &[("GET", "/admin/gc-stats"), ("POST", "/admin/gc")];
+
+/// Routes that answer no client of HTTP.
+#[cfg(test)]
+pub const UPGRADES: &[(&str, &str)] = &[("GET", "/ws")];
 
 /// Parameters of all routes of a verb, each once, those of the path first.
 pub fn parameters(routes: &[&'static Route]) -> Vec<(&'static Parameter, bool)> {
