@@ -36,6 +36,7 @@ mod tests;
 mod top;
 mod upgrade;
 
+pub use health::{sick_workers, verdict};
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;
 pub use route::{Parameter, Route};
@@ -43,6 +44,7 @@ pub use routes::all as routes;
 pub use schemas::named as schema;
 use state::Seat;
 pub use state::{Facts, Meter, Staff, State};
+pub use stats::figures;
 
 use crate::guard::{Failure, Peer, is_own};
 use feed::{Exit, Wire};

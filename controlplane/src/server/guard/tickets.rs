@@ -5,7 +5,6 @@
 use super::credentials::digest;
 use crate::guard::Principal;
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// The parameter that holds it.
@@ -36,9 +35,7 @@ impl Tickets {
         if self.0.len() >= OPEN_MAX || getrandom(&mut bytes[..], GetRandomFlags::empty()) != Ok(BYTES) {
             return None;
         }
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        bytes.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        let text = format!("{:032x}", u128::from_be_bytes(bytes));
         self.0.push(Ticket { digest: digest(text.as_bytes()), holder: by.clone(), due: now + LIFE });
         Some(text)
     }
