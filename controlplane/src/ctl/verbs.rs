@@ -135,13 +135,15 @@ pub const VERBS: &[Verb] = &[
     get("routes", "/").about("Everything the control port serves."),
 ];
 
-/// Routes that answer as another one does.
+/// Routes that answer as another one does, and those that are for browsers alone, or speak no HTTP.
 #[cfg(test)]
-pub const ALIASES: &[(&str, &str)] = &[("GET", "/admin/gc-stats"), ("POST", "/admin/gc")];
-
-/// Routes that answer no client of HTTP.
-#[cfg(test)]
-pub const UPGRADES: &[(&str, &str)] = &[("GET", "/ws")];
+pub const WITHOUT_VERB: &[(&str, &str)] = &[
+    ("GET", "/admin/gc-stats"),
+    ("POST", "/admin/gc"),
+    ("GET", "/dashboard/{file}"),
+    ("GET", "/dashboard/panels/{file}"),
+    ("GET", "/ws"),
+];
 
 /// Parameters of all routes of a verb, each once, those of the path first.
 pub fn parameters(routes: &[&'static Route]) -> Vec<(&'static Parameter, bool)> {
