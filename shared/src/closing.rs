@@ -70,6 +70,8 @@ closings! {
     Replaced = "replaced", 3503, Us, "replaced by a newer session";
     /// The operator ended it (`DELETE /api/v1/connections/{id}`, `POST /api/v1/connections/kill`): clients of the Centrifugo family stay away.
     Killed = "killed", 3503, Us, "ended by the operator";
+    /// The control port took back its leave to read the feed.
+    LeaveRevoked = "leave_revoked", 3507, Us, "permission denied";
     /// The process drains.
     Drained = "drained", 1012, Us, "service restart";
     /// A fault of ours.
@@ -115,6 +117,7 @@ impl Closing {
                 | Closing::Kicked
                 | Closing::Replaced
                 | Closing::Killed
+                | Closing::LeaveRevoked
                 | Closing::Drained
                 | Closing::IdleTimeout
         )

@@ -4,6 +4,7 @@ use super::slot::{About, End, Path, Slot, Stage};
 use super::{clock, guarded};
 use crate::core::Core;
 use crate::io::tls::Tls;
+use crate::policy::feed::Way;
 use crate::rt::many::Interest;
 use ringway_shared::closing::Closing;
 use ringway_shared::feed::Grant;
@@ -101,7 +102,13 @@ fn take_in(
             sent_messages: 0,
             sent_bytes: 0,
             end: End::default(),
+            way: match grant {
+                Some(_) => Way::ControlPort,
+                // Its request will tell.
+                None => Way::Gateway { near: false, foreign: true },
+            },
             grant,
+            reads_feed: false,
         }),
     };
     let conn = state.slots.insert(slot) as u32;

@@ -5,6 +5,7 @@ use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
 use crate::policy::clients;
+use crate::policy::feed::Way;
 use crate::policy::online::Presence;
 use crate::proto::deflate::Inflater;
 use crate::proto::websocket::{CloseHandshake, Incoming};
@@ -107,6 +108,9 @@ pub struct About {
     pub end: End,
     /// The control port's leave, for who came in there.
     pub grant: Option<Arc<Grant>>,
+    pub way: Way,
+    /// It is subscribed to the feed, or was.
+    pub reads_feed: bool,
 }
 
 /// How it ended, as far as that is clear already.
