@@ -113,6 +113,45 @@ pub struct About {
     pub reads_feed: bool,
 }
 
+impl About {
+    /// Of a connection that has only just been accepted.
+    pub fn new(
+        peer: SocketAddr,
+        service: Rc<Service>,
+        accepted: Instant,
+        grant: Option<Arc<Grant>>,
+    ) -> About {
+        About {
+            peer,
+            service,
+            accepted,
+            upgraded: None,
+            admission: None,
+            seat: None,
+            user: Arc::default(),
+            info: None,
+            client: 0,
+            expires_at: None,
+            deflate: None,
+            bad_requests: 0,
+            subscriptions: 0,
+            asked: Vec::new(),
+            received_messages: 0,
+            received_bytes: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
+            end: End::default(),
+            way: match grant {
+                Some(_) => Way::ControlPort,
+                // Its request will tell.
+                None => Way::Gateway { near: false, foreign: true },
+            },
+            grant,
+            reads_feed: false,
+        }
+    }
+}
+
 /// How it ended, as far as that is clear already.
 #[derive(Default)]
 pub struct End {
