@@ -15,6 +15,7 @@ use ringway_shared::closing::Closing;
 use ringway_shared::connection::Connection;
 use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
+use ringway_shared::listener::ListenerCells;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -82,6 +83,8 @@ pub struct About {
     pub peer: SocketAddr,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
+    /// What this core counts of the listener it came in by.
+    pub listener: Arc<ListenerCells>,
     pub accepted: Instant,
     pub upgraded: Option<Instant>,
     pub admission: Option<clients::Admission>,
@@ -119,11 +122,13 @@ impl About {
         peer: SocketAddr,
         service: Rc<Service>,
         accepted: Instant,
+        listener: Arc<ListenerCells>,
         grant: Option<Arc<Grant>>,
     ) -> About {
         About {
             peer,
             service,
+            listener,
             accepted,
             upgraded: None,
             admission: None,
