@@ -21,6 +21,11 @@ export async function askForToken(api, problem) {
         autocomplete: "current-password",
         hint: "It is kept in this tab alone, until the tab is closed.",
     });
+    const why = !api.token
+        ? null
+        : problem?.status === 401
+          ? "The token of this tab is not valid any more"
+          : problem?.detail;
     const shown = await formDialog({
         title: "Who is there?",
         name: "login",
@@ -37,10 +42,7 @@ export async function askForToken(api, problem) {
         fields: [token],
         confirm: "Sign in",
         cancel: "Not now",
-        fault:
-            api.token && problem?.status === 401
-                ? { detail: "The token of this tab is not valid any more.", hint: "" }
-                : null,
+        fault: why ? { detail: why } : null,
         submit: async () => {
             const candidate = token.control.value.trim();
             if (!TOKEN.test(candidate)) {
