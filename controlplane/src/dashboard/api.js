@@ -101,6 +101,8 @@ export class Api {
                 if (!again) {
                     if (problem.status === 401 || problem.status === 403) {
                         problem.signIn = () => this.signIn(problem);
+                        // What a program is told to send, a person is asked for by a form.
+                        problem.hint = problem.status === 401 ? "" : problem.hint;
                     }
                     throw problem;
                 }

@@ -103,7 +103,8 @@ export function faultNote(fault) {
         { class: "ops-note bad", role: "alert" },
         el("p", {}, sentence(detail)),
         fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
-        fault?.signIn && button("Use another token…", fault.signIn, { kind: "small" }),
+        fault?.signIn &&
+            button(fault.status === 401 ? "Sign in…" : "Use another token…", fault.signIn, { kind: "small" }),
     );
 }
 

@@ -27,10 +27,10 @@ export async function askForToken(api, problem) {
           ? "The token of this tab is not valid any more"
           : problem?.detail;
     const shown = await formDialog({
-        title: "Who is there?",
+        title: problem?.status === 403 ? "Use another token" : "Who is there?",
         name: "login",
         intro: [
-            el("p", {}, "This control port answers nobody without a token. "),
+            problem?.status !== 403 && el("p", {}, "This control port answers nobody without a token."),
             el(
                 "p",
                 { class: "panel-note" },
@@ -54,6 +54,7 @@ export async function askForToken(api, problem) {
                 // 503: ringway is unwell, and says so to those it knows.
                 if (fault.status !== 503) {
                     token.control.select();
+                    fault.hint = fault.status === 401 ? "" : fault.hint;
                     throw fault;
                 }
             }
