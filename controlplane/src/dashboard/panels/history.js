@@ -1,6 +1,6 @@
 // Traffic, connections and failures over hours, days and a year.
 
-import { timeChart } from "../time_chart.js";
+import { timeChart } from "../charts.js";
 import { button, el, emptyNote, faultNote, fill, note, setText } from "../dom.js";
 import { poll } from "../polling.js";
 import {
