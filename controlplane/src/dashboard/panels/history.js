@@ -1,7 +1,7 @@
 // Traffic, connections and failures over hours, days and a year.
 
 import { timeChart } from "../charts.js";
-import { button, el, emptyNote, faultNote, fill, note, setText } from "../dom.js";
+import { button, el, emptyNote, faultNote, fill, note, sentence, setText } from "../dom.js";
 import { poll } from "../polling.js";
 import {
     historyPath,
@@ -99,7 +99,7 @@ class HistoryPanel {
                 fill(
                     this.faults,
                     problem.status === 404
-                        ? note("info", "No history is kept: history.enabled is false.")
+                        ? emptyNote(sentence(problem.detail), sentence(problem.hint))
                         : faultNote(problem),
                 );
                 this.pictures.classList.add("is-stale");
