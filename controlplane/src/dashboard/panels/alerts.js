@@ -32,7 +32,7 @@ class Alerts {
     build(root) {
         this.count = el("span", { class: "row", role: "status" });
         this.faults = el("div", {});
-        this.list = el("div", {});
+        this.list = el("div", {}, emptyNote("Looking…"));
         this.silences = el("div", {});
         this.delivery = el("div", {});
         this.ruleList = el("div", {});
@@ -64,6 +64,9 @@ class Alerts {
         } catch (problem) {
             if (!problem.isAborted) {
                 fill(this.faults, faultNote(problem));
+                if (!this.drawn) {
+                    fill(this.list);
+                }
             }
         }
     }

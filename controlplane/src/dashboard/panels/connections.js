@@ -85,10 +85,10 @@ class Connections {
                 focusout: () => setTimeout(() => this.hold()),
             },
         });
-        this.empty = el("div", {});
+        this.empty = el("div", {}, emptyNote("Looking…"));
         this.table = el(
             "table",
-            { class: "table ops-connections ops-stacked", role: "table" },
+            { class: "table ops-connections ops-stacked", role: "table", hidden: true },
             el("caption", { class: "visually-hidden" }, "Connections of both services"),
             el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, this.headings())),
             this.body,
@@ -238,6 +238,7 @@ class Connections {
             "Next",
             go(() => this.pages.push(this.next)),
         );
+        [this.first, this.before, this.after].forEach((each) => (each.disabled = true));
         this.where = el("span", { class: "panel-note" });
         this.limit = el(
             "select",
@@ -287,6 +288,9 @@ class Connections {
                 return;
             }
             this.table.classList.add("is-stale");
+            if (!this.drawn) {
+                fill(this.empty);
+            }
             fill(this.faults, faultNote(problem));
         }
     }
