@@ -105,9 +105,9 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     const when = el("span", { class: "legend-time" });
     const plot = el("div", { class: "chart-plot" });
     const body = el("tbody", {});
-    const heads = ["", "now", "least", "mean", "most"].map((name) => el("th", { scope: "col", class: name && "number" }, name));
+    const heads = ["what", "now", "least", "mean", "most"].map((name, index) => el("th", { scope: "col", class: index > 0 && "number" }, name));
     const table = el("table", { class: "table" }, el("caption", {}, label), el("thead", {}, el("tr", {}, heads)), body);
-    const details = el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll" }, table));
+    const details = el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${label}, as a table` }, table));
     const picture = el("div", { role: "img", "aria-label": label }, plot);
     const element = el("figure", { class: "chart" }, el("figcaption", { class: "legend" }, legend.map((one) => one.element), when), picture, details);
 

@@ -18,12 +18,12 @@ const [LEAST_MS, MOST_MS] = [0.01, 100_000];
 export function mount(root, { feed, format }) {
     const seconds = el("span", {}, "");
     const columns = ["p50", "p99", "max"].map((name) => el("th", { scope: "col", class: "number" }, name));
-    const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "What")), el("th", { class: "band-cell" }, scale()), columns);
+    const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "What")), el("td", { class: "band-cell" }, scale()), columns);
     const kinds = KINDS.map(([name, title, about]) => kind(name, title, about, format));
     const table = el("table", { class: "table latency" }, el("thead", {}, head), kinds.map(({ element }) => element));
     root.append(
         el("div", { class: "panel-head" }, el("h2", {}, "Latency"), el("span", { class: "panel-note" }, seconds)),
-        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Latency" }, table),
+        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Latency by kind" }, table),
     );
     const tell = ({ latency }) => {
         const recent = Object.values(latency ?? {}).find((one) => one?.recent)?.recent;

@@ -24,7 +24,7 @@ export function mount(root, { feed, format }) {
     ];
     const body = el("tbody", {});
     const head = el("tr", {}, names.map(([name, kind]) => el("th", { scope: "col", class: kind || null }, name)));
-    const table = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Workers" }, el("table", { class: "table workers" }, el("thead", {}, head), body));
+    const table = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Workers one by one" }, el("table", { class: "table workers" }, el("thead", {}, head), body));
     const empty = el("p", { class: "empty" }, "Waiting for the first figures of the workers.");
     root.append(el("div", { class: "panel-head" }, el("h2", {}, "Workers"), skew), meters, table, empty);
     either(table, empty, false);
