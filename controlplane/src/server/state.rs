@@ -3,6 +3,7 @@
 use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
@@ -86,6 +87,8 @@ pub struct State {
     pub(super) push: Desk,
     pub(super) guard: Guard,
     pub journal: Rc<Journal>,
+    /// What is watched.
+    pub alerts: Rc<Alerts>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
@@ -145,6 +148,7 @@ impl State {
             push,
             guard: Guard::default(),
             journal,
+            alerts: Rc::default(),
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
