@@ -2,7 +2,7 @@
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
 //! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `guard` (who may), `record` (what is told of it), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `openapi` with `schemas` (all of it told to programs), `reload`,
+//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `dashboard` (what browsers get), `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
@@ -11,6 +11,7 @@ mod answer;
 mod asked;
 mod bundle;
 mod connections;
+mod dashboard;
 mod debug;
 mod drain;
 mod drill;

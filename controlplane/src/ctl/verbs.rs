@@ -138,9 +138,14 @@ pub const VERBS: &[Verb] = &[
     get("routes", "/").about("Everything the control port serves."),
 ];
 
-/// Routes that answer as another one does.
+/// Routes that answer as another one does, and those that are for browsers alone.
 #[cfg(test)]
-pub const ALIASES: &[(&str, &str)] = &[("GET", "/admin/gc-stats"), ("POST", "/admin/gc")];
+pub const WITHOUT_VERB: &[(&str, &str)] = &[
+    ("GET", "/admin/gc-stats"),
+    ("POST", "/admin/gc"),
+    ("GET", "/dashboard/{file}"),
+    ("GET", "/dashboard/panels/{file}"),
+];
 
 /// Parameters of all routes of a verb, each once, those of the path first.
 pub fn parameters(routes: &[&'static Route]) -> Vec<(&'static Parameter, bool)> {

@@ -1,8 +1,9 @@
 //! `/api/v1/alerts`: what fires, what is watched, and silences.
 
-use super::answer::Answer;
+use super::answer::{Answer, PROBLEM};
 use super::asked::Asked;
-use super::route::{Parameter, Route, ServedBy, bare, json, ok, said};
+use super::route::{Content, Parameter, Route, ServedBy, bare, json, ok, said};
+use super::schemas;
 use super::state::State;
 use crate::alerts::silences::{MATCHERS_MAX, TEXT_BYTES_MAX};
 use crate::guard::Scope;
@@ -18,6 +19,8 @@ const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_
 const EXAMPLE: &str =
     r#"send {"matchers": {"name": "upstream_down"}, "for": "2h", "comment": "the exit is rebuilt"}"#;
 
+const FAULT: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
+
 pub const ROUTES: &[Route] = &[
     Route::get(
         "/api/v1/alerts",
@@ -31,7 +34,11 @@ pub const ROUTES: &[Route] = &[
         Scope::Operate,
         ServedBy::Page(add),
         "Silences alerts: webhooks are not told of them for a time.",
-        &[said(201, "It is kept, in memory, until its time is over or the process ends.", json("Silence"))],
+        &[
+            said(201, "It is kept, in memory, until its time is over or the process ends.", json("Silence")),
+            said(409, "There are as many silences as there may be.", FAULT),
+            said(422, "It has no matchers, too long texts or an impossible time.", FAULT),
+        ],
     )
     .taking(json("SilenceRequest")),
     Route::post(

@@ -22,7 +22,7 @@ pub struct Answer {
     pub difference: Option<Box<str>>,
 }
 
-/// On every answer.
+/// On every answer that does not say otherwise.
 const HEADERS: &[(&str, &str)] = &[("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
 
 impl Answer {
@@ -84,7 +84,8 @@ impl From<Answer> for Response<Full<Bytes>> {
     fn from(answer: Answer) -> Self {
         let Answer { status, content_type, body, headers, .. } = answer;
         let mut response = Response::builder().status(status).header("content-type", content_type);
-        for (name, value) in HEADERS {
+        let own = |name: &str| headers.iter().any(|(known, _)| *known == name);
+        for (name, value) in HEADERS.iter().filter(|(name, _)| !own(name)) {
             response = response.header(*name, *value);
         }
         for (name, value) in headers {

@@ -9,6 +9,7 @@ mod keys;
 mod sites;
 
 use super::answer::Answer;
+use super::dashboard;
 use super::route::{Route, ServedBy};
 use crate::guard::{Failure, Peer, Principal, Scope, is_own};
 use crate::throttle::Throttle;
@@ -67,7 +68,13 @@ impl Asking<'_> {
 
     /// What is needed at least.
     fn scope(&self, control: &Control) -> Scope {
-        if control.metrics_open && self.route.path == "/metrics" { Scope::Open } else { self.route.scope }
+        let is_open = match self.route.path {
+            "/metrics" => control.metrics_open,
+            // The page that browsers get there holds no data.
+            "/" => dashboard::is_wanted(self.headers()),
+            _ => false,
+        };
+        if is_open { Scope::Open } else { self.route.scope }
     }
 }
 

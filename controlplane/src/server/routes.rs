@@ -4,11 +4,11 @@ use super::answer::{Answer, TEXT};
 use super::asked::Asked;
 use super::guard::{Asking, Refused};
 use super::record::{Record, parameters};
-use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
+use super::route::{BODY_BYTES_MAX, Route, ServedBy, bare, ok, text};
 use super::state::State;
 use super::{
-    alerts, bundle, connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke,
-    stats, top, upgrade,
+    alerts, bundle, connections, dashboard, debug, drain, drill, health, memory, openapi, pages, push,
+    reload, smoke, stats, top, upgrade,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -25,6 +25,7 @@ pub const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// The pages that have routes, in the order of the index.
 const PAGES: &[&[Route]] = &[
     ROUTES,
+    dashboard::ROUTES,
     openapi::ROUTES,
     pages::ROUTES,
     health::ROUTES,
@@ -45,8 +46,18 @@ const PAGES: &[&[Route]] = &[
     drill::ROUTES,
 ];
 
-const ROUTES: &[Route] =
-    &[Route::get("/", Scope::Read, index, "This list.", &[ok("One route a line.", text(TEXT))])];
+/// For programs. The dashboard, which browsers get here, holds no data: `guard` lets everybody have it.
+const ROUTES: &[Route] = &[Route::get(
+    "/",
+    Scope::Read,
+    index,
+    "This list; the dashboard, if Accept names text/html.",
+    &[
+        ok("One route a line.", text(TEXT)),
+        ok("The dashboard.", text(dashboard::HTML)),
+        bare(304, "It is the page that If-None-Match names."),
+    ],
+)];
 
 /// Every route. HEAD is served wherever GET is.
 pub fn all() -> impl Iterator<Item = &'static Route> {
@@ -54,10 +65,13 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
 }
 
 /// `GET /`
-fn index(state: &State, _: &Asked) -> Answer {
+fn index(state: &State, asked: &Asked) -> Answer {
+    if dashboard::is_wanted(&asked.headers) {
+        return dashboard::page(asked).with("vary", "accept");
+    }
     let line = |route: &Route| format!("{:<6} {:<28} {}\n", route.method, route.path, route.summary);
     let lines: String = served(state).map(line).collect();
-    Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version))
+    Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version)).with("vary", "accept")
 }
 
 /// Answers one request, and tells of it.

@@ -1,5 +1,6 @@
 //! The control port over real loopback sockets, with workers that are but cells.
 
+mod dashboard;
 mod limits;
 mod pages;
 mod ports;

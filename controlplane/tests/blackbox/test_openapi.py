@@ -105,6 +105,8 @@ def test_every_schema_is_one(served):
 
 # What stands in a path, as a ringway with one SOCKS5 connection knows it.
 PLACES = {
+    "/dashboard/{file}": lambda proxy: "/dashboard/main.js",
+    "/dashboard/panels/{file}": lambda proxy: "/dashboard/panels/traffic.js",
     "/debug/hist/{name}": lambda proxy: "/debug/hist/connect",
     "/api/v1/connections/{id}": lambda proxy: "/api/v1/connections/" + proxy.get("/api/v1/connections").json["connections"][0]["id"],
 }

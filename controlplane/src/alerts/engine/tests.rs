@@ -118,7 +118,7 @@ fn a_rule_that_is_changed_keeps_its_alerts_and_one_that_is_gone_resolves_them() 
     assert_eq!(scene.second(Some(50.0)), "fired fired");
     let started = scene.engine.alerts().next().unwrap().started;
     let changed = AlertRule { threshold: 20.0, hold: Duration::from_secs(60), ..rule("a", 0, 0) };
-    scene.engine.follow(&[changed.clone()], "host:9003");
+    scene.engine.follow(std::slice::from_ref(&changed), "host:9003");
     assert_eq!(scene.second(Some(50.0)), "resolved");
     let alert = scene.engine.alerts().find(|alert| alert.stage == Stage::Firing).unwrap();
     assert_eq!((alert.started, alert.rule.threshold), (started, 20.0));

@@ -1,0 +1,7 @@
+// Health.
+
+import { el } from "../dom.js";
+
+export function mount(root) {
+    root.append(el("div", { class: "panel-head" }, el("h2", {}, "Health")), el("p", { class: "empty" }, "This panel is being built."));
+}

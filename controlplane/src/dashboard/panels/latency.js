@@ -1,0 +1,7 @@
+// Latency.
+
+import { el } from "../dom.js";
+
+export function mount(root) {
+    root.append(el("div", { class: "panel-head" }, el("h2", {}, "Latency")), el("p", { class: "empty" }, "This panel is being built."));
+}
