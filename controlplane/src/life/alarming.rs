@@ -7,6 +7,7 @@ use crate::observe::Snapshot;
 use crate::server;
 use crate::system;
 use ringway_shared::metrics::Cells;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ impl Life {
                     self.workers.websocket_connections_max(),
                 ),
             ),
+            ended: Some((ended(snapshot, &self.cells), snapshot.failed + snapshot.websocket_failed)),
             traffic_bytes: snapshot.sent_bytes.saturating_add(snapshot.received_bytes),
             worker_busy: rows.clone().map(|row| row.busy_share).fold(0.0, f64::max),
             stalled_workers: rows.enumerate().filter(|(_, row)| sick(row)).map(|(index, _)| index).collect(),
@@ -60,12 +62,16 @@ impl Life {
                 let days = |end: Duration| (end.as_secs_f64() - snapshot.unix.as_secs_f64()) / DAY;
                 expiries.filter_map(|(service, end)| Some((service.label(), days(end?)))).collect()
             },
+            loop_lag_p99: {
+                let lag = &snapshot.recent.loop_lag;
+                (!lag.is_empty()).then(|| Duration::from_micros(lag.value_at_quantile(0.99)))
+            },
             websocket_dropped: sum(&|cells| cells.websocket.dropped.iter().map(|cell| cell.get()).sum()),
             ..Facts::default()
         }
     }
 
-    fn quota_shares(&self) -> Vec<(std::sync::Arc<str>, f64)> {
+    fn quota_shares(&self) -> Vec<(Arc<str>, f64)> {
         let accounts = self.workers.accounts().into_iter();
         let used = accounts.filter_map(|account| {
             let quota = account.user.quota?;
@@ -73,6 +79,12 @@ impl Life {
         });
         used.collect()
     }
+}
+
+/// Connections that have ended, of both services.
+fn ended(snapshot: &Snapshot, cells: &[Arc<Cells>]) -> u64 {
+    let websocket = cells.iter().flat_map(|cells| &cells.websocket.closed).map(|cell| cell.get());
+    snapshot.closed.iter().map(|(_, count)| *count).chain(websocket).sum()
 }
 
 fn share(part: u64, whole: u64) -> f64 {
