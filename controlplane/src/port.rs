@@ -11,6 +11,7 @@ use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Meter, Staff, State};
+use crate::system;
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
@@ -73,9 +74,8 @@ pub fn state(
 
 /// `host_port`, as Centrifugo names its nodes.
 fn node_name(workers: &Workers) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
-    format!("{}_{port}", host.trim())
+    format!("{}_{port}", system::host_name())
 }
 
 fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {

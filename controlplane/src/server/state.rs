@@ -4,6 +4,7 @@ use super::feed::Readers;
 use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
@@ -94,6 +95,8 @@ pub struct State {
     /// Who reads the feed by the control port.
     pub readers: Readers,
     pub journal: Rc<Journal>,
+    /// What is watched.
+    pub alerts: Rc<Alerts>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
@@ -157,6 +160,7 @@ impl State {
             guard: Guard::default(),
             readers: Readers::default(),
             journal,
+            alerts: Rc::default(),
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
