@@ -119,7 +119,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     port::notices(&config).iter().chain(workers.notices()).for_each(|notice| tracing::warn!("{notice}"));
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
-    let observer = Observer::new(Subject { cells: cells.clone(), epoch });
+    let observer = observer_of(&workers, &cells, epoch);
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
     let carried = tallies.carried.clone();
@@ -206,6 +206,12 @@ fn plan(
 
 fn caught_signals() -> Result<Signals, String> {
     Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))
+}
+
+fn observer_of(workers: &Rc<Workers>, cells: &[Arc<Cells>], epoch: Instant) -> Observer {
+    let workers = workers.clone();
+    let subject = Subject { cells: cells.to_vec(), epoch };
+    Observer::new(subject).with_entrances(Box::new(move || workers.entrances()))
 }
 
 /// Where the keys of JSON Web Tokens in use now are found.

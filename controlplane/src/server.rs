@@ -34,7 +34,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod top;
+pub mod top;
 mod upgrade;
 
 pub use health::{sick_workers, verdict};

@@ -78,9 +78,9 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
         control.value = value;
     }
     const isBox = properties.type === "checkbox";
-    const caption = el("span", { class: "field-name" }, label);
+    const caption = el("label", { class: "field-name", for: id }, label);
     const wrapper = el(
-        "label",
+        "div",
         { class: `field ${isBox ? "ops-box" : ""} ${kind}`.trim() },
         isBox ? [control, caption] : [caption, control],
         list &&
@@ -89,7 +89,7 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
                 { id: `${id}-list` },
                 list.map((of) => el("option", { value: of })),
             ),
-        hint && el("span", { class: "field-hint", id: `${id}-hint` }, hint),
+        hint && el("p", { class: "field-hint", id: `${id}-hint` }, hint),
     );
     wrapper.control = control;
     return wrapper;

@@ -9,9 +9,9 @@
 
 /** The longest wait between two attempts, whatever `reconnectInterval` has grown to. */
 const RECONNECT_MS_MAX = 30_000;
-/** An attempt that has not opened after this has failed; asking for the address counts. */
+/** An attempt that has not opened after this has failed. How long its address may take is for `getUrl` to say: it may ask a person. */
 const CONNECT_MS_MAX = 10_000;
-/** Silence after which the server is asked whether it is there. */
+/** The server is asked so often whether it is there. */
 const HEARTBEAT_MS = 15_000;
 /** A server that says nothing for so long after it was asked is gone. */
 const HEARTBEAT_ANSWER_MS = 10_000;
@@ -70,9 +70,9 @@ const OPEN = 1;
  * @property {string[]} [topics] What to subscribe to from the start.
  * @property {() => string | Promise<string>} [getUrl] Gives the address for each attempt, such as one with a new ticket. If it fails with a `status` of 401 or 403 the client stays away.
  * @property {SocketClass} [WebSocket] Default: the one of the page.
- * @property {number} [heartbeatInterval] Milliseconds of silence after which the server is asked. Default: 15000.
- * @property {number} [heartbeatTimeout] Milliseconds it has to answer. Default: 10000.
- * @property {number} [connectTimeout] Milliseconds an attempt has. Default: 10000.
+ * @property {number} [heartbeatInterval] Milliseconds between questions whether the server is there. Default: 15000.
+ * @property {number} [heartbeatTimeout] Milliseconds it has to answer, or to say anything else. Default: 10000.
+ * @property {number} [connectTimeout] Milliseconds an attempt has once it has its address. Default: 10000.
  * @property {number} [queueMax] Messages that may wait for a connection. Default: 100.
  */
 /**
@@ -145,7 +145,17 @@ export class WebSocketClient {
     #heartbeatTimer;
     #heardAt = 0;
     /** @type {Omit<Stats, "state" | "reconnects" | "failedAttempts" | "queued">} */
-    #stats = { connectedAt: null, messagesReceived: 0, messagesSent: 0, bytesReceived: 0, bytesSent: 0, messagesDropped: 0, duplicates: 0, lastMessageAt: null, latencyMs: null };
+    #stats = {
+        connectedAt: null,
+        messagesReceived: 0,
+        messagesSent: 0,
+        bytesReceived: 0,
+        bytesSent: 0,
+        messagesDropped: 0,
+        duplicates: 0,
+        lastMessageAt: null,
+        latencyMs: null,
+    };
 
     /**
      * @param {string} url `ws:` or `wss:`, or on a page a path of its own server.
@@ -292,7 +302,13 @@ export class WebSocketClient {
     /** @returns {Stats} A copy. */
     getStats() {
         const reconnects = Math.max(0, this.#opened - 1);
-        return { ...this.#stats, state: this.#state, reconnects, failedAttempts: this.#attempts, queued: this.#queue.length };
+        return {
+            ...this.#stats,
+            state: this.#state,
+            reconnects,
+            failedAttempts: this.#attempts,
+            queued: this.#queue.length,
+        };
     }
 
     // The connection's life
@@ -309,7 +325,6 @@ export class WebSocketClient {
     async #attempt(state) {
         const run = ++this.#run;
         clearTimeout(this.#attemptTimer);
-        this.#attemptTimer = setTimeout(() => this.#lost(run, 1006, "no connection in time"), this.#limits.connectTimeout);
         this.#enter(state);
         let url;
         try {
@@ -321,6 +336,10 @@ export class WebSocketClient {
         if (run !== this.#run) {
             return;
         }
+        this.#attemptTimer = setTimeout(
+            () => this.#lost(run, 1006, "no connection in time"),
+            this.#limits.connectTimeout,
+        );
         try {
             this.#listen(run, new this.#WebSocket(absolute(url)));
         } catch (cause) {
@@ -346,10 +365,12 @@ export class WebSocketClient {
         clearTimeout(this.#attemptTimer);
         this.#opened += 1;
         this.#stats.connectedAt = Date.now();
-        this.#heardAt = performance.now();
         this.#enter("connected");
-        // Tells how far away the server is, and its answer that this connection is worth something.
-        this.#ping();
+        if (run !== this.#run) {
+            return; // Who was told has disconnected.
+        }
+        // Its answer tells how far away the server is, and that this connection is worth something.
+        this.#beat(run);
         for (const wanted of this.#topics.values()) {
             this.#askFor(wanted);
         }
@@ -357,7 +378,6 @@ export class WebSocketClient {
             this.#put(text, id);
         }
         this.#emit("open", { reconnects: this.#opened - 1 });
-        this.#watch(run);
     }
 
     /** The connection, or the attempt at one, has ended. @param {number} run @param {number} code @param {string} reason */
@@ -395,7 +415,9 @@ export class WebSocketClient {
             return;
         }
         if (cause?.status === 401 || cause?.status === 403) {
-            this.#giveUp(new ClientError("unauthorized", cause.message || "not accepted", { code: cause.status, cause }));
+            this.#giveUp(
+                new ClientError("unauthorized", cause.message || "not accepted", { code: cause.status, cause }),
+            );
         } else {
             this.#lost(run, 1006, cause?.message ?? String(cause));
         }
@@ -405,7 +427,13 @@ export class WebSocketClient {
     #giveUp(error) {
         this.#letGo();
         this.#stayAway(error);
-        this.#emit("close", { code: 1006, reason: error.message, opened: false, willReconnect: false, retryInMs: null });
+        this.#emit("close", {
+            code: 1006,
+            reason: error.message,
+            opened: false,
+            willReconnect: false,
+            retryInMs: null,
+        });
     }
 
     /** Forgets the connection, which need not be able to say so any more. */
@@ -453,47 +481,32 @@ export class WebSocketClient {
 
     // Heartbeats
 
-    #ping() {
-        if (!this.#isOpen()) {
+    /** Asks the server whether it is there, again `heartbeatInterval` after each answer. @param {number} run */
+    #beat(run) {
+        if (run !== this.#run || !this.#isOpen()) {
             return;
         }
         const id = this.#id();
-        const sent = performance.now();
+        const asked = performance.now();
         const resolve = () => {
-            this.#stats.latencyMs = performance.now() - sent;
+            this.#stats.latencyMs = performance.now() - asked;
             this.#attempts = 0;
+            clearTimeout(this.#heartbeatTimer);
+            this.#heartbeatTimer = setTimeout(() => this.#beat(run), this.#limits.heartbeatInterval);
         };
         this.#asked.set(id, { resolve, reject: () => {} });
         this.#put(JSON.stringify({ type: "ping", id }), id);
+        this.#heartbeatTimer = setTimeout(() => this.#unanswered(run, asked), this.#limits.heartbeatTimeout);
     }
 
-    /** Waits until there has been silence for `heartbeatInterval`. @param {number} run */
-    #watch(run) {
-        const due = this.#heardAt + this.#limits.heartbeatInterval;
-        this.#heartbeatTimer = setTimeout(() => {
-            if (performance.now() < this.#heardAt + this.#limits.heartbeatInterval) {
-                this.#watch(run);
-            } else {
-                this.#ping();
-                this.#await(run);
-            }
-        }, Math.max(1, due - performance.now()));
-    }
-
-    /** Waits for anything at all after a ping. @param {number} run */
-    #await(run) {
-        const asked = performance.now();
-        this.#heartbeatTimer = setTimeout(() => {
-            const late = performance.now() - asked - this.#limits.heartbeatTimeout;
-            if (this.#heardAt >= asked) {
-                this.#watch(run);
-            } else if (late > OVERSLEPT_MS) {
-                this.#ping();
-                this.#await(run);
-            } else {
-                this.#lost(run, 1006, "the server does not answer");
-            }
-        }, this.#limits.heartbeatTimeout);
+    /** @param {number} run @param {number} asked When, by `performance.now`. */
+    #unanswered(run, asked) {
+        const overslept = performance.now() - asked - this.#limits.heartbeatTimeout > OVERSLEPT_MS;
+        if (overslept || this.#heardAt >= asked) {
+            this.#beat(run);
+        } else {
+            this.#lost(run, 1006, "the server does not answer");
+        }
     }
 
     // Messages
@@ -602,8 +615,9 @@ export class WebSocketClient {
     /** @param {Wanted} wanted */
     #askFor(wanted) {
         const id = this.#id();
-        const resolve = () => wanted.answer?.resolve();
-        this.#asked.set(id, { resolve, reject: (error) => this.#notSubscribed(wanted, error) });
+        // Kept for those who only ask for it later.
+        const answer = (wanted.answer ??= deferred());
+        this.#asked.set(id, { resolve: answer.resolve, reject: (error) => this.#notSubscribed(wanted, error) });
         this.#put(JSON.stringify({ type: "subscribe", topic: wanted.topic, id }), id);
     }
 
@@ -619,7 +633,11 @@ export class WebSocketClient {
         error.topic = wanted.topic;
         if (PASSING_REFUSALS.has(error.code ?? 0)) {
             const run = this.#run;
-            const again = () => run === this.#run && this.#isOpen() && this.#topics.get(wanted.topic) === wanted && this.#askFor(wanted);
+            const again = () =>
+                run === this.#run &&
+                this.#isOpen() &&
+                this.#topics.get(wanted.topic) === wanted &&
+                this.#askFor(wanted);
             setTimeout(again, this.#limits.reconnectInterval * (1 + Math.random()));
         } else {
             this.#topics.delete(wanted.topic);

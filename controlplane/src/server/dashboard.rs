@@ -41,6 +41,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("style-ops.css", include_bytes!("../dashboard/style-ops.css")),
     ("style.css", include_bytes!("../dashboard/style.css")),
     ("theme.js", include_bytes!("../dashboard/theme.js")),
+    ("time_chart.js", include_bytes!("../dashboard/time_chart.js")),
     ("uplot.LICENSE", include_bytes!("../dashboard/uplot.LICENSE")),
     ("uplot.css", include_bytes!("../dashboard/uplot.css")),
     ("uplot.js", include_bytes!("../dashboard/uplot.js")),

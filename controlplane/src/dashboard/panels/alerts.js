@@ -158,7 +158,9 @@ class Alerts {
                 "p",
                 { class: "panel-note" },
                 valueOf(alert, this.format),
-                ` · ${state} for ${this.age(since, now)}`,
+                state === "resolved"
+                    ? ` · resolved ${this.format.ago(since, now)}`
+                    : ` · ${state} for ${this.age(since, now)}`,
                 extra.map(([label, value]) => [" · ", el("code", {}, `${label}=${value}`)]),
             ),
         );

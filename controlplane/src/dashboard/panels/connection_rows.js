@@ -19,7 +19,7 @@ export function protocolOf(row) {
 export const COLUMNS = [
     { label: "Client", class: "cut", sort: (row) => row.client, text: (row) => row.client },
     { label: "User", class: "cut", sort: (row) => row.user ?? "", text: (row) => row.user ?? "—" },
-    { label: "Protocol", class: "ops-wide", sort: protocolOf, text: protocolOf },
+    { label: "Protocol", class: "ops-wide ops-whole", sort: protocolOf, text: protocolOf },
     {
         label: "Target",
         class: "cut ops-target",
@@ -145,12 +145,12 @@ export class Rows {
                     "aria-label": `Details of ${row.id}`,
                 }),
                 button("Kill", () => this.onKill(element.row), {
-                    kind: "danger small",
+                    kind: "quiet small ops-kill",
                     "aria-label": `Kill ${row.id}`,
                 }),
             ),
         );
-        element.cells = cells;
+        element.texts = cells;
         return element;
     }
 
@@ -158,9 +158,9 @@ export class Rows {
         element.row = row;
         COLUMNS.forEach((column, at) => {
             const text = column.text(row, this.format);
-            setText(element.cells[at], text);
+            setText(element.texts[at], text);
             if (column.class.includes("cut")) {
-                element.cells[at].title = text;
+                element.texts[at].title = text;
             }
         });
     }

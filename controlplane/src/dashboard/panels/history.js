@@ -1,6 +1,6 @@
 // Traffic, connections and failures over hours, days and a year.
 
-import { timeChart } from "../charts.js";
+import { timeChart } from "../time_chart.js";
 import { button, el, emptyNote, faultNote, fill, note, setText } from "../dom.js";
 import { poll } from "../polling.js";
 import {
@@ -178,6 +178,7 @@ class HistoryPanel {
                     value: this.textOf(measure),
                     label: `${MEASURES[measure].title} over time`,
                     height: CHART_PIXELS,
+                    binary: measure === "traffic",
                 }),
             );
             fill(

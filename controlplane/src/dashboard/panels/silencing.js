@@ -11,6 +11,8 @@ const TIMES = ["30m", "1h", "2h", "8h", "1d", "7d"];
 export function silenceForm(api, alert) {
     const given = Object.entries(matchersOf(alert)).map(([label, value]) => `${label}=${value}`);
     const matchers = el("textarea", {
+        id: "silence-matchers",
+        "aria-describedby": "silence-matchers-hint",
         rows: String(Math.max(3, given.length + 1)),
         required: true,
         spellcheck: "false",
@@ -37,11 +39,11 @@ export function silenceForm(api, alert) {
         intro: [el("p", { class: "panel-note" }, "Silenced alerts still show here; webhooks are not told of them.")],
         fields: [
             el(
-                "label",
+                "div",
                 { class: "field" },
-                el("span", { class: "field-name" }, "Alerts with all of these labels"),
+                el("label", { class: "field-name", for: "silence-matchers" }, "Alerts with all of these labels"),
                 matchers,
-                el("span", { class: "field-hint" }, "One on a line, as label=value."),
+                el("p", { class: "field-hint", id: "silence-matchers-hint" }, "One on a line, as label=value."),
             ),
             time,
             comment,

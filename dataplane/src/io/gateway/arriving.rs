@@ -8,6 +8,7 @@ use crate::rt::many::Interest;
 use ringway_shared::closing::Closing;
 use ringway_shared::feed::Grant;
 use ringway_shared::flight::What;
+use ringway_shared::listener::ListenerCells;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -27,14 +28,21 @@ pub struct Arrival {
 }
 
 /// Takes in an accepted connection.
-pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls>) {
-    take_in(core, socket, peer, tls, None);
+pub fn begin(
+    core: &Rc<Core>,
+    socket: OwnedFd,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    listener: Arc<ListenerCells>,
+) {
+    take_in(core, socket, peer, tls, listener, None);
 }
 
 /// Takes in a connection that the control port has let in: what has been read of it is read first.
 pub fn welcome(core: &Rc<Core>, arrival: Arrival) {
     let Arrival { socket, peer, mut head, grant } = arrival;
-    let conn = take_in(core, socket, peer, None, Some(grant));
+    // It came in by no listener of ours: what it counts there is nobody's.
+    let conn = take_in(core, socket, peer, None, Arc::default(), Some(grant));
     guarded(core, |core| {
         let mut state = core.gateway.state.borrow_mut();
         state.serving = Some(conn);
@@ -51,10 +59,12 @@ fn take_in(
     socket: OwnedFd,
     peer: SocketAddr,
     tls: Option<Tls>,
+    listener: Arc<ListenerCells>,
     grant: Option<Arc<Grant>>,
 ) -> u32 {
     let cells = &core.cells.websocket;
     cells.opened.add(1);
+    listener.opened.add(1);
     cells.sockets_now.add(1);
     let mut state = core.gateway.state.borrow_mut();
     let service = core.service();
@@ -84,6 +94,7 @@ fn take_in(
         about: Box::new(About {
             peer,
             service,
+            listener,
             accepted,
             upgraded: None,
             admission: None,
