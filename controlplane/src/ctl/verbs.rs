@@ -107,6 +107,7 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    get("feed", "/api/v1/feed/{topic}"),
     post("ticket", "/api/v1/feed/ticket"),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
