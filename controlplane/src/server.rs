@@ -35,7 +35,7 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod top;
+pub mod top;
 mod upgrade;
 
 pub use health::{condition, sick_workers, verdict};

@@ -108,6 +108,7 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    get("feed", "/api/v1/feed/{topic}"),
     post("ticket", "/api/v1/feed/ticket"),
     get("alerts", "/api/v1/alerts"),
     post("silence add", "/api/v1/alerts/silences").placing(&["matchers"]),

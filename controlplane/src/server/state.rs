@@ -17,6 +17,7 @@ use crate::running::Running;
 use crate::top::Ends;
 use ringway_dataplane::{Arrival, WorkerState};
 use ringway_shared::command::Command;
+use ringway_shared::feed::Feed;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -43,6 +44,8 @@ pub struct Staff {
     pub inspect: Box<Inspect>,
     /// Gives worker `i` a connection. It comes back if its inbox is full or it has ended.
     pub welcome: Box<Welcome>,
+    /// What stands on a topic of the feed.
+    pub latest: Box<dyn Fn(Feed) -> Option<Arc<str>>>,
     /// The worker that is a topic's home.
     pub home_of: Box<dyn Fn(&str) -> usize>,
     /// Users with at least one WebSocket connection, as of a second ago.
