@@ -6,6 +6,7 @@
 mod proxy_health;
 mod system_performance;
 mod traffic_data;
+mod user_activity;
 
 use crate::calendar;
 use crate::certificates::CertificateFacts;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use system_performance::Process;
 use tokio::time::{Instant, sleep_until};
+use user_activity::Activity;
 
 /// How often what changes slowly is told, and what nobody reads is put on the board.
 const SLOWLY: Duration = Duration::from_secs(1);
@@ -42,6 +44,7 @@ pub struct Publisher {
     unanswered: Arc<AtomicUsize>,
     process: RefCell<Process>,
     last_minute: RefCell<LastMinute>,
+    activity: Activity,
 }
 
 impl Publisher {
@@ -62,11 +65,16 @@ impl Publisher {
             unanswered: Arc::default(),
             process: RefCell::default(),
             last_minute: RefCell::default(),
+            activity: Activity::default(),
         }
     }
 
     /// Never ends.
     pub async fn run(&self) {
+        tokio::join!(self.tell(), self.activity.look_on(&self.state, &self.workers));
+    }
+
+    async fn tell(&self) {
         let mut beat = Instant::now();
         let mut slow = beat;
         let mut judged = self.state.running.generation();
@@ -108,6 +116,13 @@ impl Publisher {
                 told.push((Feed::ProxyHealth, self.proxy_health(&figures)));
                 told.push((Feed::Alerts, alerts()));
             }
+        }
+        self.activity.want(read(Feed::UserActivity));
+        match self.activity.take() {
+            Some(activity) => told.push((Feed::UserActivity, activity)),
+            // What stood there is too old for whoever comes next.
+            None if !read(Feed::UserActivity) => self.workers.board().clear(Feed::UserActivity),
+            None => {}
         }
         for (feed, told) in told {
             let interval = if feed == Feed::TrafficData { interval } else { SLOWLY };

@@ -1,7 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `steering` (another configuration), `listening` (all sockets).
 
+mod alarming;
 mod beginning;
 mod ending;
 mod listening;
@@ -302,6 +303,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
+                    self.watch_alerts();
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
