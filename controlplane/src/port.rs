@@ -11,6 +11,7 @@ use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Meter, Staff, State};
+use crate::system;
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
@@ -54,6 +55,7 @@ pub fn state(
     };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
+    let (welcoming, board) = (workers.clone(), workers.board().clone());
     let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
@@ -61,6 +63,8 @@ pub fn state(
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
         push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
         inspect: Box::new(move |worker, ask, reply| inspecting.inspect(worker, ask, reply).is_ok()),
+        welcome: Box::new(move |worker, arrival| welcoming.welcome(worker, arrival)),
+        latest: Box::new(move |feed| board.latest(feed)),
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
@@ -71,9 +75,8 @@ pub fn state(
 
 /// `host_port`, as Centrifugo names its nodes.
 fn node_name(workers: &Workers) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
-    format!("{}_{port}", host.trim())
+    format!("{}_{port}", system::host_name())
 }
 
 fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {
