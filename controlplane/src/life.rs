@@ -15,6 +15,7 @@ use crate::certificates::{CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::export::carried::Carried;
+use crate::feed::Publisher;
 use crate::handover::child::Recipe;
 use crate::handover::inheritance;
 use crate::jwks;
@@ -116,9 +117,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices().iter().chain(&port::notices(&config)) {
-        tracing::warn!("{notice}");
-    }
+    port::notices(&config).iter().chain(workers.notices()).for_each(|notice| tracing::warn!("{notice}"));
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = observer_of(&workers, &cells, epoch);
@@ -164,6 +163,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
         () = life.reloader.keep_time(&life.state) => Exit::Done,
+        () = life.publish() => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
@@ -246,6 +246,13 @@ struct Life {
 }
 
 impl Life {
+    /// Tells of all this, live.
+    async fn publish(&self) {
+        let certificates = self.certificate_facts.clone();
+        let (state, workers, ports) = (self.state.clone(), self.workers.clone(), self.ports.clone());
+        Publisher::new(state, workers, ports, certificates).run().await;
+    }
+
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();

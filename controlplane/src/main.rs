@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `fetch` (asking other servers), `export` (to Prometheus), `server` (the control port), `guard` and `throttle` (who may do what there), `alerts` (what is watched, and who is told), `ctl` (its client).
+//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `fetch` (asking other servers), `export` (to Prometheus), `feed` (live), `alerts` (what is watched, and who is told), `server` (the control port), `guard` and `throttle` (who may do what there), `ctl` (its client).
 //! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
@@ -17,6 +17,7 @@ mod ctl;
 mod doctor;
 mod exit;
 mod export;
+mod feed;
 mod fetch;
 mod guard;
 mod handover;

@@ -88,6 +88,33 @@ pub fn thread_times(thread_id: u64) -> ThreadTimes {
     ThreadTimes { busy: Duration::from_nanos(next()), waited: Duration::from_nanos(next()), slices: next() }
 }
 
+/// CPUs that this process may use.
+#[must_use]
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// All memory of the host, in bytes.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    Meminfo::current().map_or(0, |memory| memory.mem_total)
+}
+
+/// Threads of this process.
+#[must_use]
+pub fn threads() -> u64 {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.map_or(0, |status| status.threads)
+}
+
+/// Descriptors this process has open. Linux tells their number as the size of their folder, since 6.2; before it they are counted.
+#[must_use]
+pub fn open_descriptors() -> u64 {
+    let folder = "/proc/self/fd";
+    let told = std::fs::metadata(folder).map_or(0, |folder| folder.len());
+    if told > 0 { told } else { std::fs::read_dir(folder).map_or(0, |entries| entries.count() as u64) }
+}
+
 /// Resident memory of this process, in bytes.
 #[must_use]
 pub fn resident_bytes() -> u64 {
@@ -101,13 +128,6 @@ pub fn cpu_time() -> Option<Duration> {
     let stat = procfs::process::Process::myself().and_then(|process| process.stat()).ok()?;
     let ticks = (stat.utime + stat.stime) as f64;
     Some(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
-}
-
-/// Descriptors that are open. Since Linux 6.2 the kernel tells it at once; before it they are counted.
-#[must_use]
-pub fn open_descriptors() -> Option<u64> {
-    let count = procfs::process::Process::myself().and_then(|process| process.fd_count());
-    Some(count.ok()? as u64)
 }
 
 /// The soft limit of descriptors.

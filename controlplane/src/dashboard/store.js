@@ -122,6 +122,11 @@ export class Feed {
         return connection === "connecting" && this.#latest.size === 0 ? "connecting" : "offline";
     }
 
+    /** Connected, and yet nothing comes. */
+    get isSilent() {
+        return this.state === "offline" && this.#client.getConnectionState() === "connected";
+    }
+
     /** Why it is not live, in words; empty while it is. */
     get reason() {
         switch (this.state) {
@@ -130,7 +135,7 @@ export class Feed {
             case "paused":
                 return this.#paused.has("hidden") ? "this tab is hidden" : "you paused it";
             case "offline":
-                return this.#client.getConnectionState() === "connected" ? "connected, but nothing comes" : "no connection";
+                return this.isSilent ? "the connection stands, but nothing comes" : "there is no connection; this page goes on trying";
             default:
                 return "";
         }

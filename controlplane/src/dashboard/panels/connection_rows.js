@@ -132,14 +132,16 @@ export class Rows {
     }
 
     build(row) {
-        const cells = COLUMNS.map((column) => el("td", { class: column.class }));
+        const cells = COLUMNS.map((column) =>
+            el("td", { role: "cell", class: `${column.class} ops-of-${column.label.toLowerCase()}` }),
+        );
         const element = el(
             "tr",
-            { data: { id: row.id } },
+            { role: "row", data: { id: row.id } },
             cells,
             el(
                 "td",
-                { class: "ops-actions" },
+                { role: "cell", class: "ops-actions" },
                 button("Details", () => this.onShow(element.row), {
                     kind: "quiet small",
                     "aria-label": `Details of ${row.id}`,

@@ -77,6 +77,7 @@ class Connections {
         this.faults = el("div", {});
         this.partial = el("div", {});
         this.body = el("tbody", {
+            role: "rowgroup",
             on: {
                 mouseenter: () => this.hold(true),
                 mouseleave: () => this.hold(false),
@@ -84,14 +85,21 @@ class Connections {
                 focusout: () => setTimeout(() => this.hold()),
             },
         });
-        this.empty = el("div", {});
+        this.empty = el("div", {}, emptyNote("Looking…"));
         this.table = el(
             "table",
-            { class: "table ops-connections" },
+            { class: "table ops-connections ops-stacked", role: "table", hidden: true },
             el("caption", { class: "visually-hidden" }, "Connections of both services"),
-            el("thead", {}, el("tr", {}, this.headings())),
+            el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, this.headings())),
             this.body,
         );
+        const region = {
+            class: "scroll ops-table",
+            role: "region",
+            "aria-label": "Table of connections",
+            tabindex: "0",
+        };
+        this.region = el("div", region, this.table);
         fill(
             root,
             el(
@@ -106,11 +114,7 @@ class Connections {
             this.filterForm(),
             this.faults,
             this.partial,
-            el(
-                "div",
-                { class: "scroll ops-table", role: "region", "aria-label": "Table of connections", tabindex: "0" },
-                this.table,
-            ),
+            this.region,
             this.empty,
             this.pager(),
         );
@@ -125,7 +129,10 @@ class Connections {
                 sort ?? el("span", {}, column.label),
             );
         });
-        return [...this.heads, el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "Actions"))];
+        return [
+            ...this.heads,
+            el("th", { scope: "col", role: "columnheader" }, el("span", { class: "visually-hidden" }, "Actions")),
+        ];
     }
 
     sortBy(column) {
@@ -141,6 +148,7 @@ class Connections {
 
     filterForm() {
         this.controls = {};
+        this.filterFaults = el("p", { class: "field-error", role: "status" });
         const fields = CONDITIONS.map(({ name, label }) => {
             const options = {
                 service: [
@@ -179,6 +187,7 @@ class Connections {
                 pick(true),
                 button("Clear", () => (form.reset(), this.typed(0)), { kind: "quiet" }),
             ),
+            this.filterFaults,
             el(
                 "details",
                 { class: "ops-more" },
@@ -199,8 +208,11 @@ class Connections {
             for (const [name, control] of Object.entries(this.controls)) {
                 control.setCustomValidity(faults[name] ? `Write ${faults[name]}.` : "");
                 control.setAttribute("aria-invalid", String(Boolean(faults[name])));
-                control.title = faults[name] ? `Write ${faults[name]}.` : "";
             }
+            const wrong = CONDITIONS.filter(({ name }) => faults[name]).map(
+                ({ name, label }) => `${label}: write ${faults[name]}.`,
+            );
+            setText(this.filterFaults, wrong.join(" "));
             if (Object.keys(faults).length > 0 || JSON.stringify(filter) === JSON.stringify(this.filter)) {
                 return;
             }
@@ -226,6 +238,7 @@ class Connections {
             "Next",
             go(() => this.pages.push(this.next)),
         );
+        [this.first, this.before, this.after].forEach((each) => (each.disabled = true));
         this.where = el("span", { class: "panel-note" });
         this.limit = el(
             "select",
@@ -275,8 +288,17 @@ class Connections {
                 return;
             }
             this.table.classList.add("is-stale");
+            if (!this.drawn) {
+                fill(this.empty);
+            }
             fill(this.faults, faultNote(problem));
         }
+    }
+
+    /** After something was done: what is shown is what came of it, wherever the pointer is. */
+    lookAnew() {
+        this.drawn = null;
+        this.poll.now();
     }
 
     take(answer, asked) {
@@ -294,7 +316,11 @@ class Connections {
     draw() {
         const count = this.rows.count;
         const many = this.next !== null || this.pages.length > 1;
+        const hadFocus = this.body.contains(document.activeElement);
         this.rows.drawInto(this.body);
+        if (hadFocus && !this.body.contains(document.activeElement)) {
+            this.region.focus({ preventScroll: true });
+        }
         this.table.hidden = count === 0;
         fill(this.empty, count === 0 && this.nothing());
         setText(this.count, many ? `${count} on this page` : `${count}${this.words ? " match" : " open"}`);
@@ -337,7 +363,7 @@ class Connections {
         const result = await killOne(this.api, row, targetOf(row), this.format);
         if (result) {
             this.announce(result.killed > 0 ? `Killed ${row.id}.` : `${row.id} was on its way out already.`, "info");
-            this.poll.now();
+            this.lookAnew();
         }
     }
 
@@ -345,7 +371,7 @@ class Connections {
         const result = await killMatching(this.api, this.filter, this.words, this.format);
         if (result) {
             this.announce(`Killed ${result.killed} of ${result.matched} that matched.`, "info");
-            this.poll.now();
+            this.lookAnew();
         }
     }
 }

@@ -3,7 +3,7 @@
 import { openDialog } from "../dialog.js";
 import { button, el, faultNote, fill, note } from "../dom.js";
 import { withQuery } from "../api.js";
-import { differenceOf, differenceView, faultsView, isSame } from "./difference.js";
+import { countOf, differenceOf, differenceView, faultsView, isSame } from "./difference.js";
 
 /**
  * Opens the dialog.
@@ -24,6 +24,7 @@ export function reload({ api, settings, generation }) {
     let busy = false;
     let result = null;
 
+    // What would change is read first: the focus is on it, not on the button that has it done.
     const show = (nodes, buttons, focused) => {
         fill(content, nodes);
         fill(foot, buttons);
@@ -67,11 +68,10 @@ export function reload({ api, settings, generation }) {
                 kind: "primary",
                 "data-apply": "",
             });
-            const count = difference.count === 1 ? "One key changes" : `${difference.count} keys change`;
             show(
-                [el("p", { class: "ops-found" }, `${count}. Nothing has been put in force yet.`), view],
+                [el("p", { class: "ops-found" }, `${countOf(difference)}. Nothing has been put in force yet.`), view],
                 [closing("Cancel"), apply],
-                apply,
+                content,
             );
         } catch (problem) {
             failed(problem);

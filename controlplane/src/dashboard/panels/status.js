@@ -42,8 +42,8 @@ export function mount(root, { feed, format }) {
     const draw = () => {
         const health = feed.latest("proxy_health");
         if (feed.state !== "live") {
-            const [kind, title] = OF_CONNECTION[feed.state];
-            const told = [feed.reason, health && `what is shown is of ${format.time(health.time)}`];
+            const [kind, title] = feed.isSilent ? ["bad", "Silent"] : OF_CONNECTION[feed.state];
+            const told = [feed.reason, health && `the figures are of ${format.time(health.time)}`];
             return show(kind, title, told.filter(Boolean), "");
         }
         if (!health) {
