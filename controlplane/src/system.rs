@@ -130,13 +130,6 @@ pub fn cpu_time() -> Option<Duration> {
     Some(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
-/// Descriptors that are open. Since Linux 6.2 the kernel tells it at once; before it they are counted.
-#[must_use]
-pub fn open_descriptors() -> Option<u64> {
-    let count = procfs::process::Process::myself().and_then(|process| process.fd_count());
-    Some(count.ok()? as u64)
-}
-
 /// The soft limit of descriptors.
 #[must_use]
 pub fn descriptors_max() -> Option<u64> {

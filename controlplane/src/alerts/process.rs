@@ -24,7 +24,7 @@ impl Process {
             cpu: system::cpu_time(),
             memory_bytes: (resident > 0).then_some(resident),
             memory_max_bytes: self.memory_max(now),
-            descriptors: system::open_descriptors().zip(system::descriptors_max()),
+            descriptors: system::descriptors_max().map(|most| (system::open_descriptors(), most)),
             ..facts
         }
     }
