@@ -12,6 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("WebSocket", &["websocket_"]),
     ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
+    ("The history", &["history_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
     ("Build and configuration", &["build_", "config_"]),
     ("The process", &["process_"]),

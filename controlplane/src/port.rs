@@ -5,6 +5,7 @@ use crate::certificates::{self, CertificateFacts};
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::guard;
+use crate::history::History;
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::logs::Recent;
@@ -31,6 +32,8 @@ pub struct Tallies {
     pub certificates: Rc<Cell<CertificateFacts>>,
     /// What the processes before this one have counted.
     pub carried: Rc<RefCell<Carried>>,
+    /// None if it is off.
+    pub history: Option<Rc<History>>,
 }
 
 /// What the operator should know of a configuration.
@@ -92,6 +95,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             certificates: tallies.certificates.get(),
             quota_save_failures: tallies.quota_save_failures.get(),
+            history: tallies.history.as_ref().map(|history| history.facts()),
             config_generation,
             reloads: running.reloads.get(),
         };

@@ -15,6 +15,7 @@ mod drain;
 mod drill;
 mod guard;
 mod health;
+mod history;
 mod inspecting;
 mod memory;
 mod openapi;

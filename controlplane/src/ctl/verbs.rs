@@ -107,6 +107,7 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    get("traffic", "/api/v1/history").placing(&["key"]),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),

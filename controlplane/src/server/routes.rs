@@ -7,8 +7,8 @@ use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, ok, text};
 use super::state::State;
 use super::{
-    bundle, connections, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke, stats,
-    top, upgrade,
+    bundle, connections, debug, drain, drill, health, history, memory, openapi, pages, push, reload, smoke,
+    stats, top, upgrade,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -31,6 +31,7 @@ const PAGES: &[&[Route]] = &[
     stats::ROUTES,
     connections::ROUTES,
     top::ROUTES,
+    history::ROUTES,
     drain::ROUTES,
     upgrade::ROUTES,
     reload::ROUTES,

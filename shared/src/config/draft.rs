@@ -8,9 +8,9 @@ use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
     AccessLog, Batching, Bind, Commands, Compression, Config, Control, ControlTls, Denied, Dns, DriverChoice,
-    Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols,
-    ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter,
-    Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
+    Egress, Fragments, GatewayAuth, History, Keep, Limits, Log, LogFormat, LogLevel, Logins, Prefer,
+    Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp,
+    UdpFilter, Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ impl Draft {
             AccessLog::Off | AccessLog::Stderr => None,
         });
         let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(control.paths());
-        let own = own.chain(logs).chain(keepers).chain(admission.paths());
+        let own = own.chain(&mut config.history.file).chain(logs).chain(keepers).chain(admission.paths());
         own.for_each(|path| *path = folder.join(&path));
     }
 
@@ -160,6 +160,7 @@ fn blank_config() -> Config {
         socks5: blank_socks5(),
         websocket: blank_websocket(),
         control: blank_control(),
+        history: History { enabled: false, file: None, keep: Keep::default(), users_max: 0 },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
