@@ -133,6 +133,7 @@ impl Exporter {
         match family.name {
             name if name.starts_with("worker_") => write_worker(family, facts.snapshot, samples),
             name if name.starts_with("history_") => write_history(family, facts, samples),
+            name if name.starts_with("listener_") => write_listener(family, facts.snapshot, samples),
             name if name.starts_with("config_") => write_configuration(family, facts, samples),
             "socks5_system_cpu_usage_percent" => samples.put(&[], host.cpu_percent),
             "socks5_system_memory_usage_bytes" => samples.put(&[], host.memory_used_bytes),
@@ -196,6 +197,23 @@ fn write_worker(family: &Family, snapshot: &Snapshot, samples: &mut Samples<'_>)
     }
 }
 
+/// Those of them that tell of the listeners.
+fn write_listener(family: &Family, snapshot: &Snapshot, samples: &mut Samples<'_>) {
+    for row in &snapshot.listeners {
+        let (service, address) = (row.service, &*row.address.to_string());
+        match family.name {
+            "listener_connections_active" => samples.put(&[service, address], row.active),
+            "listener_connections" => samples.put(&[service, address], row.opened),
+            "listener_connections_failed" => samples.put(&[service, address], row.failed),
+            "listener_traffic_bytes" => {
+                samples.put(&[service, address, SENT], row.sent_bytes);
+                samples.put(&[service, address, RECEIVED], row.received_bytes);
+            }
+            unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+        }
+    }
+}
+
 /// Those of them that tell of the configuration.
 fn write_configuration(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
     let reloads = &facts.reloads;
@@ -245,6 +263,9 @@ fn write_service(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         }
         "socks5_user_connections_active" => {
             users.iter().for_each(|user| samples.put(&[&user.name], user.active));
+        }
+        "socks5_user_connections_failed" => {
+            users.iter().for_each(|user| samples.put(&[&user.name], user.failed));
         }
         "socks5_user_traffic" => {
             for user in users {

@@ -13,7 +13,7 @@ pub mod tracker;
 pub use answer::{Answered, Refusal};
 use question::Question;
 
-use crate::observe::Snapshot;
+use crate::observe::{ListenerRow, Snapshot};
 use answer::Asked;
 use clerk::{Clerk, Order};
 use ringway_shared::account::Account;
@@ -61,7 +61,6 @@ pub struct HistoryFacts {
 /// The control thread's end of it.
 pub struct History {
     tracker: RefCell<Tracker>,
-    total: Arc<str>,
     orders: SyncSender<Order>,
     questions: Semaphore,
     health: Arc<Health>,
@@ -85,7 +84,6 @@ impl History {
         std::thread::Builder::new().name("ringway-history".into()).spawn(move || clerk.serve(&waiting))?;
         Ok(History {
             tracker: RefCell::default(),
-            total: "".into(),
             orders,
             questions: Semaphore::new(QUESTIONS_MAX),
             health,
@@ -101,14 +99,12 @@ impl History {
             let mut tracker = self.tracker.borrow_mut();
             let seconds = now.unix.as_secs();
             tracker.begin(seconds);
-            let total = Counters {
-                sent_bytes: now.sent_bytes,
-                received_bytes: now.received_bytes,
-                connections: now.opened,
-                failed: 0,
-                active: now.active,
-            };
-            tracker.count(By::Total, &self.total, total, seconds);
+            let mut total = Figures::default();
+            for listener in &now.listeners {
+                let key = format!("{} {}", listener.service, listener.address).into();
+                total.join(&tracker.count(By::Listener, &key, of_listener(listener), seconds));
+            }
+            tracker.count_total(&total, seconds);
             for account in &accounts {
                 tracker.count(By::User, &account.user.name, of_user(account), seconds);
             }
@@ -197,7 +193,17 @@ fn of_user(account: &Account) -> Counters {
         sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
         received_bytes: usage.sum(|cells| cells.received_bytes.get()),
         connections,
-        failed: 0,
+        failed: usage.sum(|cells| cells.failed.get()),
         active: connections.saturating_sub(closed),
+    }
+}
+
+fn of_listener(row: &ListenerRow) -> Counters {
+    Counters {
+        sent_bytes: row.sent_bytes,
+        received_bytes: row.received_bytes,
+        connections: row.opened,
+        failed: row.failed,
+        active: row.active,
     }
 }

@@ -15,6 +15,7 @@ use crate::certificates::{CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::export::carried::Carried;
+use crate::feed::Publisher;
 use crate::handover::child::Recipe;
 use crate::handover::inheritance;
 use crate::history::History;
@@ -117,12 +118,10 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices().iter().chain(&port::notices(&config)) {
-        tracing::warn!("{notice}");
-    }
+    port::notices(&config).iter().chain(workers.notices()).for_each(|notice| tracing::warn!("{notice}"));
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
-    let observer = Observer::new(Subject { cells: cells.clone(), epoch });
+    let observer = observer_of(&workers, &cells, epoch);
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let history = past::begin(&config, &workers)?;
     let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts, &history);
@@ -168,6 +167,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
         () = life.reloader.keep_time(&life.state) => Exit::Done,
+        () = life.publish() => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
@@ -215,6 +215,12 @@ fn caught_signals() -> Result<Signals, String> {
     Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))
 }
 
+fn observer_of(workers: &Rc<Workers>, cells: &[Arc<Cells>], epoch: Instant) -> Observer {
+    let workers = workers.clone();
+    let subject = Subject { cells: cells.to_vec(), epoch };
+    Observer::new(subject).with_entrances(Box::new(move || workers.entrances()))
+}
+
 /// Where the keys of JSON Web Tokens in use now are found.
 fn key_ring_of(workers: &Rc<Workers>) -> jwks::Look {
     let workers = workers.clone();
@@ -247,6 +253,13 @@ struct Life {
 }
 
 impl Life {
+    /// Tells of all this, live.
+    async fn publish(&self) {
+        let certificates = self.certificate_facts.clone();
+        let (state, workers, ports) = (self.state.clone(), self.workers.clone(), self.ports.clone());
+        Publisher::new(state, workers, ports, certificates).run().await;
+    }
+
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();

@@ -57,6 +57,7 @@ pub fn state(
     };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
+    let welcoming = workers.clone();
     let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
@@ -64,6 +65,7 @@ pub fn state(
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
         push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
         inspect: Box::new(move |worker, ask, reply| inspecting.inspect(worker, ask, reply).is_ok()),
+        welcome: Box::new(move |worker, arrival| welcoming.welcome(worker, arrival)),
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };

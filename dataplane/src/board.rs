@@ -14,6 +14,11 @@ impl Board {
         *self.0[feed as usize].lock().unwrap_or_else(PoisonError::into_inner) = Some(data);
     }
 
+    /// Nothing stands there any more: what would be told would be too old.
+    pub fn clear(&self, feed: Feed) {
+        *self.0[feed as usize].lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// `None`: nothing has been published yet.
     #[must_use]
     pub fn latest(&self, feed: Feed) -> Option<Arc<str>> {
@@ -33,5 +38,7 @@ mod tests {
         board.put(Feed::Alerts, "2".into());
         assert_eq!(board.latest(Feed::Alerts).as_deref(), Some("2"));
         assert!(board.latest(Feed::TrafficData).is_none());
+        board.clear(Feed::Alerts);
+        assert!(board.latest(Feed::Alerts).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end. `reload` gives them another
 //! configuration; `listening` is where they listen, `starting` how they come about.
 
+mod entrances;
 mod listening;
 mod reload;
 mod starting;
@@ -19,6 +20,7 @@ use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
 use crate::preparation::Preparation;
 use crate::service::{Service, Stock};
+use entrances::Entrances;
 use listening::Listening;
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
@@ -115,6 +117,7 @@ pub struct Workers {
     /// What new connections are served under.
     service: RefCell<Service>,
     listening: RefCell<Vec<Listening>>,
+    entrances: RefCell<Entrances>,
     /// Where workers may listen still, until all show this generation.
     closing: RefCell<(u64, Vec<SocketAddr>)>,
     /// The number of the next listener.

@@ -121,6 +121,37 @@ impl Closing {
     }
 }
 
+impl Closing {
+    /// Whether the connection failed, as [`Reason::is_failure`](crate::reason::Reason::is_failure) has it: narrower than
+    /// [`Closing::is_error`], which counts every client that did not say goodbye.
+    ///
+    /// | ends | failures |
+    /// | --- | --- |
+    /// | closed by the client, or left without a word (pages are closed, networks change) | no |
+    /// | silent or idle for too long; its token has expired | no |
+    /// | ended by the operator or the publish API; replaced; drained | no |
+    /// | the upgrade was refused, TLS failed | yes |
+    /// | what the client said breaks its protocol or a limit; it reads too slowly | yes |
+    /// | a fault of ours | yes |
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        use Closing as C;
+        match self {
+            C::ClientClosed | C::GoneBeforeUpgrade | C::ClientGone | C::ClientReset => false,
+            // Its socket was gone when we wrote to it.
+            C::WriteFailed => false,
+            C::HandshakeTimeout | C::CloseTimeout | C::HeartbeatTimeout | C::IdleTimeout => false,
+            C::TokenExpired => false,
+            C::Kicked | C::Replaced | C::Killed | C::Drained => false,
+
+            C::UpgradeRefused | C::TlsFailed => true,
+            C::Protocol | C::InvalidUtf8 | C::InflateFailed | C::MessageTooBig | C::BadRequest => true,
+            C::TooManyRequests | C::SlowReader => true,
+            C::Internal => true,
+        }
+    }
+}
+
 /// The close codes that have a sample of their own in `websocket_closes`; all others are `other`.
 pub const CODES: [u16; 24] = [
     1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3001, 3005,
@@ -144,6 +175,27 @@ pub fn code_index(code: u16) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every closing stands on one side: a new one has to be put somewhere.
+    #[test]
+    fn who_left_or_was_sent_away_has_not_failed_and_all_others_have() {
+        const FAILURES: &[&str] = &[
+            "upgrade_refused",
+            "tls_failed",
+            "protocol",
+            "invalid_utf8",
+            "inflate_failed",
+            "message_too_big",
+            "bad_request",
+            "too_many_requests",
+            "slow_reader",
+            "internal",
+        ];
+        let failed = |closing: &&Closing| closing.is_failure();
+        let failed: Vec<_> = Closing::ALL.iter().filter(failed).map(|closing| closing.label()).collect();
+        assert_eq!(failed, FAILURES);
+        assert!(Closing::ALL.iter().all(|closing| !closing.is_failure() || closing.is_error()));
+    }
 
     #[test]
     fn labels_are_distinct_and_codes_have_samples() {

@@ -3,6 +3,7 @@
 //! Publish, presence and history go to the topic's home; channels, info and what is asked about a user go to every worker,
 //! which answers for, and sees to, the connections it holds.
 
+use crate::feed::Feed;
 use std::sync::Arc;
 
 /// A question or order to one worker.
@@ -16,6 +17,12 @@ pub enum Ask {
         skip_history: bool,
         /// A publication with the same key in the last minutes is not published again: its answer is given once more.
         idempotency_key: Option<Box<str>>,
+    },
+    /// A publication of the live feed, by the control plane itself: nobody else publishes there. Its topic's home is asked; nothing of it is kept.
+    Feed {
+        feed: Feed,
+        /// JSON, passed on byte for byte.
+        data: Arc<str>,
     },
     Presence {
         topic: Arc<str>,
@@ -138,6 +145,8 @@ pub enum Refusal {
     BadTopic,
     /// The place asked about belongs to an epoch that is over.
     OtherEpoch,
+    /// The topic is one of the feed's: nobody publishes there, and nobody subscribes others to it.
+    Reserved,
 }
 
 /// Where an answer goes; called once, on the worker's thread: it must not block.

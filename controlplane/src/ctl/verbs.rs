@@ -108,6 +108,7 @@ pub const VERBS: &[Verb] = &[
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
     get("traffic", "/api/v1/history").placing(&["key"]),
+    post("ticket", "/api/v1/feed/ticket"),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),
@@ -135,9 +136,15 @@ pub const VERBS: &[Verb] = &[
     get("routes", "/").about("Everything the control port serves."),
 ];
 
-/// Routes that answer as another one does.
+/// Routes that answer as another one does, and those that are for browsers alone, or speak no HTTP.
 #[cfg(test)]
-pub const ALIASES: &[(&str, &str)] = &[("GET", "/admin/gc-stats"), ("POST", "/admin/gc")];
+pub const WITHOUT_VERB: &[(&str, &str)] = &[
+    ("GET", "/admin/gc-stats"),
+    ("POST", "/admin/gc"),
+    ("GET", "/dashboard/{file}"),
+    ("GET", "/dashboard/panels/{file}"),
+    ("GET", "/ws"),
+];
 
 /// Parameters of all routes of a verb, each once, those of the path first.
 pub fn parameters(routes: &[&'static Route]) -> Vec<(&'static Parameter, bool)> {

@@ -79,7 +79,7 @@ impl Figures {
     }
 
     /// Adds somebody else's same span of time: at worst both had their most at once.
-    fn join(&mut self, other: &Figures) {
+    pub fn join(&mut self, other: &Figures) {
         self.add_up(other);
         self.active_max = self.active_max.saturating_add(other.active_max);
     }
@@ -148,22 +148,33 @@ impl Tracker {
         self.at.get_or_insert(now - now % MINUTE);
     }
 
-    /// One key's counters as they stand at `now`.
-    pub fn count(&mut self, by: By, key: &Arc<str>, counters: Counters, now: u64) {
+    /// One key's counters as they stand at `now`; by how much they have grown, and what is open.
+    pub fn count(&mut self, by: By, key: &Arc<str>, counters: Counters, now: u64) -> Figures {
         let entries = &mut self.entries[by as usize];
         if !entries.contains_key(key) {
             entries.insert(key.clone(), Entry::default());
         }
-        let Some(entry) = entries.get_mut(key) else { return };
+        let Some(entry) = entries.get_mut(key) else { return Figures::default() };
         let before = std::mem::replace(&mut entry.before, counters);
         entry.seen = now;
-        entry.figures.add(&Figures {
+        let figures = Figures {
             sent_bytes: grown(before.sent_bytes, counters.sent_bytes),
             received_bytes: grown(before.received_bytes, counters.received_bytes),
             connections: grown(before.connections, counters.connections),
             failed: grown(before.failed, counters.failed),
             active_max: counters.active,
-        });
+        };
+        entry.figures.add(&figures);
+        figures
+    }
+
+    /// What all together have grown by since the last look, and have open. A sum of counters would not do: it goes back when
+    /// one that is summed up goes.
+    pub fn count_total(&mut self, grown: &Figures, now: u64) {
+        let entry = self.entries[By::Total as usize].entry("".into()).or_default();
+        entry.before.active = grown.active_max;
+        entry.seen = now;
+        entry.figures.add(grown);
     }
 
     /// Adds what somebody else has counted, to the minute that is under way.

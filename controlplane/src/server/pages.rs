@@ -83,7 +83,7 @@ pub fn config(state: &State, asked: &Asked) -> Answer {
 }
 
 /// All values of a header that is a list (RFC 9110, 5.3).
-fn joined(headers: &HeaderMap, name: &str) -> String {
+pub fn joined(headers: &HeaderMap, name: &str) -> String {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.collect::<Vec<_>>().join(",")
 }

@@ -11,6 +11,7 @@ use super::schemas;
 use super::state::State;
 use crate::guard::Scope;
 use ringway_shared::command::{Command, Drill};
+use ringway_shared::feed::Feed;
 use ringway_shared::push::{Answer as Told, Ask, Place};
 use ringway_shared::topic::Topic;
 use serde_json::{Value as Json, json};
@@ -176,11 +177,10 @@ async fn publish(state: &State, topic: Arc<str>, count: u64) -> Result<Answer, F
 fn message(topic: &Arc<str>, number: u64) -> Ask {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let data = json!({"test": true, "number": number, "published_ms": now.as_millis() as u64});
-    Ask::Publish {
-        topic: topic.clone(),
-        data: data.to_string().into(),
-        skip_history: false,
-        idempotency_key: None,
+    let data: Arc<str> = data.to_string().into();
+    match Feed::of(topic) {
+        Some(feed) => Ask::Feed { feed, data },
+        None => Ask::Publish { topic: topic.clone(), data, skip_history: false, idempotency_key: None },
     }
 }
 

@@ -1,5 +1,6 @@
 //! The control port over real loopback sockets, with workers that are but cells.
 
+mod dashboard;
 mod limits;
 mod pages;
 mod ports;
@@ -263,6 +264,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
             true
         }),
         inspect: Box::new(|_, _, _| false),
+        welcome: Box::new(|_, arrival| Err(arrival)),
         home_of: Box::new(|topic| topic.len() % 2),
         online_users: Box::new(|| 3),
     };

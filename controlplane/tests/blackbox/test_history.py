@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import socks5
 from ringway import run
 from succession import Succession
 from targets import echo
@@ -77,6 +78,28 @@ def test_it_has_exactly_what_was_moved_in_total_and_by_user(ringway, target, use
     # Before it began nobody counted.
     assert answer["series"][0]["sent_bytes"][0] is None
     assert "ringway-history" in proxy.threads()
+
+
+def test_each_listener_has_its_part_and_what_failed_is_counted(ringway, target, websocket, users_file):
+    proxy = ringway({"workers.count": 2, "websocket.echo": "true", **users_file(alice="secret")})
+    exchange(proxy.tunnel(target(echo).address, user=("alice", "secret")), 1000)
+    gone = target(echo)
+    gone.close()
+    assert proxy.refusal(*gone.address, user=("alice", "secret")) == socks5.REFUSED
+    connection = websocket(proxy, "/echo")
+    connection.send(1, b"x" * 200)
+    assert connection.text() == "x" * 200
+    socks, gateway = f"socks5 {proxy.socks5_text}", f"websocket {proxy.websocket_text}"
+    eventually(lambda: sums(proxy, by="listener").get(gateway, {}).get("sent_bytes", 0) >= 200, what=lambda: sums(proxy, by="listener"))
+    eventually(lambda: sums(proxy, by="listener")[socks]["failed"] == 1, what=lambda: sums(proxy, by="listener"))
+    of = sums(proxy, by="listener")
+    assert (of[socks]["sent_bytes"], of[socks]["received_bytes"], of[socks]["connections"]) == (1000, 1000, 2)
+    assert of[gateway]["connections"] == 1 and of[gateway]["received_bytes"] >= 200
+    # The total is that of all listeners.
+    total = sums(proxy)[""]
+    assert all(total[name] == of[socks][name] + of[gateway][name] for name in LINES[:4])
+    assert total["active_max"] >= 2
+    assert sums(proxy, by="user")["alice"]["failed"] == 1
 
 
 def test_it_is_told_as_csv_and_on_the_command_line(ringway, target, users_file):

@@ -21,10 +21,10 @@ def client(ringway, websocket):
 
 
 def test_every_request_has_its_answer(client):
-    assert client.ask(type="subscribe", topic="traffic_data") == {"type": "subscribed", "topic": "traffic_data"}
+    assert client.ask(type="subscribe", topic="news") == {"type": "subscribed", "topic": "news"}
     assert client.ask(type="ping") == {"type": "pong"}
-    assert client.ask(type="unsubscribe", topic="traffic_data") == {"type": "unsubscribed", "topic": "traffic_data"}
-    assert client.ask(type="publish", topic="traffic_data", data=1) == {"type": "published", "topic": "traffic_data"}
+    assert client.ask(type="unsubscribe", topic="news") == {"type": "unsubscribed", "topic": "news"}
+    assert client.ask(type="publish", topic="news", data=1) == {"type": "published", "topic": "news"}
 
 
 @pytest.mark.parametrize("task", ["subscribe", "unsubscribe"])

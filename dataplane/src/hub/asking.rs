@@ -119,6 +119,12 @@ impl Hub {
         Reply::Channels(channels.map(|(topic, count)| (topic.clone(), count)).collect())
     }
 
+    /// How many of this worker's connections are subscribed to a topic by its name.
+    #[must_use]
+    pub fn subscribers(&self, topic: &str) -> u64 {
+        self.local.subscribers(topic)
+    }
+
     pub(super) fn surveyed(&mut self, number: u64, part: Reply) {
         let Some(survey) = self.surveys.surveys.get_mut(&number) else { return };
         match part {

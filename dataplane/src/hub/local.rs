@@ -248,6 +248,11 @@ impl Local {
         (interest.missing == 0).then(|| (interest.name.clone(), interest.seats.len() as u64))
     }
 
+    /// How many are subscribed to a topic by its name, or are about to be.
+    pub fn subscribers(&self, topic: &str) -> u64 {
+        self.topics.get(topic).map_or(0, |index| self.interests[*index as usize].seats.len() as u64)
+    }
+
     /// Names with subscribers here.
     pub fn names(&self) -> usize {
         self.interests.len()

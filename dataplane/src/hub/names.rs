@@ -1,6 +1,7 @@
 //! Names of topics and patterns, which pattern matches which topic, and which worker is a topic's home.
 
 use super::values::Refusal;
+use ringway_shared::feed::Feed;
 use ringway_shared::topic::Topic;
 
 /// What a client may subscribe to.
@@ -29,8 +30,11 @@ pub fn parse_topic(name: &str) -> Result<&str, Refusal> {
 
 /// The worker that orders a topic's publications and keeps its history and presence. All workers must agree on it:
 /// FNV-1a, its high half folded in, as the low bits alone mix short names badly.
+///
+/// All topics of the feed have one home, the first one's: what is published to them together leaves together.
 #[must_use]
 pub fn home(topic: &str, workers: usize) -> usize {
+    let topic = Feed::of(topic).map_or(topic, |_| Feed::ALL[0].topic());
     let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
@@ -84,5 +88,13 @@ mod tests {
         }
         assert!(topics.iter().all(|count| (9_500..10_500).contains(count)), "{topics:?}");
         assert_eq!(home("anything", 1), 0);
+    }
+
+    #[test]
+    fn the_feed_has_one_home() {
+        for workers in 1..=64 {
+            let homes = Feed::ALL.map(|feed| home(feed.topic(), workers));
+            assert!(homes.iter().all(|one| *one == homes[0] && *one < workers), "{workers}: {homes:?}");
+        }
     }
 }

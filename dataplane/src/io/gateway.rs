@@ -2,8 +2,11 @@
 //!
 //! Connections are small slots in a slab; their sockets stand in one set that the ring waits on (`rt/many`). A turn reads what the ready ones have
 //! into the core's one scratch buffer, acts on it, hands the hub's news around, and then writes to everybody who has something queued, each once. In
-//! the order of a connection's life: `slot`, `opening` (the upgrade), `reading` (frames), `talking` (the JSON protocol), `writing`, `ending`;
+//! the order of a connection's life: `slot`, `arriving`, `opening` (the upgrade), `reading` (frames), `talking` (the JSON protocol), `writing`, `ending`;
 //! `clock` keeps all deadlines, `effects` carries out what the hub says, `orders` what the publish API asks.
+
+mod arriving;
+pub use arriving::{Arrival, begin, welcome};
 
 mod clock;
 pub use clock::tick_of;
@@ -22,28 +25,23 @@ mod writing;
 
 use crate::core::Core;
 use crate::hub::{Hub, Namespaces, Post};
-use crate::io::tls::Tls;
 use crate::policy::online::Session;
 use crate::proto::deflate::Inflater;
 use crate::rt;
-use crate::rt::many::{Interest, Look, Many, News};
+use crate::rt::many::{Look, Many, News};
 use crate::service::Service;
 use ringway_shared::closing::Closing;
 use ringway_shared::config::WebSocket;
-use ringway_shared::feed::Grant;
-use ringway_shared::flight::What;
 use ringway_shared::push::{Ask, Reply};
 use slab::Slab;
-use slot::{About, End, Path, Slot, Stage};
+use slot::Slot;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Connections written to in one turn; then the ring, and with it every other task of the core, has its own.
 const SENDS_PER_TURN: usize = 64;
@@ -144,101 +142,6 @@ impl Gateway {
 
 fn limits_rates(websocket: &WebSocket) -> bool {
     websocket.limits.messages_per_second.is_some() || websocket.limits.bytes_per_second.is_some()
-}
-
-/// A connection to the gateway that came in by the control port, which has judged who it is.
-pub struct Arrival {
-    /// A stream: of TCP, or one end of a Unix pair whose other end the control plane carries on.
-    pub socket: OwnedFd,
-    /// Whom it comes from; unspecified: a program at the Unix socket.
-    pub peer: SocketAddr,
-    /// The upgrade request as it would have come, and all bytes that have been read behind it.
-    pub head: Vec<u8>,
-    /// What it may read.
-    pub grant: Arc<Grant>,
-}
-
-/// Takes in an accepted connection.
-pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls>) {
-    take_in(core, socket, peer, tls, None);
-}
-
-/// Takes in a connection that the control port has let in: what has been read of it is read first.
-pub fn welcome(core: &Rc<Core>, arrival: Arrival) {
-    let Arrival { socket, peer, mut head, grant } = arrival;
-    let conn = take_in(core, socket, peer, None, Some(grant));
-    let mut state = core.gateway.state.borrow_mut();
-    state.serving = Some(conn);
-    state.open(core, conn, &mut head);
-    state.serving = None;
-}
-
-fn take_in(
-    core: &Rc<Core>,
-    socket: OwnedFd,
-    peer: SocketAddr,
-    tls: Option<Tls>,
-    grant: Option<Arc<Grant>>,
-) -> u32 {
-    let cells = &core.cells.websocket;
-    cells.opened.add(1);
-    cells.sockets_now.add(1);
-    let mut state = core.gateway.state.borrow_mut();
-    let service = core.service();
-    let timeouts = &service.config.websocket.timeouts;
-    let now_tick = core.now_tick();
-    let accepted = Instant::now();
-    let slot = Slot {
-        socket,
-        generation: cells.opened.get() as u32,
-        stage: Stage::Opening,
-        path: Path::Json,
-        awaits_room: false,
-        paused: false,
-        watched: Interest { readable: true, writable: false },
-        tls,
-        secured: false,
-        handshake: Default::default(),
-        heard_tick: now_tick,
-        active_tick: now_tick,
-        pinged_tick: 0,
-        due_tick: clock::after(now_tick, timeouts.handshake),
-        rate: Default::default(),
-        incoming: crate::proto::websocket::Incoming::new(None),
-        inflater: None,
-        held: None,
-        opening: Some(Box::default()),
-        about: Box::new(About {
-            peer,
-            service,
-            accepted,
-            upgraded: None,
-            admission: None,
-            seat: None,
-            user: Arc::default(),
-            info: None,
-            client: 0,
-            expires_at: None,
-            deflate: None,
-            bad_requests: 0,
-            subscriptions: 0,
-            asked: Vec::new(),
-            received_messages: 0,
-            received_bytes: 0,
-            sent_messages: 0,
-            sent_bytes: 0,
-            end: End::default(),
-            grant,
-        }),
-    };
-    let conn = state.slots.insert(slot) as u32;
-    let slot = &state.slots[conn as usize];
-    core.note_of(slot.connection(core), accepted, What::Accepted { tls: slot.tls.is_some() });
-    let watched = core.gateway.many.watch(&slot.socket, slot.key(conn)).is_ok();
-    if !watched || !core.has_room_for_socket() {
-        state.abort(core, conn, Closing::UpgradeRefused);
-    }
-    conn
 }
 
 /// Serves the core's connections for ever.

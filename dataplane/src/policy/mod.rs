@@ -6,7 +6,7 @@
 //! proxy it goes through.
 //!
 //! Of the WebSocket gateway: `admission` (who may open a connection, how many may come, how much each may send), with
-//! `origin` (whose page), `tokens` and `jwt` (whose token) and `online` (which sessions a user has).
+//! `origin` (whose page), `tokens` and `jwt` (whose token), `online` (which sessions a user has) and `feed` (who may read what ringway says of itself).
 
 pub mod acl;
 pub mod admission;
@@ -14,6 +14,7 @@ pub mod allowance;
 pub mod auth;
 pub mod clients;
 pub mod datagrams;
+pub mod feed;
 pub mod jwt;
 pub mod online;
 pub mod origin;

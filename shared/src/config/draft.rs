@@ -179,6 +179,7 @@ fn blank_control() -> Control {
         unix: None,
         test_endpoints: false,
         connections_max: 0,
+        feed: super::control::Feed::default(),
         api_keys: Arc::new([]),
         tokens: Arc::new([]),
         metrics_open: false,

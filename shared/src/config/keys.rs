@@ -101,6 +101,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("websocket.jwt", "Which JSON Web Tokens are believed, with `websocket.auth: jwt`."),
     ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
     ("control", "The control port: metrics, health, statistics, commands; and who may do what there."),
+    ("control.feed", "The live feed: what ringway publishes about itself."),
     ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
     ("history", "What is kept of traffic over time ([history](history.md))."),
     ("log", "What is written to stderr, and where the lines of other logs go."),

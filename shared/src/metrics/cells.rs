@@ -3,6 +3,7 @@
 use super::{ByDrop, ByReason, Cell, Requests, TlsHandshakes};
 use crate::closing::{CLOSE_CODES, Closing};
 use crate::exemplar::Exemplars;
+use crate::feed::Feed;
 use crate::flight::Flight;
 use crate::gateway::{Dropped, Frame, Refused};
 use crate::histogram::Histogram;
@@ -140,6 +141,8 @@ pub struct WebSocketCells {
     pub requests_refused: Cell,
     /// Subscriptions there are now.
     pub subscriptions: Cell,
+    /// Of them those to the feed, by its topics.
+    pub feed_subscriptions: [Cell; Feed::COUNT],
     /// Topics this worker is home to now.
     pub topics: Cell,
     /// Publications accepted by the topics' homes.

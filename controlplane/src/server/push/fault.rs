@@ -14,6 +14,7 @@ pub struct Fault {
 
 /// A fault of ours.
 pub const INTERNAL: u16 = 100;
+pub const PERMISSION_DENIED: u16 = 103;
 pub const METHOD_NOT_FOUND: u16 = 104;
 pub const LIMIT_EXCEEDED: u16 = 106;
 pub const BAD_REQUEST: u16 = 107;
@@ -68,6 +69,11 @@ impl From<Refusal> for Fault {
                 "raise websocket.max_subscriptions_per_client",
             ),
             Refusal::BadTopic => (BAD_REQUEST, "no channel can be called so", super::fields::TOPIC_GRAMMAR),
+            Refusal::Reserved => (
+                PERMISSION_DENIED,
+                "permission denied: the channel is one of the live feed's",
+                "ringway alone publishes there; clients subscribe to it themselves (docs/websocket.md)",
+            ),
             Refusal::OtherEpoch => (
                 UNRECOVERABLE_POSITION,
                 "unrecoverable position: since.epoch is not the channel's epoch",

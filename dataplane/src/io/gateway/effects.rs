@@ -8,6 +8,7 @@ use crate::proto::deflate::Deflater;
 use crate::proto::pubsub_json;
 use crate::proto::websocket::{self, Data};
 use ringway_shared::closing::Closing;
+use ringway_shared::feed::Feed;
 use ringway_shared::gateway::Dropped;
 use ringway_shared::push::Reply;
 use serde_json::value::RawValue;
@@ -170,6 +171,7 @@ impl State {
                     self.no_longer_asked(conn, ticket);
                     if let Some(Asker::Client { id, .. }) = self.withdraw(ticket) {
                         talking::subscribed(self, core, conn, &name, id.as_deref());
+                        self.show_board(core, conn, &name);
                     }
                 }
                 Effect::SubscribeRefused { conn, ticket, refusal, .. } => {
@@ -194,6 +196,21 @@ impl State {
         self.post_letter();
     }
 
+    /// Who reads the feed from now on gets what stands there, however long it is until the next.
+    fn show_board(&mut self, core: &Core, conn: u32, topic: &str) {
+        let Some(data) = Feed::of(topic).and_then(|feed| core.wiring.board.latest(feed)) else { return };
+        let service = core.service();
+        let websocket = &service.config.websocket;
+        let bits = self.slots.get(conn as usize).and_then(|slot| slot.about.deflate);
+        let bits = bits.filter(|_| data.len() >= websocket.compression.threshold_bytes);
+        let mut text = Vec::with_capacity(data.len() + 64);
+        pubsub_json::message(topic, &data, None, &mut text);
+        self.letter_to(conn);
+        self.encoder.frame(Data::Text, &text, bits, websocket.compression.level, &mut self.letter.frames);
+        self.count_text_to(core, conn);
+        self.post_long_letter();
+    }
+
     fn no_longer_asked(&mut self, conn: u32, ticket: Ticket) {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.about.asked.retain(|asked| *asked != ticket.0);
@@ -211,6 +228,9 @@ impl State {
         let info = self.hub.info();
         let cells = &core.cells.websocket;
         cells.subscriptions.set(counts.subscriptions);
+        for feed in Feed::ALL {
+            cells.feed_subscriptions[feed as usize].set(self.hub.subscribers(feed.topic()));
+        }
         cells.topics.set(info.topics as u64);
         cells.publications.set(counts.accepted);
         cells.publications_refused.set(counts.refused_overloaded);

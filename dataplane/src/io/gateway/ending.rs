@@ -106,6 +106,8 @@ impl State {
         cells.sockets_now.sub(1);
         let closing = slot.about.end.closing.unwrap_or(Closing::ClientGone);
         cells.closed[closing as usize].add(1);
+        slot.about.listener.failed.add(closing.is_failure().into());
+        slot.about.listener.closed.add(1);
         slot.count_tls_failure(core, closing);
         if closing == Closing::TlsFailed {
             slot.about.end.hint =

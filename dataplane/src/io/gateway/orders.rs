@@ -6,29 +6,34 @@ use super::slot::Stage;
 use crate::core::Core;
 use crate::hub::{self, HistoryQuestion, Publish, Publisher, Question};
 use crate::io::inbox::Mail;
-use crate::policy::online;
+use crate::policy::{feed, online};
 use ringway_shared::closing::Closing;
 use ringway_shared::push::{Answer, Ask, Info, Kept, Place, Present, Refusal, Reply, Who};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// What the server's side publishes.
+struct Letter<'a> {
+    topic: &'a str,
+    data: Arc<str>,
+    skip_history: bool,
+    idempotency_key: Option<Box<str>>,
+}
+
 impl State {
     /// Carries out an order; the reply is called now or when the hub has answered.
     pub(super) fn order(&mut self, core: &Rc<Core>, ask: Ask, reply: Reply) {
         match ask {
+            Ask::Publish { topic, .. } | Ask::Subscribe { topic, .. } if feed::is_reserved(&topic) => {
+                reply(Answer::Refused(Refusal::Reserved));
+            }
             Ask::Publish { topic, data, skip_history, idempotency_key } => {
-                let ticket = self.ticket(Asker::Order(reply));
-                let publish = Publish {
-                    topic: &topic,
-                    data: (*data).into(),
-                    by: Publisher::Server,
-                    from: None,
-                    at_ns: core.now_ns(),
-                    key: idempotency_key,
-                    skip_history,
-                };
-                let outcome = self.hub.publish(publish, Some(ticket), core.now_ms());
-                self.told_at_once(ticket, outcome);
+                self.publish_for(core, Letter { topic: &topic, data, skip_history, idempotency_key }, reply);
+            }
+            Ask::Feed { feed, data } => {
+                let (skip_history, idempotency_key) = (true, None);
+                let letter = Letter { topic: feed.topic(), data, skip_history, idempotency_key };
+                self.publish_for(core, letter, reply);
             }
             Ask::Presence { topic } => self.question(core, Question::Presence { topic }, reply),
             Ask::PresenceStats { topic } => self.question(core, Question::PresenceStats { topic }, reply),
@@ -81,6 +86,21 @@ impl State {
                 reply(Answer::Done { connections });
             }
         }
+    }
+
+    fn publish_for(&mut self, core: &Core, letter: Letter<'_>, reply: Reply) {
+        let ticket = self.ticket(Asker::Order(reply));
+        let publish = Publish {
+            topic: letter.topic,
+            data: (*letter.data).into(),
+            by: Publisher::Server,
+            from: None,
+            at_ns: core.now_ns(),
+            key: letter.idempotency_key,
+            skip_history: letter.skip_history,
+        };
+        let outcome = self.hub.publish(publish, Some(ticket), core.now_ms());
+        self.told_at_once(ticket, outcome);
     }
 
     fn question(&mut self, core: &Core, question: Question, reply: Reply) {

@@ -222,6 +222,7 @@ impl Slot {
     fn took_message(&mut self, core: &Core, bytes: usize) {
         let cells = &core.cells.websocket;
         cells.received_bytes.add(bytes as u64);
+        self.about.listener.received_bytes.add(bytes as u64);
         cells.message_size.record(bytes as u64);
         // Both have just been heard.
         self.active_tick = self.heard_tick;

@@ -2,6 +2,7 @@
 
 use crate::hub::{BacklogLimits, HomeLimits, Hub, Limits, Namespaces, QueueLimits, Settings};
 use ringway_shared::config::WebSocket;
+use ringway_shared::feed::Feed;
 use std::sync::Arc;
 
 /// Publications of one idempotency window, for each worker.
@@ -39,5 +40,6 @@ pub fn limits(websocket: &WebSocket) -> Limits {
 }
 
 pub fn namespaces(websocket: &WebSocket) -> Arc<Namespaces> {
-    Arc::new(Namespaces::new(&websocket.namespaces, Vec::new(), websocket.compression.threshold_bytes))
+    let reserved = Feed::ALL.iter().map(|feed| feed.topic().into()).collect();
+    Arc::new(Namespaces::new(&websocket.namespaces, reserved, websocket.compression.threshold_bytes))
 }

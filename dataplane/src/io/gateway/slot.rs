@@ -14,6 +14,7 @@ use ringway_shared::closing::Closing;
 use ringway_shared::connection::Connection;
 use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
+use ringway_shared::listener::ListenerCells;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -81,6 +82,8 @@ pub struct About {
     pub peer: SocketAddr,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
+    /// What this core counts of the listener it came in by.
+    pub listener: Arc<ListenerCells>,
     pub accepted: Instant,
     pub upgraded: Option<Instant>,
     pub admission: Option<clients::Admission>,

@@ -200,11 +200,15 @@ impl State {
         write(&mut text);
         websocket::frame(Data::Text, false, &text, self.letter_to(conn));
         self.said = text;
+        self.count_text_to(core, conn);
+        self.post_long_letter();
+    }
+
+    pub(super) fn count_text_to(&mut self, core: &Core, conn: u32) {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.about.sent_messages += 1;
         }
         core.cells.websocket.sent[Frame::Text as usize].add(1);
-        self.post_long_letter();
     }
 
     /// The letter to a connection; the one before is posted.

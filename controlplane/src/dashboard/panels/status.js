@@ -1,0 +1,59 @@
+// The strip at the top: whether all is well, and if not, why, in words.
+
+import { el, fill, setText } from "../dom.js";
+
+const WORDS = {
+    ok: ["ok", "All is well"],
+    degraded: ["warn", "Degraded"],
+    draining: ["info", "Draining"],
+    stalled: ["bad", "A worker is stalled"],
+};
+
+const OF_CONNECTION = {
+    connecting: ["info", "Connecting"],
+    offline: ["bad", "Disconnected"],
+    paused: ["warn", "Paused"],
+    unauthorized: ["bad", "Not signed in"],
+};
+
+export function mount(root, { feed, format }) {
+    const word = el("strong", { class: "strip-word" });
+    const reasons = el("span", { class: "strip-reasons" });
+    const more = el("span", { class: "strip-more" });
+    const dot = el("span", { class: "dot", "aria-hidden": "true" });
+    const again = el("button", { type: "button", class: "button", on: { click: () => feed.retry() } }, "Try again now");
+    const words = el("span", { class: "row", role: "status" }, word, reasons);
+    const strip = el("div", { class: "strip" }, dot, words, more, again);
+    root.append(strip);
+
+    const show = (kind, title, list, rest) => {
+        strip.className = `strip ${kind}`;
+        dot.className = `dot ${kind}`;
+        setText(word, title);
+        const text = list.join("\n");
+        if (reasons.dataset.text !== text) {
+            reasons.dataset.text = text;
+            fill(reasons, list.map((reason) => el("span", {}, reason)));
+        }
+        setText(more, rest);
+        again.hidden = !["offline", "unauthorized"].includes(feed.state);
+    };
+
+    const draw = () => {
+        const health = feed.latest("proxy_health");
+        if (feed.state !== "live") {
+            const [kind, title] = feed.isSilent ? ["bad", "Silent"] : OF_CONNECTION[feed.state];
+            const told = [feed.reason, health && `the figures are of ${format.time(health.time)}`];
+            return show(kind, title, told.filter(Boolean), "");
+        }
+        if (!health) {
+            return show("info", "Connected", ["the first figures are on their way"], "");
+        }
+        const [kind, title] = WORDS[health.status] ?? ["warn", health.status];
+        const { firing = 0, pending = 0 } = health.alerts ?? {};
+        const alerts = firing || pending ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}` : "no alert";
+        return show(firing && kind === "ok" ? "warn" : kind, title, health.reasons ?? [], alerts);
+    };
+    feed.on("proxy_health", draw);
+    feed.onState(draw);
+}

@@ -1,0 +1,50 @@
+"""The JavaScript client that the dashboard uses: its tests are in websocket_client.test.mjs."""
+
+import subprocess
+
+from ports import free_ports
+from ringway import HERE, REPOSITORY, binary, environment
+
+DASHBOARD = REPOSITORY / "controlplane/src/dashboard"
+NODE_MODULES = REPOSITORY / "target/node/node_modules"
+STRICT = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022", "--module", "es2022", "--lib", "es2022,dom"]
+
+
+def run(*words, **env):
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, env=environment(env))
+
+
+def test_it_does_what_it_says_against_the_binary():
+    first, last = free_ports(4)
+    said = run(
+        "node",
+        "--test",
+        str(HERE / "websocket_client.test.mjs"),
+        NODE_PATH=str(NODE_MODULES),
+        TEST_PROGRAM=binary(),
+        TEST_DASHBOARD=str(DASHBOARD),
+        TEST_PORTS=",".join(map(str, range(first, last + 1))),
+    )
+    assert said.returncode == 0, said.stdout[-20_000:] + said.stderr
+    assert "# fail 0" in said.stdout, said.stdout
+
+
+def checked(path):
+    return run(str(NODE_MODULES / ".bin/tsc"), *STRICT, str(path))
+
+
+def test_its_types_are_whole():
+    said = checked(DASHBOARD / "websocket-client.js")
+    assert said.returncode == 0, said.stdout
+
+
+def test_its_types_hold_those_who_use_it(tmp_path):
+    (tmp_path / "websocket-client.js").write_text((DASHBOARD / "websocket-client.js").read_text())
+    used = 'import { WebSocketClient } from "./websocket-client.js";\nconst client = new WebSocketClient("/ws", { topics: ["t"] });\n'
+    right = 'client.on("close", ({ retryInMs }) => retryInMs?.toFixed());\nclient.subscribe("t", (data) => data.any.thing);\n'
+    user = tmp_path / "user.js"
+    user.write_text(used + right)
+    assert checked(user).returncode == 0, checked(user).stdout
+    for wrong in ('client.on("close", ({ status }) => status);', "client.subscribe(7);", 'client.getStats().bytes;', 'new WebSocketClient("/ws", { retries: 3 });'):
+        user.write_text(used + wrong)
+        assert checked(user).returncode != 0, wrong
