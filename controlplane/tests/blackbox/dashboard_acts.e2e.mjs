@@ -1,7 +1,6 @@
 // What people do on the dashboard: kill, reload, log level, sign in. See test_dashboard.py.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,7 +48,7 @@ test("a connection is killed from the table, with a reason", async (t) => {
     await panel.getByLabel("Client").fill(client.split(":")[0]);
     const row = panel.locator("tbody tr", { hasText: client });
     await row.waitFor();
-    const ended = once(doomed, "close");
+    const ended = new Promise((resolve) => doomed.once("close", resolve));
     await row.getByRole("button", { name: /^Kill/ }).click();
     const dialog = page.get('dialog[data-dialog="kill"]');
     await dialog.getByLabel("Reason").fill("too busy");
@@ -66,24 +65,24 @@ test("a connection is killed from the table, with a reason", async (t) => {
 
 test("a reload is shown before it is applied", async (t) => {
     const file = join(folder, "ringway.yaml");
-    await writeFile(file, "socks5:\n  handshake_timeout: 20s\n");
+    await writeFile(file, "socks5:\n  logins:\n    ban: 20m\n");
     const { server, page } = await opened(t, {}, { arguments: ["-c", file] });
     await page.state("live");
-    const inForce = async () => (await json(server, "/config"))["socks5.handshake_timeout"].value;
-    assert.equal(await inForce(), "20s");
-    await writeFile(file, "socks5:\n  handshake_timeout: 17s\n");
+    const inForce = async () => (await json(server, "/config"))["socks5.logins.ban"].value;
+    assert.equal(await inForce(), "20m");
+    await writeFile(file, "socks5:\n  logins:\n    ban: 17m\n");
 
     const panel = page.get("#panel-configuration");
     await panel.scrollIntoViewIfNeeded();
     await panel.getByRole("button", { name: "Reload…" }).click();
     const dialog = page.get('dialog[data-dialog="reload"]');
-    const change = dialog.locator('[data-key="socks5.handshake_timeout"]');
+    const change = dialog.locator('[data-key="socks5.logins.ban"]');
     await change.waitFor();
-    assert.match(await change.innerText(), /20s[^]*17s/);
-    assert.equal(await inForce(), "20s");
+    assert.match(await change.innerText(), /20m[^]*17m/);
+    assert.equal(await inForce(), "20m");
     await dialog.locator("[data-apply]").click();
     await dialog.getByText(/in force on all workers/).waitFor();
-    assert.equal(await inForce(), "17s");
+    assert.equal(await inForce(), "17m");
     await page.page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
     await panel.locator('[data-generation="2"]').waitFor();
@@ -92,19 +91,19 @@ test("a reload is shown before it is applied", async (t) => {
 
 test("a faulty file changes nothing, and the page says where the fault is", async (t) => {
     const file = join(folder, "faulty.yaml");
-    await writeFile(file, "socks5:\n  handshake_timeout: 20s\n");
+    await writeFile(file, "socks5:\n  logins:\n    ban: 20m\n");
     const { server, page } = await opened(t, {}, { arguments: ["-c", file] });
     await page.state("live");
-    await writeFile(file, "socks5:\n  handshake_timeout: soon\n");
+    await writeFile(file, "socks5:\n  logins:\n    ban: soon\n");
     const panel = page.get("#panel-configuration");
     await panel.scrollIntoViewIfNeeded();
     await panel.getByRole("button", { name: "Reload…" }).click();
     const dialog = page.get('dialog[data-dialog="reload"]');
     await dialog
-        .getByText(/faulty\.yaml:2/)
+        .getByText(/faulty\.yaml:3/)
         .first()
         .waitFor();
-    assert.equal((await json(server, "/config"))["socks5.handshake_timeout"].value, "20s");
+    assert.equal((await json(server, "/config"))["socks5.logins.ban"].value, "20m");
     // Chromium writes the refusal itself.
     page.said = page.said.filter((text) => !/status of 4\d\d/.test(text));
     page.assertClean();

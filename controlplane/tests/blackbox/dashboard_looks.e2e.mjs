@@ -49,13 +49,15 @@ for (const theme of ["light", "dark"]) {
         const panel = page.get("#panel-connections");
         await panel.locator("tbody tr").first().waitFor();
         await page.get("details").evaluateAll((all) => all.forEach((one) => (one.open = true)));
+        // Hundreds of rows that are alike take axe as many times as long.
+        await page.get("#panel-configuration input[type=search]").fill("control.");
         assert.deepEqual(await page.axe(), []);
         await panel
             .getByRole("button", { name: /^Kill 0|^Kill 1/ })
             .first()
             .click();
         await page.get("dialog").waitFor();
-        assert.deepEqual(await page.axe(), []);
+        assert.deepEqual(await page.axe("dialog"), []);
         await traffic.stop();
         page.assertClean();
     });

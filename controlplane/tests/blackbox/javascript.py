@@ -6,6 +6,7 @@ from ports import free_ports
 from ringway import HERE, REPOSITORY, binary, environment
 
 DASHBOARD = REPOSITORY / "controlplane/src/dashboard"
+EXAMPLES = REPOSITORY / "docs/examples"
 # scripts/test.sh puts npm's packages there.
 NODE_MODULES = REPOSITORY / "target/node/node_modules"
 PORTS = 4
@@ -19,7 +20,7 @@ def run(*words, **env):
     )
 
 
-def node_tests(script):
+def node_tests(script, **env):
     """Runs all tests of a script against the program under test; shows those that fail."""
     first, last = free_ports(PORTS)
     said = run(
@@ -30,6 +31,7 @@ def node_tests(script):
         TEST_PROGRAM=binary(),
         TEST_DASHBOARD=str(DASHBOARD),
         TEST_PORTS=",".join(map(str, range(first, last + 1))),
+        **env,
     )
     assert said.returncode == 0 and "# fail 0" in said.stdout, failures(said.stdout)[-SHOWN:] + said.stderr
 
