@@ -10,9 +10,11 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("The host", &["socks5_system_"]),
     ("SOCKS5", &["socks5_"]),
     ("WebSocket", &["websocket_"]),
+    ("Listeners", &["listener_"]),
     ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
+    ("Alerts", &["alert"]),
     ("Build and configuration", &["build_", "config_"]),
     ("The process", &["process_"]),
 ];
@@ -24,11 +26,13 @@ const INTRODUCTION: &str = "# Metrics
 `GET /metrics` on the control port answers in Prometheus text, or in OpenMetrics where `Accept` prefers it. Names are given as
 scraped. A histogram `x` has the samples `x_bucket{le}`, `x_sum` and `x_count`. Every family is there from the first scrape on,
 each reason and each worker with a zero; families labelled `user` or `upstream`, and `http_requests_total`, gain a sample for
-each configured user (that of quotas: for each with a quota) or proxy, and for each kind of answer given. No label is taken from what a client sends: the series are bounded.
+each configured user (that of quotas: for each with a quota) or proxy, and for each kind of answer given; those labelled `address` for each listener, and for
+listeners that reloads have taken away (up to 64, and those with connections). No label is taken from what a client sends: the series are bounded.
 
 `direction` is `sent` or `received`, as clients see it: `sent` goes from clients to targets. For the host it is out of and into
 its interfaces. On the gateway `received` is from clients, `sent` to them. For `reason`, and for `result` where it is not `success`, see shared/src/reason.rs;
-for those of dropped datagrams shared/src/datagram.rs, for the gateway's shared/src/closing.rs and shared/src/gateway.rs. Counters start at zero with
+`failed` counts connections that ended by what these files call a failure: a refusal, or a fault of the protocol, the target or ringway; who leaves,
+is idle or is ended by the operator has not failed. For those of dropped datagrams shared/src/datagram.rs, for the gateway's shared/src/closing.rs and shared/src/gateway.rs. Counters start at zero with
 the process, the host's at its boot.
 
 A page is written at most four times a second for each format: scrapes in between get the same one. `Cache-Control: no-cache` asks for a

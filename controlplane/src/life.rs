@@ -1,7 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `steering` (another configuration), `listening` (all sockets).
 
+mod alarming;
 mod beginning;
 mod ending;
 mod listening;
@@ -14,6 +15,7 @@ use crate::certificates::{CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::export::carried::Carried;
+use crate::feed::Publisher;
 use crate::handover::child::Recipe;
 use crate::handover::inheritance;
 use crate::jwks;
@@ -115,12 +117,10 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices().iter().chain(&port::notices(&config)) {
-        tracing::warn!("{notice}");
-    }
+    port::notices(&config).iter().chain(workers.notices()).for_each(|notice| tracing::warn!("{notice}"));
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
-    let observer = Observer::new(Subject { cells: cells.clone(), epoch });
+    let observer = observer_of(&workers, &cells, epoch);
     let clients = Rc::new(Cell::new(ClientFacts::default()));
     let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
     let carried = tallies.carried.clone();
@@ -163,6 +163,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
         () = life.reloader.keep_time(&life.state) => Exit::Done,
+        () = life.publish() => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
@@ -181,6 +182,7 @@ fn tallies(
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificates.clone(),
+        alerts: Rc::default(),
         carried: Rc::default(),
     }
 }
@@ -206,6 +208,12 @@ fn plan(
 
 fn caught_signals() -> Result<Signals, String> {
     Signals::catch().map_err(|error| format!("cannot watch signals: {error}; raise `ulimit -n`"))
+}
+
+fn observer_of(workers: &Rc<Workers>, cells: &[Arc<Cells>], epoch: Instant) -> Observer {
+    let workers = workers.clone();
+    let subject = Subject { cells: cells.to_vec(), epoch };
+    Observer::new(subject).with_entrances(Box::new(move || workers.entrances()))
 }
 
 /// Where the keys of JSON Web Tokens in use now are found.
@@ -238,6 +246,13 @@ struct Life {
 }
 
 impl Life {
+    /// Tells of all this, live.
+    async fn publish(&self) {
+        let certificates = self.certificate_facts.clone();
+        let (state, workers, ports) = (self.state.clone(), self.workers.clone(), self.ports.clone());
+        Publisher::new(state, workers, ports, certificates).run().await;
+    }
+
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();
@@ -289,6 +304,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
+                    self.watch_alerts();
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {

@@ -1,15 +1,24 @@
 //! Facts go up: reads every worker's cells, without the workers' help, into one [`Snapshot`].
 
 pub mod interval_log;
+pub mod rates;
+pub mod recent;
+pub mod rows;
 
 use crate::system::{Host, HostFacts, ThreadTimes, thread_times};
+pub use rates::Rates;
+use rates::{Speed, Totals};
+use recent::Memory;
+pub use recent::Recent;
 use ringway_dataplane::WorkerState;
-use ringway_shared::account::Account;
+use ringway_shared::closing::Closing;
+use ringway_shared::gateway::Frame;
 use ringway_shared::histogram::{Histogram, VALUE_MAX};
+use ringway_shared::listener::Entrance;
 use ringway_shared::metrics::{Cells, Driver};
 use ringway_shared::reason::Reason;
+pub use rows::{ListenerRow, UserRow, WorkerRow};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Significant figures kept when histograms are merged: two are 128 steps an octave, as the workers' own.
@@ -34,10 +43,16 @@ pub struct Snapshot {
     pub opened: u64,
     pub active: u64,
     pub closed: Vec<(Reason, u64)>,
+    /// Those of them that ended by a failure, see [`Reason::is_failure`].
+    pub failed: u64,
+    /// Connections to the gateway that did, see [`Closing::is_failure`]; those of the control port among them.
+    pub websocket_failed: u64,
+    /// By service and address. The control port's are not among them.
+    pub listeners: Vec<ListenerRow>,
     pub inbox_messages: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    /// Over the last whole second.
+    /// Over the last second.
     pub rates: Rates,
     /// Microseconds, all cores merged.
     pub connect: Merged,
@@ -46,66 +61,16 @@ pub struct Snapshot {
     pub loop_lag: Merged,
     /// From a publication's arrival to the kernel, each delivery.
     pub websocket_push: Merged,
+    /// The same five of the last ten seconds.
+    pub recent: Recent,
     pub udp: Udp,
     pub logins_failed: u64,
     pub clients_banned: u64,
     pub host: HostFacts,
 }
 
-/// One worker, as seen from outside.
-pub struct WorkerRow {
-    /// Of clients, over both services.
-    pub connections: u64,
-    pub heartbeat_age: Duration,
-    pub driver: Driver,
-    /// What its thread has had of a CPU.
-    pub times: ThreadTimes,
-    /// The share of one CPU that it used over the last whole second.
-    pub busy_share: f64,
-    pub state: WorkerState,
-}
-
-/// Per second.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rates {
-    pub sent_bytes: f64,
-    pub received_bytes: f64,
-    pub connections: f64,
-}
-
 /// A histogram over all cores, in microseconds.
 pub type Merged = hdrhistogram::Histogram<u64>;
-
-/// One configured user over all cores.
-#[derive(Clone)]
-pub struct UserRow {
-    pub name: Arc<str>,
-    pub active: u64,
-    pub sent_bytes: u64,
-    pub received_bytes: u64,
-    /// Bytes left of its quota, if it has one.
-    pub quota_left: Option<u64>,
-}
-
-impl UserRow {
-    /// Read now, without the workers' help.
-    #[must_use]
-    pub fn of(account: &Account) -> UserRow {
-        let usage = &account.usage;
-        // As with all connections: `closed` first, so that active is never negative.
-        let closed = usage.sum(|cells| cells.closed.get());
-        UserRow {
-            name: account.user.name.clone(),
-            active: usage.sum(|cells| cells.opened.get()).saturating_sub(closed),
-            sent_bytes: usage.sum(|cells| cells.sent_bytes.get()),
-            received_bytes: usage.sum(|cells| cells.received_bytes.get()),
-            quota_left: account
-                .user
-                .quota
-                .map(|quota| quota.bytes.saturating_sub(usage.quota_used.load(Relaxed))),
-        }
-    }
-}
 
 /// UDP associations and their datagrams, all cores together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,23 +87,14 @@ pub struct Observer {
     host: Host,
     /// What each worker's thread had had when it was last seen: an ended one keeps that.
     times: Vec<ThreadTimes>,
-    /// What they had had when the window of the rates began.
-    times_before: Vec<ThreadTimes>,
-    busy_shares: Vec<f64>,
-    previous: Option<Totals>,
-    rates: Rates,
+    /// Tells where clients come in.
+    entrances: Box<Entrances>,
+    speed: Speed,
+    memory: Memory,
 }
 
-/// Rates are taken over at least this long, however often snapshots are.
-const RATE_WINDOW: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Copy)]
-struct Totals {
-    at: Instant,
-    sent_bytes: u64,
-    received_bytes: u64,
-    opened: u64,
-}
+/// Every address there is something to tell of.
+pub type Entrances = dyn Fn() -> Vec<Arc<Entrance>>;
 
 impl Snapshot {
     /// When on the wall clock a moment was that a worker has noted, both counted from their epochs.
@@ -152,15 +108,15 @@ impl Observer {
     #[must_use]
     pub fn new(subject: Subject) -> Self {
         let times = vec![ThreadTimes::default(); subject.cells.len()];
-        Observer {
-            busy_shares: vec![0.0; times.len()],
-            times_before: times.clone(),
-            times,
-            subject,
-            host: Host::default(),
-            previous: None,
-            rates: Rates::default(),
-        }
+        let (speed, memory) = (Speed::default(), Memory::default());
+        Observer { times, subject, host: Host::default(), entrances: Box::new(Vec::new), speed, memory }
+    }
+
+    /// Tells of these listeners too.
+    #[must_use]
+    pub fn with_entrances(mut self, entrances: Box<Entrances>) -> Self {
+        self.entrances = entrances;
+        self
     }
 
     #[must_use]
@@ -171,38 +127,41 @@ impl Observer {
     /// Reads everything now. `state` tells how worker `i` is doing.
     pub fn look(&mut self, state: impl Fn(usize) -> WorkerState) -> Snapshot {
         let at = Instant::now();
-        let cells = &self.subject.cells;
-        let totals = Totals {
-            at,
-            sent_bytes: sum(cells, |c| c.sent_bytes.get()),
-            received_bytes: sum(cells, |c| c.received_bytes.get()),
-            opened: sum(cells, |c| c.opened.get()),
-        };
         for (times, cells) in self.times.iter_mut().zip(&self.subject.cells) {
             let seen = thread_times(cells.thread_id.get());
             if seen.busy >= times.busy {
                 *times = seen;
             }
         }
-        self.take_rates(totals);
         let cells = &self.subject.cells;
+        let closed = closed_by_reason(cells);
+        let totals = totals(cells, &closed);
+        self.speed.note(at, totals, self.times.iter().map(|times| times.busy));
+        let (connect, dns) = (merge(cells, |c| &c.connect), merge(cells, |c| &c.dns));
+        let (session, loop_lag) = (merge(cells, |c| &c.session), merge(cells, |c| &c.loop_lag));
+        let websocket_push = merge(cells, |c| &c.websocket.push_latency);
+        let recent = self.memory.recent(at, [&connect, &dns, &session, &loop_lag, &websocket_push]);
         Snapshot {
             at,
             uptime: at.saturating_duration_since(self.subject.epoch),
             unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             workers: self.worker_rows(at, state),
             opened: totals.opened,
-            closed: closed_by_reason(cells),
+            closed,
+            failed: totals.failed,
+            websocket_failed: websocket_failed(cells),
+            listeners: (self.entrances)().iter().map(|entrance| ListenerRow::of(entrance)).collect(),
             inbox_messages: sum(cells, |c| c.inbox_messages.get()),
             active: sum(cells, Cells::active),
             sent_bytes: totals.sent_bytes,
             received_bytes: totals.received_bytes,
-            rates: self.rates,
-            connect: merge(cells, |c| &c.connect),
-            dns: merge(cells, |c| &c.dns),
-            session: merge(cells, |c| &c.session),
-            loop_lag: merge(cells, |c| &c.loop_lag),
-            websocket_push: merge(cells, |c| &c.websocket.push_latency),
+            rates: self.speed.rates(),
+            connect,
+            dns,
+            session,
+            loop_lag,
+            websocket_push,
+            recent,
             udp: Udp {
                 active: sum(cells, Cells::udp_active),
                 opened: sum(cells, |c| c.udp_opened.get()),
@@ -215,36 +174,13 @@ impl Observer {
         }
     }
 
-    fn take_rates(&mut self, now: Totals) {
-        let Some(before) = self.previous else {
-            self.previous = Some(now);
-            self.times_before.clone_from(&self.times);
-            return;
-        };
-        let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
-        if seconds < RATE_WINDOW.as_secs_f64() {
-            return;
-        }
-        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        self.rates = Rates {
-            sent_bytes: rate(now.sent_bytes, before.sent_bytes),
-            received_bytes: rate(now.received_bytes, before.received_bytes),
-            connections: rate(now.opened, before.opened),
-        };
-        let used = self.times.iter().zip(&self.times_before);
-        let shares = used.map(|(now, before)| now.busy.saturating_sub(before.busy).as_secs_f64() / seconds);
-        self.busy_shares = shares.collect();
-        self.times_before.clone_from(&self.times);
-        self.previous = Some(now);
-    }
-
     fn worker_rows(&self, now: Instant, state: impl Fn(usize) -> WorkerState) -> Vec<WorkerRow> {
         let rows = self.subject.cells.iter().enumerate().map(|(index, cells)| WorkerRow {
             connections: cells.client_sockets(),
             heartbeat_age: heartbeat_age(cells, self.subject.epoch, now),
             driver: Driver::from_cell(cells.driver.get()),
             times: self.times[index],
-            busy_share: self.busy_shares[index],
+            busy_share: self.speed.busy_share(index),
             state: state(index),
         });
         rows.collect()
@@ -288,6 +224,30 @@ fn empty() -> Merged {
 #[allow(clippy::expect_used, reason = "hdrhistogram refuses more than five figures only")]
 fn folded_without_bounds() -> Merged {
     Merged::new(FOLDED_FIGURES).expect("three figures are allowed")
+}
+
+fn totals(cells: &[Arc<Cells>], closed: &[(Reason, u64)]) -> Totals {
+    let failed = closed.iter().filter(|(reason, _)| reason.is_failure());
+    let messages = |cells: &Cells| {
+        let received = &cells.websocket.received;
+        received[Frame::Text as usize].get() + received[Frame::Binary as usize].get()
+    };
+    Totals {
+        sent_bytes: sum(cells, |c| c.sent_bytes.get()),
+        received_bytes: sum(cells, |c| c.received_bytes.get()),
+        opened: sum(cells, |c| c.opened.get()),
+        failed: failed.map(|(_, count)| count).sum(),
+        received_messages: sum(cells, messages),
+        deliveries: sum(cells, |c| c.websocket.delivered.get()),
+    }
+}
+
+fn websocket_failed(cells: &[Arc<Cells>]) -> u64 {
+    let failures = Closing::ALL.iter().filter(|closing| closing.is_failure());
+    let of = |closing: &Closing| -> u64 {
+        cells.iter().map(|cells| cells.websocket.closed[*closing as usize].get()).sum()
+    };
+    failures.map(of).sum()
 }
 
 /// How many connections have ended for each reason, all cores together.

@@ -16,9 +16,11 @@ use crate::io::udp;
 use crate::io::verify::Remembered;
 use crate::policy::acl::LocalTime;
 use crate::policy::admission::Gate;
+use crate::policy::allowance::Way;
 use crate::policy::clients::Clients;
 use crate::rt::Ready;
 use crate::service::Service;
+use ringway_shared::account::Account;
 use ringway_shared::config;
 use ringway_shared::connection::{Connection, first_serial};
 use ringway_shared::flight::What;
@@ -233,6 +235,33 @@ impl Core {
         }
     }
 
+    /// Enters payload that a session has moved into all books there are: its own, this core's, its listener's, and its user's.
+    #[inline]
+    pub fn count_bytes(&self, session: &Session, account: Option<&Account>, way: Way, bytes: u64) {
+        let of_user = account.map(|account| &account.usage.cells[self.wiring.index]);
+        let (of_session, of_core, of_listener, of_user) = match way {
+            Way::Up => {
+                let of_user = of_user.map(|user| &user.sent_bytes);
+                (&session.sent_bytes, &self.cells.sent_bytes, &session.listener.sent_bytes, of_user)
+            }
+            Way::Down => {
+                let of_user = of_user.map(|user| &user.received_bytes);
+                (
+                    &session.received_bytes,
+                    &self.cells.received_bytes,
+                    &session.listener.received_bytes,
+                    of_user,
+                )
+            }
+        };
+        of_session.set(of_session.get() + bytes);
+        of_core.add(bytes);
+        of_listener.add(bytes);
+        if let Some(of_user) = of_user {
+            of_user.add(bytes);
+        }
+    }
+
     /// Milliseconds since the process's epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
@@ -245,10 +274,10 @@ impl Core {
         gateway::tick_of(self.now_ns()).max(1)
     }
 
-    /// WebSocket connections open now, over all workers.
+    /// WebSocket connections of the gateway's own listeners open now, over all workers.
     #[must_use]
     pub fn websocket_connections(&self) -> u64 {
-        self.wiring.cells.iter().map(|cells| cells.websocket.active()).sum()
+        self.wiring.cells.iter().map(|cells| cells.websocket.clients()).sum()
     }
 
     /// Something shared is in pieces: the worker ends, and with it the process.

@@ -3,9 +3,9 @@
 //! Each worker is sent an [`Order`], makes ready what could fail, and answers. Then one store decides for all of them;
 //! no inbox can refuse it. A worker that sleeps meanwhile finds the decision when it wakes.
 
-use crate::io::listener::Door;
 use crate::io::own::Own;
 use crate::service::Service;
+use ringway_shared::listener::Entrance;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
@@ -104,9 +104,9 @@ pub struct Order {
     pub service: Service,
     pub own: Arc<Own>,
     /// Listeners by number that stay, and what they lead to from then on. All others go.
-    pub kept: Vec<(u64, Door)>,
+    pub kept: Vec<(u64, Arc<Entrance>)>,
     /// Those that come: bound, and listening by the time it is decided.
-    pub added: Vec<(u64, Door, OwnedFd)>,
+    pub added: Vec<(u64, Arc<Entrance>, OwnedFd)>,
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use crate::preparation::{Answer, Decision, Order};
 use crate::rt::{self, Ready, Runtime, waits};
 use ringway_shared::command::{Command, Drill};
 use ringway_shared::flight::What;
+use ringway_shared::listener::Entrance;
 use ringway_shared::reason::Reason;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Messages read for one wake; then the ring gets its turn.
@@ -30,7 +32,7 @@ pub struct Post {
     pub wiring: Wiring,
     pub inbox: Inbox,
     /// Its sockets, each with the number of its address.
-    pub listeners: Vec<(u64, Door, OwnedFd)>,
+    pub listeners: Vec<(u64, Arc<Entrance>, OwnedFd)>,
 }
 
 /// What is known once the worker could serve: a notice for the operator, if there is one.
@@ -101,13 +103,16 @@ struct Next {
     added: Vec<Rc<Listener>>,
 }
 
+/// Sockets of this worker, each with the number of its address and where who comes in is counted.
+type Sockets = Vec<(u64, Arc<Entrance>, OwnedFd)>;
+
 /// Has the runtime watch sockets.
-fn watched(sockets: Vec<(u64, Door, OwnedFd)>) -> std::io::Result<Vec<Rc<Listener>>> {
-    sockets.into_iter().map(|(id, door, socket)| Listener::new(id, door, socket)).collect()
+fn watched(sockets: Sockets) -> std::io::Result<Vec<Rc<Listener>>> {
+    sockets.into_iter().map(|(id, entrance, socket)| Listener::new(id, entrance, socket)).collect()
 }
 
 impl Worker {
-    fn begin(core: Rc<Core>, inbox: Inbox, sockets: Vec<(u64, Door, OwnedFd)>) -> std::io::Result<Worker> {
+    fn begin(core: Rc<Core>, inbox: Inbox, sockets: Sockets) -> std::io::Result<Worker> {
         let bell = Ready::new(inbox.bell()?)?;
         let listeners = watched(sockets)?;
         spawn(&core, gateway::serve(core.clone()));
@@ -168,9 +173,9 @@ impl Worker {
 
     fn act_on(&mut self, mail: Mail) {
         match mail {
-            Mail::Adopt { door, socket, peer } => {
+            Mail::Adopt { entrance, socket, peer } => {
                 self.core.note(What::Adopted);
-                listener::adopt(&self.core, door, socket, peer);
+                listener::adopt(&self.core, &entrance, socket, peer);
             }
             Mail::Welcome(arrival) => gateway::welcome(&self.core, *arrival),
             Mail::Open => self.serve(&self.listeners),
@@ -261,15 +266,18 @@ impl Worker {
     /// Serves under the next configuration. Nothing here can fail.
     fn take_over(&mut self) {
         let Some(Next { order, added }) = self.next.take() else { return };
-        let door = |id: u64| order.kept.iter().find(|(kept, _)| *kept == id).map(|(_, door)| *door);
+        let entrance =
+            |id: u64| order.kept.iter().find(|(kept, _)| *kept == id).map(|(_, entrance)| entrance);
         // First: who has come there by now came to the former service.
-        for listener in self.listeners.extract_if(.., |listener| door(listener.id).is_none()) {
+        for listener in self.listeners.extract_if(.., |listener| entrance(listener.id).is_none()) {
             listener::empty(&self.core, &listener);
             listener.shutdown();
         }
         self.core.serve_under(order.service, order.own);
         for listener in &self.listeners {
-            listener.set_door(door(listener.id).unwrap_or(listener.door()));
+            if let Some(entrance) = entrance(listener.id) {
+                listener.lead_to(entrance.clone());
+            }
         }
         self.serve(&added);
         self.listeners.extend(added);

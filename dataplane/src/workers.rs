@@ -1,6 +1,7 @@
 //! The one handle the control plane holds: start the workers, speak to them, see them end. `reload` gives them another
 //! configuration; `listening` is where they listen, `starting` how they come about.
 
+mod entrances;
 mod listening;
 mod reload;
 mod starting;
@@ -19,6 +20,7 @@ use crate::policy::clients::Clients;
 use crate::policy::jwt::KeyRing;
 use crate::preparation::Preparation;
 use crate::service::{Service, Stock};
+use entrances::Entrances;
 use listening::Listening;
 use ringway_shared::account::Account;
 use ringway_shared::command::Command;
@@ -115,6 +117,7 @@ pub struct Workers {
     /// What new connections are served under.
     service: RefCell<Service>,
     listening: RefCell<Vec<Listening>>,
+    entrances: RefCell<Entrances>,
     /// Where workers may listen still, until all show this generation.
     closing: RefCell<(u64, Vec<SocketAddr>)>,
     /// The number of the next listener.
@@ -138,6 +141,12 @@ impl Workers {
     #[must_use]
     pub fn connections_max(&self) -> u64 {
         self.service.borrow().connections_max
+    }
+
+    /// WebSocket connections served at once, over all workers.
+    #[must_use]
+    pub fn websocket_connections_max(&self) -> u64 {
+        self.service.borrow().websocket_connections_max
     }
 
     /// From the next handshake on clients of a service are shown these certificates, on all workers at once. A service

@@ -70,6 +70,8 @@ closings! {
     Replaced = "replaced", 3503, Us, "replaced by a newer session";
     /// The operator ended it (`DELETE /api/v1/connections/{id}`, `POST /api/v1/connections/kill`): clients of the Centrifugo family stay away.
     Killed = "killed", 3503, Us, "ended by the operator";
+    /// The control port took back its leave to read the feed.
+    LeaveRevoked = "leave_revoked", 3507, Us, "permission denied";
     /// The process drains.
     Drained = "drained", 1012, Us, "service restart";
     /// A fault of ours.
@@ -115,9 +117,41 @@ impl Closing {
                 | Closing::Kicked
                 | Closing::Replaced
                 | Closing::Killed
+                | Closing::LeaveRevoked
                 | Closing::Drained
                 | Closing::IdleTimeout
         )
+    }
+}
+
+impl Closing {
+    /// Whether the connection failed, as [`Reason::is_failure`](crate::reason::Reason::is_failure) has it: narrower than
+    /// [`Closing::is_error`], which counts every client that did not say goodbye.
+    ///
+    /// | ends | failures |
+    /// | --- | --- |
+    /// | closed by the client, or left without a word (pages are closed, networks change) | no |
+    /// | silent or idle for too long; its token has expired | no |
+    /// | ended by the operator or the publish API; replaced; drained | no |
+    /// | the upgrade was refused, TLS failed | yes |
+    /// | what the client said breaks its protocol or a limit; it reads too slowly | yes |
+    /// | a fault of ours | yes |
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        use Closing as C;
+        match self {
+            C::ClientClosed | C::GoneBeforeUpgrade | C::ClientGone | C::ClientReset => false,
+            // Its socket was gone when we wrote to it.
+            C::WriteFailed => false,
+            C::HandshakeTimeout | C::CloseTimeout | C::HeartbeatTimeout | C::IdleTimeout => false,
+            C::TokenExpired => false,
+            C::Kicked | C::Replaced | C::Killed | C::LeaveRevoked | C::Drained => false,
+
+            C::UpgradeRefused | C::TlsFailed => true,
+            C::Protocol | C::InvalidUtf8 | C::InflateFailed | C::MessageTooBig | C::BadRequest => true,
+            C::TooManyRequests | C::SlowReader => true,
+            C::Internal => true,
+        }
     }
 }
 
@@ -144,6 +178,27 @@ pub fn code_index(code: u16) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every closing stands on one side: a new one has to be put somewhere.
+    #[test]
+    fn who_left_or_was_sent_away_has_not_failed_and_all_others_have() {
+        const FAILURES: &[&str] = &[
+            "upgrade_refused",
+            "tls_failed",
+            "protocol",
+            "invalid_utf8",
+            "inflate_failed",
+            "message_too_big",
+            "bad_request",
+            "too_many_requests",
+            "slow_reader",
+            "internal",
+        ];
+        let failed = |closing: &&Closing| closing.is_failure();
+        let failed: Vec<_> = Closing::ALL.iter().filter(failed).map(|closing| closing.label()).collect();
+        assert_eq!(failed, FAILURES);
+        assert!(Closing::ALL.iter().all(|closing| !closing.is_failure() || closing.is_error()));
+    }
 
     #[test]
     fn labels_are_distinct_and_codes_have_samples() {

@@ -1,6 +1,6 @@
 //! The contract between ringway's planes: plain values only.
 //!
-//! Settings go down (`config`, `command`, `push`, `inspect`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
+//! Settings go down (`config`, `command`, `push`, `inspect`), facts go up (`metrics`, `histogram`, `exemplar`, `flight`, `connection`, `account`, `listener`, `session`, `reason`, `closing`, `datagram`, `gateway`, `upstream`, `tls`);
 //! `feed` is what ringway publishes about itself; `origin` is what both understand by a web origin, `topic` what topics may be called.
 //! Law: no thread, no socket, no clock and no async in here.
 
@@ -16,6 +16,7 @@ pub mod flight;
 pub mod gateway;
 pub mod histogram;
 pub mod inspect;
+pub mod listener;
 pub mod metrics;
 pub mod origin;
 pub mod push;

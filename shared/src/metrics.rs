@@ -1,6 +1,6 @@
 //! THE CATALOGUE: every metric once, and the cells the workers count in.
 //!
-//! This page holds what a metric is; `cells` what the workers count, `socks5`, `websocket`, `tls` and `process` the table.
+//! This page holds what a metric is; `cells` what the workers count, `socks5`, `websocket`, `listener`, `tls` and `process` the table.
 //! A worker counts by a relaxed store into its own [`Cells`]; it never locks and knows no registry.
 //! The control plane reads all cells without the workers' help and publishes what [`FAMILIES`] lists.
 
@@ -12,6 +12,7 @@ use crate::session::{Command, Protocol};
 use crate::tls::{TlsResult, TlsService};
 
 mod cells;
+mod listener;
 mod process;
 mod socks5;
 mod tls;
@@ -113,6 +114,8 @@ impl Requests {
 pub struct UserCells {
     pub opened: Cell,
     pub closed: Cell,
+    /// Those of the closed that ended by a failure, see [`Reason::is_failure`].
+    pub failed: Cell,
     pub sent_bytes: Cell,
     pub received_bytes: Cell,
 }
@@ -226,8 +229,9 @@ impl Family {
 pub static FAMILIES: &[&Family] = &ALL;
 
 static ALL: [&Family; COUNT] = all();
-const PARTS: [&[Family]; 4] = [socks5::FAMILIES, websocket::FAMILIES, tls::FAMILIES, process::FAMILIES];
-const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len();
+const PARTS: [&[Family]; 5] =
+    [socks5::FAMILIES, websocket::FAMILIES, listener::FAMILIES, tls::FAMILIES, process::FAMILIES];
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len() + PARTS[4].len();
 
 /// The parts as one.
 const fn all() -> [&'static Family; COUNT] {

@@ -163,6 +163,45 @@ impl Reason {
     pub fn blame(self) -> Blame {
         Self::BLAMES[self as usize]
     }
+
+    /// Whether the connection failed: its client did not get what it asked for, or lost it, by nobody's wish. What pages, metrics
+    /// and history call `failed` is how many did.
+    ///
+    /// | ends | failures |
+    /// | --- | --- |
+    /// | the work was done | no |
+    /// | the client left, said nothing in time or was idle; neither side spoke any more | no |
+    /// | HTTP clients are asked for a password, which they show with their next connection | no |
+    /// | the operator ended it: drain, kill, a user removed | no |
+    /// | what the client said breaks its protocol | yes |
+    /// | refused: login, ban, target, rule, limit, quota; ringway takes no new clients | yes |
+    /// | the target, the name service or an upstream proxy failed | yes |
+    /// | ringway failed: resources, queues, a panic | yes |
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        use Reason as R;
+        match self {
+            R::Finished => false,
+            R::ClientGone | R::ClientReset => false,
+            R::GreetingTimeout | R::AuthTimeout | R::RequestTimeout | R::HandshakeTimeout => false,
+            R::ProxyHeaderTimeout | R::IdleTimeout | R::HalfClosedTimeout | R::UdpIdleTimeout => false,
+            R::AuthRequired => false,
+            R::UserRemoved | R::Drained | R::Killed => false,
+
+            R::BadVersion | R::Malformed | R::NoAcceptableMethod | R::CommandNotSupported => true,
+            R::AddressTypeNotSupported | R::BadName | R::MethodNotAllowed | R::HeaderTooLarge => true,
+            R::BadProxyHeader | R::TlsFailed => true,
+            R::AuthFailed | R::ClientBanned | R::DeniedTarget | R::DeniedAcl => true,
+            R::LimitConnections | R::LimitClientConnections | R::LimitUserConnections => true,
+            R::LimitNewConnections | R::LimitClientNewConnections | R::LimitUdpAssociations => true,
+            R::QuotaExhausted | R::Draining => true,
+            R::TargetReset | R::NameNotFound | R::NameLookupFailed | R::NameLookupTimeout => true,
+            R::ConnectRefused | R::NetworkUnreachable | R::HostUnreachable | R::ConnectTimeout => true,
+            R::ConnectForbidden | R::ConnectFailed | R::BindTimeout | R::BindPeerRefused => true,
+            R::UpstreamUnreachable | R::UpstreamRefused => true,
+            R::NoResources | R::ResolverBusy | R::VerifierBusy | R::Panicked => true,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +214,39 @@ mod tests {
         let labels: HashSet<_> = Reason::ALL.iter().map(|r| r.label()).collect();
         assert_eq!(labels.len(), Reason::COUNT);
         assert!(labels.iter().all(|l| l.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())));
+    }
+
+    /// Every reason stands on one side: a new one has to be put somewhere.
+    #[test]
+    fn who_left_or_was_sent_away_by_the_operator_has_not_failed_and_all_others_have() {
+        const NO_FAILURES: &[&str] = &[
+            "finished",
+            "client_gone",
+            "client_reset",
+            "greeting_timeout",
+            "authentication_timeout",
+            "request_timeout",
+            "handshake_timeout",
+            "auth_required",
+            "proxy_header_timeout",
+            "idle_timeout",
+            "half_closed_timeout",
+            "udp_idle_timeout",
+            "user_removed",
+            "drained",
+            "killed",
+        ];
+        let calm = |reason: &&Reason| !reason.is_failure();
+        let calm: Vec<_> = Reason::ALL.iter().filter(calm).map(|reason| reason.label()).collect();
+        assert_eq!(calm, NO_FAILURES);
+        // What an upstream or nobody did is clear by itself.
+        for reason in Reason::ALL {
+            match reason.blame() {
+                Blame::Upstream => assert!(reason.is_failure(), "{reason:?}"),
+                Blame::Nobody => assert!(!reason.is_failure(), "{reason:?}"),
+                Blame::Client | Blame::Us => {}
+            }
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ export function formDialog({
 }
 
 function labelOf(control) {
-    return control.labels?.[0]?.querySelector(".field-name")?.textContent ?? "This field";
+    return control.labels?.[0]?.textContent ?? "This field";
 }
 
 /** After too many wrong ones: the button says how long, and cannot be pressed before. */

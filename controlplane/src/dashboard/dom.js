@@ -78,9 +78,9 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
         control.value = value;
     }
     const isBox = properties.type === "checkbox";
-    const caption = el("span", { class: "field-name" }, label);
+    const caption = el("label", { class: "field-name", for: id }, label);
     const wrapper = el(
-        "label",
+        "div",
         { class: `field ${isBox ? "ops-box" : ""} ${kind}`.trim() },
         isBox ? [control, caption] : [caption, control],
         list &&
@@ -89,7 +89,7 @@ export function field({ label, hint, options, list, class: kind = "", ...propert
                 { id: `${id}-list` },
                 list.map((of) => el("option", { value: of })),
             ),
-        hint && el("span", { class: "field-hint", id: `${id}-hint` }, hint),
+        hint && el("p", { class: "field-hint", id: `${id}-hint` }, hint),
     );
     wrapper.control = control;
     return wrapper;
@@ -103,11 +103,13 @@ export function faultNote(fault) {
         { class: "ops-note bad", role: "alert" },
         el("p", {}, sentence(detail)),
         fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
+        fault?.signIn &&
+            button(fault.status === 401 ? "Sign in…" : "Use another token…", fault.signIn, { kind: "small" }),
     );
 }
 
 /** The API's faults begin small and end without a full stop. */
-function sentence(text) {
+export function sentence(text) {
     return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".");
 }
 

@@ -55,7 +55,12 @@ export const parts = {
         const [value, unit] = scaled(number > 0 && number < 0.01 ? 0.01 : number, 1000, DECIMAL);
         return [value, `${unit}/s`];
     },
-    percent: (share) => (known(share) ? [short(Math.round(share * 1000) / 10), "%"] : [UNKNOWN, ""]),
+    percent: (share) => {
+        const hundredths = share * 100;
+        return known(share)
+            ? [hundredths === 0 ? "0" : hundredths.toFixed(hundredths < 99.95 ? 1 : 0), "%"]
+            : [UNKNOWN, ""];
+    },
     milliseconds: (number) => {
         if (!known(number)) {
             return [UNKNOWN, ""];

@@ -122,6 +122,11 @@ export class Feed {
         return connection === "connecting" && this.#latest.size === 0 ? "connecting" : "offline";
     }
 
+    /** Connected, and yet nothing comes. */
+    get isSilent() {
+        return this.state === "offline" && this.#client.getConnectionState() === "connected";
+    }
+
     /** Why it is not live, in words; empty while it is. */
     get reason() {
         switch (this.state) {
@@ -130,7 +135,9 @@ export class Feed {
             case "paused":
                 return this.#paused.has("hidden") ? "this tab is hidden" : "you paused it";
             case "offline":
-                return this.#client.getConnectionState() === "connected" ? "connected, but nothing comes" : "no connection";
+                return this.isSilent
+                    ? "the connection stands, but nothing comes"
+                    : "there is no connection; this page goes on trying";
             default:
                 return "";
         }
@@ -254,11 +261,16 @@ export class Feed {
         } else if (last !== undefined && this.#isGap(before, data, time - last)) {
             this.recent.push(last + (time - last) / 2, []);
         }
-        this.recent.push(time, DRAWN.map((path) => at(data, path)));
+        this.recent.push(
+            time,
+            DRAWN.map((path) => at(data, path)),
+        );
     }
 
     #isGap(before, data, seconds) {
-        return before?.boot !== data.boot || seconds * 1000 > Math.max(GAP_MS_MIN, GAP_INTERVALS * (data.interval_ms ?? 0));
+        return (
+            before?.boot !== data.boot || seconds * 1000 > Math.max(GAP_MS_MIN, GAP_INTERVALS * (data.interval_ms ?? 0))
+        );
     }
 
     #dispatch() {

@@ -4,28 +4,28 @@
 (() => {
     const KEY = "ringway.theme";
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const chosen = () => {
+    const kept = () => {
         try {
             return localStorage.getItem(KEY) ?? "system";
         } catch {
             return "system";
         }
     };
+    let now = kept();
     const apply = () => {
-        const theme = chosen();
+        const theme = now;
         document.documentElement.dataset.theme = theme === "system" ? (dark.matches ? "dark" : "light") : theme;
         dispatchEvent(new CustomEvent("themechange", { detail: theme }));
     };
     dark.addEventListener("change", apply);
     globalThis.ringwayTheme = {
-        chosen,
+        chosen: () => now,
         choose(theme) {
+            now = theme;
             try {
                 localStorage.setItem(KEY, theme);
             } catch {
                 // Private windows may refuse; the choice then lasts as long as the page.
-                document.documentElement.dataset.theme = theme;
-                return;
             }
             apply();
         },

@@ -1,10 +1,11 @@
 //! The exporter from outside: facts in; exactly these texts out.
 
 use super::*;
-use crate::observe::{Observer, Rates, Subject, UserRow};
+use crate::observe::{ListenerRow, Observer, Rates, Subject, UserRow};
 use crate::system::ThreadTimes;
 use ringway_dataplane::WorkerState;
 use ringway_shared::connection::Connection;
+use ringway_shared::listener::{Door, Entrance};
 use ringway_shared::metrics::{Driver, Kind};
 use std::io::Write;
 use std::process::{self, Stdio};
@@ -34,9 +35,15 @@ impl Scene {
         for row in &mut snapshot.workers {
             row.heartbeat_age = Duration::ZERO;
         }
+        let listener = |door: Door, address: &str| {
+            ListenerRow::of(&Entrance::for_workers(workers, door, address.parse().unwrap()))
+        };
+        snapshot.listeners =
+            vec![listener(Door::Socks5, "127.0.0.1:1080"), listener(Door::WebSocketTls, "[::]:8766")];
         let user = |name: &str| UserRow {
             name: name.into(),
             active: 0,
+            failed: 0,
             sent_bytes: 0,
             received_bytes: 0,
             quota_left: None,
@@ -60,7 +67,7 @@ impl Scene {
         second.handshakes_failed.of(Reason::AuthFailed).add(1);
         second.connect.record(20_000_000);
         second.sent_bytes.add(u64::MAX / 2);
-        scene.snapshot.rates = Rates { sent_bytes: 1234.5, received_bytes: 0.0, connections: 1.0 };
+        scene.snapshot.rates = Rates { sent_bytes: 1234.5, connections: 1.0, ..Rates::default() };
         scene.snapshot.workers[0].times =
             ThreadTimes { busy: Duration::from_millis(1500), waited: Duration::from_millis(250), slices: 11 };
         scene.snapshot.workers[0].busy_share = 0.75;
@@ -73,6 +80,9 @@ impl Scene {
         exit.usage.count(UpstreamResult::TargetFailed);
         scene.upstreams = vec![exit];
         scene.users[0].active = 2;
+        scene.users[0].failed = 1;
+        scene.snapshot.listeners[1].opened = 21;
+        scene.snapshot.listeners[1].sent_bytes = 2;
         scene.users[1].sent_bytes = 77;
         scene.users[1].quota_left = Some(23);
         first.udp_sent.add(6);
@@ -103,6 +113,11 @@ impl Scene {
             certificates: CertificateFacts {
                 expiries: [None, Some(Duration::from_secs(1_893_456_000)), None],
                 failures: 6,
+            },
+            alerts: AlertFacts {
+                counts: Counts { firing: [0, 2, 1], pending: [3, 0, 0] },
+                silences: 4,
+                deliveries: [5, 6, 7, 8],
             },
             config_generation: 1,
             reloads: ReloadFacts {
@@ -249,6 +264,7 @@ fn a_thousand_series_are_rendered_with_every_bucket_full() {
     let user = |number| UserRow {
         name: format!("user{number}").into(),
         active: 1,
+        failed: 4,
         sent_bytes: 2,
         received_bytes: 3,
         quota_left: None,

@@ -5,12 +5,12 @@
 
 use crate::hub::Post;
 use crate::io::gateway::Arrival;
-use crate::io::listener::Door;
 use crate::io::questions::{Reply, Ticket};
 use crate::policy::online;
 use crate::preparation::Order;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use ringway_shared::command::Command;
+use ringway_shared::listener::Entrance;
 use ringway_shared::{inspect, push};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
@@ -31,7 +31,7 @@ pub enum Mail {
     Prepare(Box<Order>),
     /// A socket accepted by another worker, to be served by this one.
     Adopt {
-        door: Door,
+        entrance: Arc<Entrance>,
         socket: OwnedFd,
         peer: SocketAddr,
     },

@@ -11,16 +11,19 @@ use crate::io::tls::Acceptor;
 use crate::rt::{self, Ready};
 use futures_util::future::{Either, select};
 use ringway_shared::flight::What;
+pub use ringway_shared::listener::Door;
+use ringway_shared::listener::Entrance;
 use ringway_shared::metrics::Cells;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -35,38 +38,12 @@ const IMBALANCE_MIN: u64 = 16;
 /// Nothing is handed to a worker whose heartbeat is so far behind: it stalls, and its load stays low for that.
 const SILENCE_MAX_MS: u64 = 500;
 
-/// What a listener leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    Socks5,
-    Socks5Tls,
-    WebSocket,
-    WebSocketTls,
-}
-
-impl Door {
-    #[must_use]
-    pub fn is_gateway(self) -> bool {
-        matches!(self, Door::WebSocket | Door::WebSocketTls)
-    }
-
-    /// The key that opened it.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Door::Socks5 => "socks5.listen",
-            Door::Socks5Tls => "socks5.tls.listen",
-            Door::WebSocket => "websocket.listen",
-            Door::WebSocketTls => "websocket.tls.listen",
-        }
-    }
-}
-
 /// A listening socket of one worker.
 pub struct Listener {
     /// Which address of the process it is of: the same number on all workers.
     pub id: u64,
-    door: Cell<Door>,
+    /// Where it leads, and where who comes in is counted.
+    entrance: RefCell<Arc<Entrance>>,
     socket: Ready,
     left: Cell<bool>,
     /// The task that serves it.
@@ -75,11 +52,11 @@ pub struct Listener {
 
 impl Listener {
     /// Errors: the epoll driver cannot watch it.
-    pub fn new(id: u64, door: Door, socket: OwnedFd) -> io::Result<Rc<Listener>> {
+    pub fn new(id: u64, entrance: Arc<Entrance>, socket: OwnedFd) -> io::Result<Rc<Listener>> {
         let socket = Ready::new(socket)?;
         Ok(Rc::new(Listener {
             id,
-            door: Cell::new(door),
+            entrance: RefCell::new(entrance),
             socket,
             left: Cell::new(false),
             waker: Cell::default(),
@@ -88,12 +65,12 @@ impl Listener {
 
     #[must_use]
     pub fn door(&self) -> Door {
-        self.door.get()
+        self.entrance.borrow().door
     }
 
-    /// Whoever is accepted from now on comes in by this door.
-    pub fn set_door(&self, door: Door) {
-        self.door.set(door);
+    /// Whoever is accepted from now on comes in here.
+    pub fn lead_to(&self, entrance: Arc<Entrance>) {
+        self.entrance.replace(entrance);
     }
 
     /// Accepts nobody any more, and closes the socket. For whoever else has it, it stays as it is, with all who wait in its
@@ -167,7 +144,7 @@ fn accept_batch(core: &Rc<Core>, listener: &Listener) -> Batch {
         match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, peer)) => {
                 if let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) {
-                    place(core, listener.door(), socket, peer);
+                    place(core, &listener.entrance.borrow(), socket, peer);
                 }
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return Batch::Exhausted,
@@ -181,14 +158,14 @@ fn accept_batch(core: &Rc<Core>, listener: &Listener) -> Batch {
 }
 
 /// Serves the socket here, or hands it to the least loaded worker when this one has far more than its share.
-fn place(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
-    let Some(other) = less_loaded(core) else { return adopt(core, door, socket, peer) };
-    match core.wiring.outboxes[other].post(Mail::Adopt { door, socket, peer }) {
+fn place(core: &Rc<Core>, entrance: &Arc<Entrance>, socket: OwnedFd, peer: SocketAddr) {
+    let Some(other) = less_loaded(core) else { return adopt(core, entrance, socket, peer) };
+    match core.wiring.outboxes[other].post(Mail::Adopt { entrance: entrance.clone(), socket, peer }) {
         Ok(()) => {
             core.cells.handed_over.add(1);
             core.note(What::HandedOver { to: other as u16 });
         }
-        Err(Mail::Adopt { door, socket, peer }) => adopt(core, door, socket, peer),
+        Err(Mail::Adopt { entrance, socket, peer }) => adopt(core, &entrance, socket, peer),
         Err(_) => {}
     }
 }
@@ -211,25 +188,27 @@ fn less_loaded(core: &Core) -> Option<usize> {
 }
 
 /// Begins to serve a socket on this core.
-pub fn adopt(core: &Rc<Core>, door: Door, socket: OwnedFd, peer: SocketAddr) {
-    match door {
+pub fn adopt(core: &Rc<Core>, entrance: &Entrance, socket: OwnedFd, peer: SocketAddr) {
+    let counts = || entrance.cells[core.wiring.index].clone();
+    match entrance.door {
         // A failed registration (epoll only) closes the socket: the client sees its end.
         Door::Socks5 => {
             if let Ok(socket) = Ready::new(socket) {
-                socks::begin(core, Client::plain(socket), peer);
+                socks::begin(core, Client::plain(socket), peer, counts());
             }
         }
         // Nor is anybody served in plain once no certificate is left.
         Door::Socks5Tls => {
             let tls = core.service().tls.socks5.as_ref().and_then(Acceptor::accept);
             if let (Ok(socket), Some(tls)) = (Ready::new(socket), tls) {
-                socks::begin(core, Client::secured(socket, tls, core.tls_scratch.clone()), peer);
+                let client = Client::secured(socket, tls, core.tls_scratch.clone());
+                socks::begin(core, client, peer, counts());
             }
         }
-        Door::WebSocket => gateway::begin(core, socket, peer, None),
+        Door::WebSocket => gateway::begin(core, socket, peer, None, counts()),
         Door::WebSocketTls => {
             if let Some(tls) = core.service().tls.websocket.as_ref().and_then(Acceptor::accept) {
-                gateway::begin(core, socket, peer, Some(tls));
+                gateway::begin(core, socket, peer, Some(tls), counts());
             }
         }
     }

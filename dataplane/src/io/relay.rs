@@ -330,18 +330,8 @@ impl<'a> Direction<'a> {
     }
 
     fn count(self, bytes: usize) {
-        let Relay { core, account, .. } = self.relay;
-        let bytes = bytes as u64;
-        let of_user = account.as_ref().map(|account| &account.usage.cells[core.wiring.index]);
-        let (cell, of_user) = match self.way {
-            Way::Up => (&core.cells.sent_bytes, of_user.map(|user| &user.sent_bytes)),
-            Way::Down => (&core.cells.received_bytes, of_user.map(|user| &user.received_bytes)),
-        };
-        self.total().set(self.total().get() + bytes);
-        cell.add(bytes);
-        if let Some(of_user) = of_user {
-            of_user.add(bytes);
-        }
+        let Relay { core, session, account, .. } = self.relay;
+        core.count_bytes(session, account.as_ref(), self.way, bytes as u64);
         self.touch();
     }
 

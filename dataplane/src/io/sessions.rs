@@ -15,6 +15,7 @@ use crate::rt::Ready;
 use crate::service::Service;
 use ringway_shared::account::Account;
 use ringway_shared::connection::Connection;
+use ringway_shared::listener::ListenerCells;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Command, Phases, Protocol, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -94,6 +95,8 @@ pub struct Session {
     pub client: Client,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
+    /// What this core counts of the listener it came in by.
+    pub listener: Arc<ListenerCells>,
     /// Who it is: the socket's peer, or whom the PROXY protocol header names.
     peer: Cell<SocketAddr>,
     /// Its place among its client's connections, once it has one.
@@ -267,6 +270,7 @@ impl Sessions {
         client: Client,
         peer: SocketAddr,
         service: Rc<Service>,
+        listener: Arc<ListenerCells>,
         serial: u64,
     ) -> (usize, Rc<Session>) {
         let session = Rc::new(Session {
@@ -286,6 +290,7 @@ impl Sessions {
             since_tick: Cell::new(self.tick.get()),
             allowed_ticks: Cell::new(ticks(service.config.socks5.timeouts.greeting)),
             service,
+            listener,
             cut: Cell::new(None),
             not_reading: Cell::new(0),
         });

@@ -11,17 +11,20 @@ use crate::io::tls;
 use crate::rt;
 use ringway_shared::config::AccessLog;
 use ringway_shared::flight::What;
+use ringway_shared::listener::ListenerCells;
 use ringway_shared::reason::Reason;
 use ringway_shared::session::{Ended, SessionEnd};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Enters an accepted connection and spawns its task.
-pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr) {
+pub fn begin(core: &Rc<Core>, client: Client, peer: SocketAddr, listener: Arc<ListenerCells>) {
     core.cells.opened.add(1);
+    listener.opened.add(1);
     let serial = core.serial(core.cells.opened.get());
-    let (key, session) = core.sessions.insert(client, peer, core.service(), serial);
+    let (key, session) = core.sessions.insert(client, peer, core.service(), listener, serial);
     let tls = session.client.is_secured();
     core.note_of(session.connection(), session.accepted, What::Accepted { tls });
     core.cells.clients_now.add(1);
@@ -79,7 +82,10 @@ impl Drop for Seat {
         core.set_target(session, None);
         let cells = &core.cells;
         cells.clients_now.sub(1);
+        let failed = u64::from(reason.is_failure());
         cells.closed.of(*reason).add(1);
+        session.listener.failed.add(failed);
+        session.listener.closed.add(1);
         if let Some(admission) = session.admission.take() {
             core.wiring.clients.leave(session.peer().ip(), admission, core.now_ns());
         }
@@ -87,7 +93,9 @@ impl Drop for Seat {
         cells.session.record(now.saturating_duration_since(session.accepted).as_micros() as u64);
         core.note_of(session.connection(), now, What::Closed(*reason));
         if let Some(account) = session.account() {
-            account.usage.cells[core.wiring.index].closed.add(1);
+            let of_user = &account.usage.cells[core.wiring.index];
+            of_user.failed.add(failed);
+            of_user.closed.add(1);
             if session.in_account.get() {
                 account.usage.leave();
             }

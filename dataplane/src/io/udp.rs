@@ -16,6 +16,7 @@ mod upward;
 use crate::core::Core;
 use crate::io::route;
 use crate::io::sessions::{Phase, Session};
+use crate::policy::allowance::Way;
 use crate::policy::datagrams::{Peers, Source};
 use crate::policy::{quota, rate};
 use crate::proto::udp::Reassembly;
@@ -252,24 +253,12 @@ impl Relay {
             return;
         }
         let Relay { core, session, account, .. } = self;
-        let of_user = account.as_ref().map(|account| &account.usage.cells[core.wiring.index]);
-        let cells = &core.cells;
-        let (of_session, bytes, datagrams, of_user) = match direction {
-            Direction::Up => {
-                let of_user = of_user.map(|user| &user.sent_bytes);
-                (&session.sent_bytes, &cells.sent_bytes, &cells.udp_sent, of_user)
-            }
-            Direction::Down => {
-                let of_user = of_user.map(|user| &user.received_bytes);
-                (&session.received_bytes, &cells.received_bytes, &cells.udp_received, of_user)
-            }
+        let (way, datagrams) = match direction {
+            Direction::Up => (Way::Up, &core.cells.udp_sent),
+            Direction::Down => (Way::Down, &core.cells.udp_received),
         };
-        of_session.set(of_session.get() + tally.payload_bytes);
-        bytes.add(tally.payload_bytes);
+        core.count_bytes(session, account.as_ref(), way, tally.payload_bytes);
         datagrams.add(tally.datagrams);
-        if let Some(of_user) = of_user {
-            of_user.add(tally.payload_bytes);
-        }
         session.touch(core.sessions.now_tick());
     }
 

@@ -1,9 +1,11 @@
 //! Where the process listens: an address each, with a socket for each worker.
 
 use super::Workers;
+use super::entrances::Entrances;
 use crate::io::listener::Door;
 use crate::io::listener::binding::{self, Inherited, Wanted, explain, local_address};
 use crate::io::own::Own;
+use ringway_shared::listener::Entrance;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -18,6 +20,8 @@ pub struct Listening {
     pub wanted: Wanted,
     /// Its port resolved.
     pub address: SocketAddr,
+    /// Where who comes in there is counted.
+    pub entrance: Arc<Entrance>,
     /// A socket at least for each worker, and whose it is. Copies: the workers have their own.
     sockets: Vec<(usize, OwnedFd)>,
 }
@@ -71,7 +75,7 @@ impl Listening {
     pub fn bind(
         id: u64,
         wanted: Wanted,
-        workers: usize,
+        entrances: &Entrances,
         others: &[SocketAddr],
         inherited: &mut Vec<Inherited>,
     ) -> Result<Listening, String> {
@@ -79,7 +83,10 @@ impl Listening {
         let mut take = |fits: &dyn Fn(SocketAddr) -> bool| {
             let taken = inherited.extract_if(.., |one| fits(one.address));
             // More than workers: each of them takes several, so that no queue is left without anybody who accepts.
-            taken.enumerate().map(|(index, one)| (index % workers, one.socket)).collect::<Vec<_>>()
+            taken
+                .enumerate()
+                .map(|(index, one)| (index % entrances.workers(), one.socket))
+                .collect::<Vec<_>>()
         };
         let mut sockets = take(&|there| there == wanted.address);
         // Where an address is widened, the kernel prefers a narrower one as long as anybody has it open: who comes there
@@ -93,7 +100,7 @@ impl Listening {
         if !takes_over && !in_the_way {
             binding::ask_alone(address).map_err(explain)?;
         }
-        for worker in sockets.len()..workers {
+        for worker in sockets.len()..entrances.workers() {
             let socket = match binding::bind_shared(wanted.door, address) {
                 Ok(socket) => socket,
                 // One that does not share its address (systemd's do not by default): then its queue is shared.
@@ -104,13 +111,14 @@ impl Listening {
             sockets.push((worker, socket));
         }
         sockets.extend(narrower);
-        Ok(Listening { id, wanted, address, sockets })
+        let entrance = entrances.find(wanted.door, address);
+        Ok(Listening { id, wanted, address, entrance, sockets })
     }
 
     /// Copies of one worker's sockets, for it.
-    pub fn of_worker(&self, worker: usize) -> io::Result<Vec<(u64, Door, OwnedFd)>> {
+    pub fn of_worker(&self, worker: usize) -> io::Result<Vec<(u64, Arc<Entrance>, OwnedFd)>> {
         let own = self.sockets.iter().filter(|(of, _)| *of == worker);
-        own.map(|(_, socket)| Ok((self.id, self.wanted.door, socket.try_clone()?))).collect()
+        own.map(|(_, socket)| Ok((self.id, self.entrance.clone(), socket.try_clone()?))).collect()
     }
 
     /// Begins to listen, or changes how many may wait.
@@ -120,8 +128,8 @@ impl Listening {
     }
 
     /// From now on it is wanted so. Only a socket that does not listen could fail at this.
-    pub fn rededicate(&mut self, wanted: Wanted) {
-        self.wanted = wanted;
+    pub fn rededicate(&mut self, wanted: Wanted, entrance: Arc<Entrance>) {
+        (self.wanted, self.entrance) = (wanted, entrance);
         let _ = self.listen();
         for (_, socket) in &self.sockets {
             let _ = binding::dress(socket, wanted.door);
@@ -137,6 +145,11 @@ impl Listening {
     pub fn forget(&mut self, worker: usize) {
         self.sockets.retain(|(of, _)| *of != worker);
     }
+}
+
+/// Where these count who comes in.
+pub fn entrances(listening: &[Listening]) -> Vec<Arc<Entrance>> {
+    listening.iter().map(|one| one.entrance.clone()).collect()
 }
 
 /// Whether two addresses cannot be bound by strangers.
@@ -157,7 +170,7 @@ pub fn no_descriptor(error: &io::Error) -> String {
 
 impl Workers {
     /// Copies of one worker's sockets.
-    pub(super) fn sockets_of(&self, worker: usize) -> io::Result<Vec<(u64, Door, OwnedFd)>> {
+    pub(super) fn sockets_of(&self, worker: usize) -> io::Result<Vec<(u64, Arc<Entrance>, OwnedFd)>> {
         let listening = self.listening.borrow();
         let sockets: io::Result<Vec<_>> = listening.iter().map(|one| one.of_worker(worker)).collect();
         Ok(sockets?.into_iter().flatten().collect())
@@ -225,7 +238,7 @@ mod tests {
     }
 
     fn bound(id: u64, wanted: Wanted) -> Listening {
-        Listening::bind(id, wanted, 2, &[], &mut Vec::new()).unwrap()
+        Listening::bind(id, wanted, &Entrances::for_workers(2), &[], &mut Vec::new()).unwrap()
     }
 
     #[test]
@@ -235,11 +248,12 @@ mod tests {
         let sockets = first.copies().unwrap();
         assert!(sockets.iter().all(|socket| local_address(socket) == Some(first.address)));
         let again = Wanted { address: first.address, ..first.wanted };
-        let fault = Listening::bind(1, again, 2, &[], &mut Vec::new()).err().unwrap();
+        let entrances = Entrances::for_workers(2);
+        let fault = Listening::bind(1, again, &entrances, &[], &mut Vec::new()).err().unwrap();
         assert!(fault.contains("another process listens there"), "{fault}");
         let others = [first.address];
         assert!(
-            Listening::bind(1, again, 2, &others, &mut Vec::new()).is_ok(),
+            Listening::bind(1, again, &entrances, &others, &mut Vec::new()).is_ok(),
             "it is us who are in the way"
         );
     }

@@ -1,7 +1,7 @@
 //! Another configuration for all workers, in two steps: prepare whatever may fail, then commit what cannot.
 
 use super::Workers;
-use super::listening::{Change, Listening, no_descriptor, own};
+use super::listening::{self, Change, Listening, no_descriptor, own};
 use crate::io::inbox::{Mail, Outbox};
 use crate::io::listener::binding::{self, Wanted};
 use crate::policy::admission;
@@ -9,6 +9,7 @@ use crate::preparation::{Decision, Order, Preparation, Readiness};
 use crate::service::Service;
 use crate::workers::WorkerState;
 use ringway_shared::config::Config;
+use ringway_shared::listener::Entrance;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,10 +20,17 @@ pub struct Prepared {
     generation: u64,
     service: Service,
     outboxes: Arc<[Outbox]>,
-    kept: Vec<(u64, Wanted)>,
+    kept: Vec<Kept>,
     added: Vec<Listening>,
     /// Orders that an inbox had no room for yet, and whose.
     unsent: RefCell<Vec<(usize, Mail)>>,
+}
+
+/// A listener that stays, by number: how it is wanted from then on, and where its clients are counted.
+struct Kept {
+    id: u64,
+    wanted: Wanted,
+    entrance: Arc<Entrance>,
 }
 
 /// What a commit has changed.
@@ -81,8 +89,10 @@ impl Workers {
         let listening = self.listening.borrow();
         let change = Change::between(&listening, binding::wanted(config));
         let added = self.bind(change.added, &self.in_the_way(&listening))?;
-        let kept = listening.iter().filter(|one| change.kept.iter().any(|(id, _)| *id == one.id));
-        let addresses = kept.chain(&added).map(|one| one.address).chain(control_addresses.iter().copied());
+        let kept = self.kept(change.kept, &listening);
+        let staying = kept.iter().map(|one| one.entrance.address);
+        let addresses = staying.chain(added.iter().map(|one| one.address));
+        let addresses = addresses.chain(control_addresses.iter().copied());
         let own = own(addresses);
         let preparation = Arc::new(Preparation::new(self.outboxes.len()));
         let mut orders = Vec::new();
@@ -94,7 +104,7 @@ impl Workers {
                 generation,
                 service: service.clone(),
                 own: own.clone(),
-                kept: change.kept.iter().map(|(id, wanted)| (*id, wanted.door)).collect(),
+                kept: kept.iter().map(|one| (one.id, one.entrance.clone())).collect(),
                 added: sockets.into_iter().flatten().collect(),
             };
             orders.push((worker, Mail::Prepare(Box::new(order))));
@@ -105,7 +115,7 @@ impl Workers {
             generation,
             service,
             outboxes: self.outboxes.clone(),
-            kept: change.kept,
+            kept,
             added,
             unsent: RefCell::new(orders),
         };
@@ -168,21 +178,30 @@ impl Workers {
     fn bind(&self, wanted: Vec<Wanted>, ours: &[SocketAddr]) -> Result<Vec<Listening>, String> {
         let bind = |wanted| {
             let id = self.next_listener.replace(self.next_listener.get() + 1);
-            Listening::bind(id, wanted, self.count(), ours, &mut Vec::new())
+            Listening::bind(id, wanted, &self.entrances.borrow(), ours, &mut Vec::new())
         };
         wanted.into_iter().map(bind).collect()
     }
 
+    fn kept(&self, kept: Vec<(u64, Wanted)>, listening: &[Listening]) -> Vec<Kept> {
+        let entrances = self.entrances.borrow();
+        let of = |(id, wanted): (u64, Wanted)| {
+            let one = listening.iter().find(|one| one.id == id)?;
+            Some(Kept { id, wanted, entrance: entrances.find(wanted.door, one.address) })
+        };
+        kept.into_iter().filter_map(of).collect()
+    }
+
     /// Notes where the process listens from now on; what is new, and what is gone.
-    fn relist(&self, kept: &[(u64, Wanted)], added: Vec<Listening>) -> (Vec<Place>, Vec<Place>) {
+    fn relist(&self, kept: &[Kept], added: Vec<Listening>) -> (Vec<Place>, Vec<Place>) {
         let place = |one: &Listening| (one.wanted.door.key(), one.address);
         let mut listening = self.listening.borrow_mut();
         let before: Vec<Place> = listening.iter().map(place).collect();
         let mut all = added;
         for mut one in listening.drain(..) {
-            if let Some((_, wanted)) = kept.iter().find(|(id, _)| *id == one.id) {
+            if let Some(Kept { wanted, entrance, .. }) = kept.iter().find(|kept| kept.id == one.id) {
                 if one.wanted != *wanted {
-                    one.rededicate(*wanted);
+                    one.rededicate(*wanted, entrance.clone());
                 }
                 all.push(one);
             }
@@ -191,6 +210,7 @@ impl Workers {
         let wanted = binding::wanted(&self.service.borrow().config);
         all.sort_by_key(|one| wanted.iter().position(|wanted| *wanted == one.wanted));
         *listening = all;
+        self.entrances.borrow_mut().note(listening::entrances(&listening));
         let after: Vec<Place> = listening.iter().map(place).collect();
         let only = |one: &[Place], other: &[Place]| {
             one.iter().filter(|place| !other.contains(place)).copied().collect()

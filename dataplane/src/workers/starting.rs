@@ -1,5 +1,6 @@
 //! From a plan to workers that serve.
 
+use super::entrances::Entrances;
 use super::listening::{self, Listening, no_descriptor};
 use super::{Plan, StartError, WorkerState, Workers};
 use crate::board::Board;
@@ -27,7 +28,8 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
     let config = &plan.config;
     let count = config.workers.count;
     let (mut inherited, mut notices) = look_at(plan.inherited);
-    let listening = bind(config, &mut inherited)?;
+    let mut entrances = Entrances::for_workers(count);
+    let listening = bind(config, &mut entrances, &mut inherited)?;
     let (recorder, records) = records::records();
     let (outboxes, inboxes) = inboxes(count)?;
     let for_pipes = plan.descriptors_max / PIPES_SHARE;
@@ -73,6 +75,7 @@ pub fn start(plan: Plan) -> Result<Workers, StartError> {
         service: RefCell::new(service),
         next_listener: Cell::new(listening.len() as u64),
         listening: RefCell::new(listening),
+        entrances: RefCell::new(entrances),
         closing: RefCell::default(),
         listeners_are_shared,
         latest: RefCell::default(),
@@ -99,15 +102,20 @@ fn look_at(descriptors: Vec<OwnedFd>) -> (Vec<Inherited>, Vec<String>) {
 
 /// Has a socket wherever the configuration wants one. None listens yet but the inherited ones: whoever came to a new one
 /// would be reset if the start failed, though the process before serves at that address still.
-fn bind(config: &Config, inherited: &mut Vec<Inherited>) -> Result<Vec<Listening>, StartError> {
+fn bind(
+    config: &Config,
+    entrances: &mut Entrances,
+    inherited: &mut Vec<Inherited>,
+) -> Result<Vec<Listening>, StartError> {
     // Whoever handed over listens still where an address is to be widened or narrowed.
     let others: Vec<_> = inherited.iter().map(|one| one.address).collect();
     let mut all: Vec<Listening> = Vec::new();
     for wanted in binding::wanted(config) {
         let id = all.len() as u64;
-        let listening = Listening::bind(id, wanted, config.workers.count, &others, inherited)?;
+        let listening = Listening::bind(id, wanted, entrances, &others, inherited)?;
         all.push(listening);
     }
+    entrances.note(listening::entrances(&all));
     Ok(all)
 }
 

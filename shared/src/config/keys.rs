@@ -1,7 +1,8 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls` and `control`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls`, `control` and `alerts`.
 
 mod admission;
+mod alerts;
 mod control;
 mod process;
 mod service;
@@ -100,7 +101,9 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("websocket.jwt", "Which JSON Web Tokens are believed, with `websocket.auth: jwt`."),
     ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
     ("control", "The control port: metrics, health, statistics, commands; and who may do what there."),
+    ("control.feed", "The live feed: what ringway publishes about itself."),
     ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
+    ("alerts", "What is watched, and who is told ([alerts](alerts.md))."),
     ("log", "What is written to stderr, and where the lines of other logs go."),
 ];
 
@@ -136,7 +139,7 @@ pub fn new_name(path: &str) -> Option<&'static str> {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 9] = [
+const PARTS: [&[Key]; 10] = [
     process::WORKERS,
     service::KEYS,
     traffic::KEYS,
@@ -145,6 +148,7 @@ const PARTS: [&[Key]; 9] = [
     admission::KEYS,
     tls::WEBSOCKET,
     control::KEYS,
+    alerts::KEYS,
     process::LOG,
 ];
 const COUNT: usize = count();

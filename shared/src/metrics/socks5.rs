@@ -69,6 +69,13 @@ pub const FAMILIES: &[Family] = &[
     family("socks5_user_connections_active", Gauge, Control, "Connections open now, by configured user.")
         .labels(&["user"]),
     family(
+        "socks5_user_connections_failed",
+        Counter,
+        Control,
+        "Connections that ended by a failure, by configured user.",
+    )
+    .labels(&["user"]),
+    family(
         "socks5_user_traffic",
         Counter,
         Control,

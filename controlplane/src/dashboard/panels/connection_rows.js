@@ -19,7 +19,7 @@ export function protocolOf(row) {
 export const COLUMNS = [
     { label: "Client", class: "cut", sort: (row) => row.client, text: (row) => row.client },
     { label: "User", class: "cut", sort: (row) => row.user ?? "", text: (row) => row.user ?? "—" },
-    { label: "Protocol", class: "ops-wide", sort: protocolOf, text: protocolOf },
+    { label: "Protocol", class: "ops-wide ops-whole", sort: protocolOf, text: protocolOf },
     {
         label: "Target",
         class: "cut ops-target",
@@ -111,6 +111,7 @@ export class Rows {
         for (const row of rows) {
             const element = this.#elements.get(row.id) ?? this.build(row);
             this.update(element, row);
+            element.classList.remove("is-stale");
             elements.set(row.id, element);
         }
         this.#elements = elements;
@@ -118,6 +119,18 @@ export class Rows {
         // Rows that stand where they belong are left alone: the focus, a selection of text and the scroll stay.
         if (wanted.length !== body.children.length || wanted.some((element, at) => body.children[at] !== element)) {
             fill(body, wanted);
+        }
+    }
+
+    /** Only what the rows say is new, not which there are and where: nothing moves away under a hand. Those that have ended pale. */
+    updateInPlace() {
+        const rows = new Map(this.#rows.map((row) => [row.id, row]));
+        for (const [id, element] of this.#elements) {
+            const row = rows.get(id);
+            element.classList.toggle("is-stale", !row);
+            if (row) {
+                this.update(element, row);
+            }
         }
     }
 
@@ -132,25 +145,27 @@ export class Rows {
     }
 
     build(row) {
-        const cells = COLUMNS.map((column) => el("td", { class: column.class }));
+        const cells = COLUMNS.map((column) =>
+            el("td", { role: "cell", class: `${column.class} ops-of-${column.label.toLowerCase()}` }),
+        );
         const element = el(
             "tr",
-            { data: { id: row.id } },
+            { role: "row", data: { id: row.id } },
             cells,
             el(
                 "td",
-                { class: "ops-actions" },
+                { role: "cell", class: "ops-actions" },
                 button("Details", () => this.onShow(element.row), {
                     kind: "quiet small",
                     "aria-label": `Details of ${row.id}`,
                 }),
                 button("Kill", () => this.onKill(element.row), {
-                    kind: "danger small",
+                    kind: "quiet small ops-kill",
                     "aria-label": `Kill ${row.id}`,
                 }),
             ),
         );
-        element.cells = cells;
+        element.texts = cells;
         return element;
     }
 
@@ -158,9 +173,9 @@ export class Rows {
         element.row = row;
         COLUMNS.forEach((column, at) => {
             const text = column.text(row, this.format);
-            setText(element.cells[at], text);
+            setText(element.texts[at], text);
             if (column.class.includes("cut")) {
-                element.cells[at].title = text;
+                element.texts[at].title = text;
             }
         });
     }

@@ -5,12 +5,15 @@ import { el, field } from "../dom.js";
 import { timeFault } from "../reading.js";
 import { matchersOf, readMatchers } from "./alert_words.js";
 
-const TIMES = ["30m", "1h", "2h", "8h", "1d", "7d"];
+const TIMES = ["30m", "1h", "2h", "8h", "1d", "7d", "30d"];
+const TIME_MAX = "30d";
 
 /** @returns {Promise<Object|undefined>} the silence; undefined: none was made */
 export function silenceForm(api, alert) {
     const given = Object.entries(matchersOf(alert)).map(([label, value]) => `${label}=${value}`);
     const matchers = el("textarea", {
+        id: "silence-matchers",
+        "aria-describedby": "silence-matchers-hint",
         rows: String(Math.max(3, given.length + 1)),
         required: true,
         spellcheck: "false",
@@ -23,12 +26,12 @@ export function silenceForm(api, alert) {
         value: "2h",
         list: TIMES,
         required: true,
-        hint: "Then alerts are sent again; at most 7d.",
+        hint: "Then alerts are sent again; at most 30d.",
     });
     const comment = field({
         label: "Comment",
         name: "comment",
-        maxlength: "200",
+        maxlength: "300",
         placeholder: "why, and who sees to it",
     });
     return formDialog({
@@ -37,18 +40,18 @@ export function silenceForm(api, alert) {
         intro: [el("p", { class: "panel-note" }, "Silenced alerts still show here; webhooks are not told of them.")],
         fields: [
             el(
-                "label",
+                "div",
                 { class: "field" },
-                el("span", { class: "field-name" }, "Alerts with all of these labels"),
+                el("label", { class: "field-name", for: "silence-matchers" }, "Alerts with all of these labels"),
                 matchers,
-                el("span", { class: "field-hint" }, "One on a line, as label=value."),
+                el("p", { class: "field-hint", id: "silence-matchers-hint" }, "One on a line, as label=value."),
             ),
             time,
             comment,
         ],
         confirm: "Silence",
         submit: () => {
-            const fault = timeFault(time.control.value);
+            const fault = timeFault(time.control.value, TIME_MAX);
             if (fault) {
                 throw new Error(`For: ${fault}`);
             }

@@ -1,6 +1,6 @@
 //! How connections come in: from the gateway's own listeners, or from the control port.
 
-use super::slot::{About, End, Path, Slot, Stage};
+use super::slot::{About, Path, Slot, Stage};
 use super::{clock, guarded};
 use crate::core::Core;
 use crate::io::tls::Tls;
@@ -8,6 +8,7 @@ use crate::rt::many::Interest;
 use ringway_shared::closing::Closing;
 use ringway_shared::feed::Grant;
 use ringway_shared::flight::What;
+use ringway_shared::listener::ListenerCells;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -27,14 +28,21 @@ pub struct Arrival {
 }
 
 /// Takes in an accepted connection.
-pub fn begin(core: &Rc<Core>, socket: OwnedFd, peer: SocketAddr, tls: Option<Tls>) {
-    take_in(core, socket, peer, tls, None);
+pub fn begin(
+    core: &Rc<Core>,
+    socket: OwnedFd,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    listener: Arc<ListenerCells>,
+) {
+    take_in(core, socket, peer, tls, listener, None);
 }
 
 /// Takes in a connection that the control port has let in: what has been read of it is read first.
 pub fn welcome(core: &Rc<Core>, arrival: Arrival) {
     let Arrival { socket, peer, mut head, grant } = arrival;
-    let conn = take_in(core, socket, peer, None, Some(grant));
+    // It came in by no listener of ours: what it counts there is nobody's.
+    let conn = take_in(core, socket, peer, None, Arc::default(), Some(grant));
     guarded(core, |core| {
         let mut state = core.gateway.state.borrow_mut();
         state.serving = Some(conn);
@@ -51,14 +59,16 @@ fn take_in(
     socket: OwnedFd,
     peer: SocketAddr,
     tls: Option<Tls>,
+    listener: Arc<ListenerCells>,
     grant: Option<Arc<Grant>>,
 ) -> u32 {
     let cells = &core.cells.websocket;
     cells.opened.add(1);
+    listener.opened.add(1);
     cells.sockets_now.add(1);
     let mut state = core.gateway.state.borrow_mut();
     let service = core.service();
-    let timeouts = &service.config.websocket.timeouts;
+    let handshake_max = service.config.websocket.timeouts.handshake;
     let now_tick = core.now_tick();
     let accepted = Instant::now();
     let slot = Slot {
@@ -75,34 +85,13 @@ fn take_in(
         heard_tick: now_tick,
         active_tick: now_tick,
         pinged_tick: 0,
-        due_tick: clock::after(now_tick, timeouts.handshake),
+        due_tick: clock::after(now_tick, handshake_max),
         rate: Default::default(),
         incoming: crate::proto::websocket::Incoming::new(None),
         inflater: None,
         held: None,
         opening: Some(Box::default()),
-        about: Box::new(About {
-            peer,
-            service,
-            accepted,
-            upgraded: None,
-            admission: None,
-            seat: None,
-            user: Arc::default(),
-            info: None,
-            client: 0,
-            expires_at: None,
-            deflate: None,
-            bad_requests: 0,
-            subscriptions: 0,
-            asked: Vec::new(),
-            received_messages: 0,
-            received_bytes: 0,
-            sent_messages: 0,
-            sent_bytes: 0,
-            end: End::default(),
-            grant,
-        }),
+        about: Box::new(About::new(peer, service, accepted, listener, grant)),
     };
     let conn = state.slots.insert(slot) as u32;
     let slot = &state.slots[conn as usize];

@@ -106,6 +106,8 @@ impl State {
         cells.sockets_now.sub(1);
         let closing = slot.about.end.closing.unwrap_or(Closing::ClientGone);
         cells.closed[closing as usize].add(1);
+        slot.about.listener.failed.add(closing.is_failure().into());
+        slot.about.listener.closed.add(1);
         slot.count_tls_failure(core, closing);
         if closing == Closing::TlsFailed {
             slot.about.end.hint =
@@ -115,6 +117,7 @@ impl State {
         if let Some(upgraded) = slot.about.upgraded {
             code = slot.about.end.code.unwrap_or(NO_FRAME);
             cells.upgraded_closed.add(1);
+            cells.by_control_port.sub(slot.about.grant.is_some().into());
             cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
             cells.closes[code_index(code)].add(1);
         }

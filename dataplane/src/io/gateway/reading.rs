@@ -213,8 +213,11 @@ pub(super) fn data_frame(data: Data) -> Frame {
 }
 
 impl Slot {
-    /// Whether a client may send one more message or control frame of so many bytes.
+    /// Whether a client may send one more message or control frame of so many bytes. Those rates are for the gateway's own clients.
     fn may_send(&mut self, bytes: usize, core: &Core) -> bool {
+        if self.about.grant.is_some() {
+            return true;
+        }
         let service = core.service();
         self.rate.take(&service.config.websocket.limits, bytes, core.now_ms()).is_ok()
     }
@@ -222,6 +225,7 @@ impl Slot {
     fn took_message(&mut self, core: &Core, bytes: usize) {
         let cells = &core.cells.websocket;
         cells.received_bytes.add(bytes as u64);
+        self.about.listener.received_bytes.add(bytes as u64);
         cells.message_size.record(bytes as u64);
         // Both have just been heard.
         self.active_tick = self.heard_tick;

@@ -5,6 +5,7 @@ use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
 use crate::policy::clients;
+use crate::policy::feed::Way;
 use crate::policy::online::Presence;
 use crate::proto::deflate::Inflater;
 use crate::proto::websocket::{CloseHandshake, Incoming};
@@ -14,6 +15,7 @@ use ringway_shared::closing::Closing;
 use ringway_shared::connection::Connection;
 use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
+use ringway_shared::listener::ListenerCells;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -81,6 +83,8 @@ pub struct About {
     pub peer: SocketAddr,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
+    /// What this core counts of the listener it came in by.
+    pub listener: Arc<ListenerCells>,
     pub accepted: Instant,
     pub upgraded: Option<Instant>,
     pub admission: Option<clients::Admission>,
@@ -107,6 +111,50 @@ pub struct About {
     pub end: End,
     /// The control port's leave, for who came in there.
     pub grant: Option<Arc<Grant>>,
+    pub way: Way,
+    /// It is subscribed to the feed, or was.
+    pub reads_feed: bool,
+}
+
+impl About {
+    /// Of a connection that has only just been accepted.
+    pub fn new(
+        peer: SocketAddr,
+        service: Rc<Service>,
+        accepted: Instant,
+        listener: Arc<ListenerCells>,
+        grant: Option<Arc<Grant>>,
+    ) -> About {
+        About {
+            peer,
+            service,
+            listener,
+            accepted,
+            upgraded: None,
+            admission: None,
+            seat: None,
+            user: Arc::default(),
+            info: None,
+            client: 0,
+            expires_at: None,
+            deflate: None,
+            bad_requests: 0,
+            subscriptions: 0,
+            asked: Vec::new(),
+            received_messages: 0,
+            received_bytes: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
+            end: End::default(),
+            way: match grant {
+                Some(_) => Way::ControlPort,
+                // Its request will tell.
+                None => Way::Gateway { near: false, foreign: true },
+            },
+            grant,
+            reads_feed: false,
+        }
+    }
 }
 
 /// How it ended, as far as that is clear already.

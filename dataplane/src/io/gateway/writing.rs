@@ -33,8 +33,7 @@ impl State {
         let sent = if nothing_before { slot.send(core, &self.answers) } else { Ok(0) };
         match sent {
             Ok(count) => {
-                core.cells.websocket.sent_bytes.add(count as u64);
-                slot.about.sent_bytes += count as u64;
+                slot.count_sent(core, count as u64);
                 if count < self.answers.len() {
                     self.hub.push_own(conn, self.answers[count..].into());
                     slot.paused = true;
@@ -91,8 +90,7 @@ impl State {
                 // One for each write, not for each message in it.
                 cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection(core));
             }
-            cells.sent_bytes.add(count as u64);
-            slot.about.sent_bytes += count as u64;
+            slot.count_sent(core, count as u64);
             if outcome.publications > 0 {
                 slot.active_tick = clock::tick_of(now_ns);
                 slot.about.sent_messages += u64::from(outcome.publications);
@@ -142,6 +140,13 @@ impl State {
 }
 
 impl Slot {
+    /// Enters bytes that the socket has taken into all books there are.
+    fn count_sent(&mut self, core: &Core, bytes: u64) {
+        core.cells.websocket.sent_bytes.add(bytes);
+        self.about.listener.sent_bytes.add(bytes);
+        self.about.sent_bytes += bytes;
+    }
+
     /// Nothing more is said. What still comes is thrown away until the client has closed as well: to close with bytes unread would
     /// reset the connection, and the client might never see what it was told.
     pub(super) fn linger(&mut self, core: &Core) {
