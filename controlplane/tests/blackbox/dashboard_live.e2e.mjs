@@ -102,19 +102,20 @@ test("it says that the server is gone, and recovers by itself", async (t) => {
 });
 
 test("an alert appears, and resolves", async (t) => {
-    const rule = "[{name: busy, of: connections, above: 0, for: 0s, severity: warning}]";
+    const rule = "[{name: busy, of: connections, above: 5, for: 0s, severity: warning}]";
     const server = await start({ ...TWO_WORKERS, "alerts.rules": rule });
     t.after(() => server.stop());
     const page = await Page.open(browser, server.control);
     t.after(() => page.close());
     await page.state("live");
-    await eventually(async () => !(await page.get('[data-alert="busy"]').count()), "no alert");
-    const socket = await tunnel(server.socks, target.port);
+    await page.text("#panel-alerts", /quiet/i);
+    const sockets = await Promise.all(Array.from({ length: 8 }, () => tunnel(server.socks, target.port)));
     await page.get('[data-alert="busy"][data-state="firing"]').waitFor();
-    await page.text("#panel-status", /alert/i);
-    socket.destroy();
-    const over = async () => !(await page.get('[data-alert="busy"][data-state="firing"]').count());
-    await eventually(over, "the alert to resolve");
+    await page.text("#panel-status", /1 alert firing/i);
+    sockets.forEach((socket) => socket.destroy());
+    const firing = () => page.get('[data-alert="busy"][data-state="firing"]').count();
+    await eventually(async () => (await firing()) === 0, "the alert to resolve");
+    await page.text("#panel-status", /no alert/i);
     page.assertClean();
 });
 
