@@ -75,6 +75,7 @@ class Alerts {
                     fill(this.empty);
                 }
             }
+            return false;
         }
     }
 

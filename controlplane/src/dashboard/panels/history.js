@@ -107,6 +107,7 @@ class HistoryPanel {
                     fill(this.pictures);
                 }
             }
+            return false;
         }
     }
 
