@@ -1,24 +1,34 @@
 //! Alerts: what is watched each second, what fires, and who is told.
 //!
 //! In reading order: `facts` and `windows` (what is known of this second, as values of measures), `engine` and `labels` (rules against
-//! values), `silences`. [`Alerts`] is the one handle of it.
+//! values), `silences`; `groups`, `message`, `queue` and `webhooks` (who is told what and when, and the sending); `view` (what is shown). [`Alerts`] is the one handle of it.
 
 pub mod engine;
 pub mod facts;
+mod groups;
 pub mod labels;
+mod message;
 mod process;
+mod queue;
 pub mod silences;
 mod view;
+mod webhooks;
 mod windows;
 
+use crate::export::AlertFacts;
 use engine::{Engine, Event, Now, Stage};
 use facts::{Facts, Meters};
+pub use queue::{Delivery, Tally};
 use ringway_shared::config::{self, Severity};
 use serde_json::Value as Json;
 use silences::Silences;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::task::spawn_local;
+use webhooks::Webhooks;
 
 /// How many alerts fire and wait to, by [`Severity`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +56,7 @@ pub struct Alerts {
     meters: RefCell<Meters>,
     process: RefCell<process::Process>,
     silences: RefCell<Silences>,
+    webhooks: RefCell<Webhooks>,
     /// The generation of the configuration that its rules are of.
     generation: Cell<u64>,
     /// Changes of silences.
@@ -53,20 +64,36 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Goes on under the rules of a configuration, if it is another one than before. `instance` is what the label says if the
-    /// configuration does not.
-    pub fn follow(&self, config: &config::Alerts, generation: u64, instance: impl Fn() -> String) {
+    /// Goes on under a configuration, if it is another one than before.
+    pub fn follow(&self, config: &config::Alerts, generation: u64, own: impl Fn() -> Own) {
         if self.generation.replace(generation) != generation {
-            let instance = config.instance.as_deref().map_or_else(instance, str::to_owned);
-            self.engine.borrow_mut().follow(&config.rules, &instance);
+            let Own { instance, url } = own();
+            let instance = config.instance.as_deref().unwrap_or(&instance);
+            self.engine.borrow_mut().follow(&config.rules, instance);
+            self.webhooks.borrow_mut().follow(config, &url);
         }
     }
 
-    /// Holds this second, and what the kernel tells of this process, against the rules. Call it once a second.
-    pub fn watch(&self, facts: Facts) {
+    /// Holds this second, and what the kernel tells of this process, against the rules, and sends what is due. Call it once a second,
+    /// within a `LocalSet`.
+    pub fn watch(self: &Rc<Self>, facts: Facts) {
         let now = now();
         let facts = self.process.borrow_mut().add(facts, now.at);
         self.evaluate(facts, now);
+        self.send();
+    }
+
+    /// Sends what is due: to each webhook one message at a time, each in a task of its own.
+    fn send(self: &Rc<Self>) {
+        let due = self.webhooks.borrow_mut().take(Instant::now());
+        for flight in due {
+            let alerts = self.clone();
+            spawn_local(async move {
+                let outcome = webhooks::deliver(&flight).await;
+                alerts.webhooks.borrow_mut().settle(&flight.hook.name, outcome, Instant::now(), chance());
+                alerts.send();
+            });
+        }
     }
 
     /// Holds one second against the rules.
@@ -76,9 +103,11 @@ impl Alerts {
         meters.take(facts, now.at);
         let events = self.engine.borrow_mut().step(|of| meters.samples(of), now);
         events.iter().for_each(tell);
+        drop(meters);
         if self.silences.borrow_mut().end(now.at) {
             self.count_change();
         }
+        self.webhooks.borrow_mut().step(&self.engine.borrow(), &self.silences.borrow(), now);
         if self.changed() != before {
             let counts = self.counts();
             tracing::debug!("alerts: {} firing, {} pending", counts.firing(), counts.pending());
@@ -121,6 +150,16 @@ impl Alerts {
         counts
     }
 
+    /// What metrics tell.
+    #[must_use]
+    pub fn facts(&self) -> AlertFacts {
+        AlertFacts {
+            counts: self.counts(),
+            silences: self.silences.borrow().len() as u64,
+            deliveries: self.webhooks.borrow().tally(),
+        }
+    }
+
     /// Grows whenever an alert changes its stage, or a silence comes or goes: what was shown before is out of date.
     #[must_use]
     pub fn changed(&self) -> u64 {
@@ -130,6 +169,19 @@ impl Alerts {
     fn count_change(&self) {
         self.changes.set(self.changes.get() + 1);
     }
+}
+
+/// What a configuration need not say.
+pub struct Own {
+    /// What the label `instance` says then.
+    pub instance: String,
+    /// Where people find the control port.
+    pub url: String,
+}
+
+/// 0 to 1. A hasher's seed is the standard library's source of random numbers.
+fn chance() -> f64 {
+    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
 }
 
 /// This moment.
@@ -176,7 +228,7 @@ mod tests {
             group_interval: Duration::ZERO,
             repeat_interval: Duration::ZERO,
         };
-        alerts.follow(&config, 1, || "host:9003".to_owned());
+        alerts.follow(&config, 1, || Own { instance: "host:9003".into(), url: "http://host:9003".into() });
         assert_eq!((alerts.changed(), alerts.counts()), (0, Counts::default()));
         alerts.evaluate(Facts { connections: 3, ..Facts::default() }, now());
         assert_eq!((alerts.changed(), alerts.counts().firing()), (1, 1));

@@ -14,6 +14,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
+    ("Alerts", &["alert"]),
     ("Build and configuration", &["build_", "config_"]),
     ("The process", &["process_"]),
 ];

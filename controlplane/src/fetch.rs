@@ -126,11 +126,12 @@ fn request(ask: &Ask<'_>, uri: &Uri) -> Result<Request<Full<Bytes>>, String> {
     let mut request = Request::builder()
         .method(ask.method)
         .uri(target)
-        .header(header::HOST, uri.authority().map_or("", |authority| authority.as_str()))
-        .header(header::USER_AGENT, concat!("ringway/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close");
+        .header(header::HOST, uri.authority().map_or("", |authority| authority.as_str()));
     for (name, value) in ask.headers {
         request = request.header(*name, *value);
     }
+    let request = request
+        .header(header::USER_AGENT, concat!("ringway/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close");
     request.body(Full::new(ask.body.clone())).map_err(|error| error.to_string())
 }

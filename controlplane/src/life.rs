@@ -182,6 +182,7 @@ fn tallies(
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificates.clone(),
+        alerts: Rc::default(),
         carried: Rc::default(),
     }
 }

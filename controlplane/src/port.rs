@@ -1,5 +1,6 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::certificates::{self, CertificateFacts};
 use crate::export::carried::Carried;
@@ -30,6 +31,7 @@ pub struct Tallies {
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
+    pub alerts: Rc<Alerts>,
     /// What the processes before this one have counted.
     pub carried: Rc<RefCell<Carried>>,
 }
@@ -69,8 +71,11 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
+    let alerts = tallies.alerts.clone();
     let meter = meter(tallies, workers.clone(), running.clone());
-    State::new(facts, running, staff, meter, desk, observer, journal)
+    let mut state = State::new(facts, running, staff, meter, desk, observer, journal);
+    state.alerts = alerts;
+    state
 }
 
 /// `host_port`, as Centrifugo names its nodes.
@@ -94,6 +99,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             certificates: tallies.certificates.get(),
+            alerts: tallies.alerts.facts(),
             quota_save_failures: tallies.quota_save_failures.get(),
             config_generation,
             reloads: running.reloads.get(),

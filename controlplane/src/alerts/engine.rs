@@ -59,6 +59,14 @@ pub struct Alert {
     whole_since: Option<Instant>,
 }
 
+impl Alert {
+    /// When it was resolved, since 1970.
+    #[must_use]
+    pub fn ended(&self) -> Option<Duration> {
+        (self.stage == Stage::Resolved).then_some(self.since.unix)
+    }
+}
+
 /// What has happened to an alert.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -91,6 +99,11 @@ impl Engine {
     /// Those there are, in no order that means anything.
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.values()
+    }
+
+    #[must_use]
+    pub fn get(&self, fingerprint: u64) -> Option<&Alert> {
+        self.alerts.get(&fingerprint)
     }
 
     #[must_use]

@@ -33,6 +33,11 @@ impl Labels {
     pub fn to_json(&self) -> Json {
         self.0.iter().map(|(name, value)| (name.to_string(), Json::from(&**value))).collect()
     }
+
+    /// Keeps those that another one has too, with the same values.
+    pub fn keep_common(&mut self, other: &Labels) {
+        self.0.retain(|name, value| other.get(name) == Some(&**value));
+    }
 }
 
 /// FNV-1a over names and values in order, as Alertmanager does it: the same in every process.

@@ -99,6 +99,11 @@ impl Silences {
     }
 
     #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[must_use]
     pub fn to_json(&self) -> Vec<Json> {
         self.0.iter().map(Silence::to_json).collect()
     }

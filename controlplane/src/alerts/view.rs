@@ -35,7 +35,7 @@ impl Alerts {
     /// The webhooks and how they do.
     #[must_use]
     pub fn webhooks(&self) -> Vec<Json> {
-        Vec::new()
+        self.webhooks.borrow().to_json()
     }
 
     /// The rules, each with the value that is nearest to breaking it, or breaks it most; null: none is known.

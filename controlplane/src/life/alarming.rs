@@ -1,6 +1,7 @@
 //! What alerts are told of each second.
 
 use super::Life;
+use crate::alerts::Own;
 use crate::alerts::facts::Facts;
 use crate::certificates::SHOWN_BY;
 use crate::observe::Snapshot;
@@ -20,18 +21,25 @@ impl Life {
             return;
         }
         let (config, alerts) = (self.running.config(), &self.state.alerts);
-        alerts.follow(&config.alerts, self.running.generation(), || self.instance());
+        alerts.follow(&config.alerts, self.running.generation(), || self.own_names());
         let snapshot = self.state.snapshot();
         let facts = self.facts(&snapshot, config.workers.stalled_after);
         alerts.watch(facts);
     }
 
     /// The host's name and the control port.
-    fn instance(&self) -> String {
+    fn own_names(&self) -> Own {
         let addresses = self.ports.addresses();
-        let port = addresses.http.iter().chain(&addresses.https).map(|address| address.port()).next();
-        let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        system::host_name() + &port
+        let open = addresses.http.first().map(|address| ("http", address.port()));
+        let port = open.or(addresses.https.first().map(|address| ("https", address.port())));
+        let host = system::host_name();
+        match port {
+            Some((scheme, port)) => {
+                let instance = format!("{host}:{port}");
+                Own { url: format!("{scheme}://{instance}"), instance }
+            }
+            None => Own { url: format!("http://{host}"), instance: host },
+        }
     }
 
     fn facts(&self, snapshot: &Snapshot, stalled_after: Duration) -> Facts {
