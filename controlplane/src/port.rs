@@ -70,8 +70,11 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
+    let history = tallies.history.clone();
     let meter = meter(tallies, workers.clone(), running.clone());
-    State::new(facts, running, staff, meter, desk, observer, journal)
+    let state = State::new(facts, running, staff, meter, desk, observer, journal);
+    history.into_iter().for_each(|history| state.remember(history));
+    state
 }
 
 /// `host_port`, as Centrifugo names its nodes.
