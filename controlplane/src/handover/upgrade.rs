@@ -59,6 +59,8 @@ pub struct News {
     pub counters: Vec<(String, Count)>,
     /// Bytes of quotas, by user.
     pub quotas: Vec<(String, u64)>,
+    /// What is left of alerts: the first time alone.
+    pub alerts: Vec<(String, ())>,
 }
 
 /// Who takes over: our own child, or somebody whom the supervisor started and passes it all on to.
@@ -78,7 +80,8 @@ impl Successor {
     async fn tell(&self, news: News) -> io::Result<()> {
         let link = self.link();
         link.say_rows(&news.counters, |rows| Message::Counters { rows }).await?;
-        link.say_rows(&news.quotas, |used| Message::Quotas { used }).await
+        link.say_rows(&news.quotas, |used| Message::Quotas { used }).await?;
+        link.say_rows(&news.alerts, |rows| Message::Alerts { rows }).await
     }
 }
 

@@ -150,6 +150,7 @@ impl Succession {
                     Message::Counters { rows } => all.counters.extend(rows),
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
+                    Message::Alerts { rows } => all.alerts.extend(rows),
                     Message::YourTurn => return Ok::<(), io::Error>(()),
                     Message::Stop => self.told_to_stop = true,
                     _ => {}
@@ -355,6 +356,7 @@ impl Life {
     fn news(&self) -> impl FnMut() -> News + 'static {
         let (state, workers) = (self.state.clone(), self.workers.clone());
         let mut told = Told::default();
+        let mut alerts = Some(state.alerts.clone());
         let quotas = self.quotas.borrow();
         let mut used: HashMap<String, u64> =
             quotas.saved().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
@@ -368,13 +370,16 @@ impl Life {
                     quotas.push((account.user.name.to_string(), now - before));
                 }
             }
-            News { counters, quotas }
+            let alerts = alerts.take().map_or_else(Vec::new, |alerts| alerts.bequeath());
+            let alerts = alerts.into_iter().map(|row| (row, ())).collect();
+            News { counters, quotas, alerts }
         }
     }
 
     /// Adds what the process before has counted.
     pub fn inherit(&self, news: News) {
         self.carried.borrow_mut().add(news.counters);
+        self.inherit_alerts(news.alerts);
         let accounts = self.workers.accounts();
         for (name, bytes) in news.quotas {
             if let Some(account) = accounts.iter().find(|account| *account.user.name == *name) {
