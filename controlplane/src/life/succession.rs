@@ -150,6 +150,7 @@ impl Succession {
                     Message::Counters { rows } => all.counters.extend(rows),
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
+                    Message::History { rows } => all.history.extend(rows),
                     Message::YourTurn => return Ok::<(), io::Error>(()),
                     Message::Stop => self.told_to_stop = true,
                     _ => {}
@@ -198,6 +199,9 @@ impl Succession {
                 }
                 Ok(Some((Message::Quotas { used: quotas }, _))) => {
                     return Event::News(News { quotas, ..News::default() });
+                }
+                Ok(Some((Message::History { rows: history }, _))) => {
+                    return Event::News(News { history, ..News::default() });
                 }
                 Ok(Some((Message::Upgrade, _))) => return Event::Wanted,
                 Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
@@ -327,12 +331,13 @@ impl Life {
     /// Leaves everything but the connections to the successor.
     fn bequeath(&self, succession: &mut Succession, successor: Successor) {
         self.manager.borrow_mut().leave();
-        // The file is the successor's from now on.
+        // The files are the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
         self.ports.leave_files(true);
-        let ports = self.ports.clone();
+        let (ports, past) = (self.ports.clone(), self.let_history_go());
         let closed = async move {
+            past.await;
             let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
@@ -353,7 +358,7 @@ impl Life {
 
     /// What this process counts from now on; the first time, all that it has published.
     fn news(&self) -> impl FnMut() -> News + 'static {
-        let (state, workers) = (self.state.clone(), self.workers.clone());
+        let (state, workers, bequests) = (self.state.clone(), self.workers.clone(), self.bequests());
         let mut told = Told::default();
         let quotas = self.quotas.borrow();
         let mut used: HashMap<String, u64> =
@@ -368,12 +373,14 @@ impl Life {
                     quotas.push((account.user.name.to_string(), now - before));
                 }
             }
-            News { counters, quotas }
+            // After the page, whose snapshot is of now.
+            News { counters, quotas, history: bequests() }
         }
     }
 
     /// Adds what the process before has counted.
-    pub fn inherit(&self, news: News) {
+    pub fn inherit(&self, mut news: News) {
+        self.inherit_history(&mut news);
         self.carried.borrow_mut().add(news.counters);
         let accounts = self.workers.accounts();
         for (name, bytes) in news.quotas {
