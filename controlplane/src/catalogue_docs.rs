@@ -15,6 +15,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Workers", &["worker_"]),
     ("The history", &["history_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
+    ("Alerts", &["alert"]),
     ("Build and configuration", &["build_", "config_"]),
     ("The process", &["process_"]),
 ];

@@ -7,6 +7,7 @@ pub mod carried;
 pub mod page;
 pub mod process;
 
+use crate::alerts::{Counts, Delivery, Tally};
 use crate::certificates::{CertificateFacts, SHOWN_BY};
 use crate::guard::Failure;
 use crate::history::HistoryFacts;
@@ -16,6 +17,7 @@ pub use page::Format;
 use page::{Exemplar, Page, Samples};
 use process::Process;
 use ringway_dataplane::ClientFacts;
+use ringway_shared::config::Severity;
 use ringway_shared::connection::ConnectionId;
 use ringway_shared::datagram::Drop;
 use ringway_shared::exemplar::Exemplars;
@@ -51,6 +53,7 @@ pub struct Facts<'a> {
     /// Fetches of keys for JSON Web Tokens that succeeded, and that failed.
     pub key_fetches: [u64; 2],
     pub certificates: CertificateFacts,
+    pub alerts: AlertFacts,
     /// How often a configuration has been applied.
     pub config_generation: u64,
     pub reloads: ReloadFacts,
@@ -75,6 +78,14 @@ impl ReloadFacts {
         let last_success = SystemTime::now();
         ReloadFacts { last_successful: true, last_success, succeeded: 0, failed: 0, unchanged: 0 }
     }
+}
+
+/// What is told of alerts in metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AlertFacts {
+    pub counts: Counts,
+    pub silences: u64,
+    pub deliveries: Tally,
 }
 
 /// Writes scrapes.
@@ -135,6 +146,7 @@ impl Exporter {
             name if name.starts_with("history_") => write_history(family, facts, samples),
             name if name.starts_with("listener_") => write_listener(family, facts.snapshot, samples),
             name if name.starts_with("config_") => write_configuration(family, facts, samples),
+            name if name.starts_with("alert") => write_alerts(family, &facts.alerts, samples),
             "socks5_system_cpu_usage_percent" => samples.put(&[], host.cpu_percent),
             "socks5_system_memory_usage_bytes" => samples.put(&[], host.memory_used_bytes),
             "socks5_system_network_bytes" => {
@@ -241,6 +253,26 @@ fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
         "history_write_failures" => samples.put(&[], history.write_failures),
         "history_minutes_lost" => samples.put(&[], history.minutes_lost),
         "history_file_size_bytes" => samples.put(&[], history.file_bytes),
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of alerts.
+fn write_alerts(family: &Family, alerts: &AlertFacts, samples: &mut Samples<'_>) {
+    let mut each = |counts: [u64; Severity::ALL.len()]| {
+        Severity::ALL
+            .iter()
+            .zip(counts)
+            .for_each(|(severity, count)| samples.put(&[severity.label()], count));
+    };
+    match family.name {
+        "alerts_firing" => each(alerts.counts.firing),
+        "alerts_pending" => each(alerts.counts.pending),
+        "alert_silences" => samples.put(&[], alerts.silences),
+        "alert_webhook_deliveries" => {
+            let results = Delivery::ALL.iter().zip(alerts.deliveries);
+            results.for_each(|(result, count)| samples.put(&[result.label()], count));
+        }
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
 }

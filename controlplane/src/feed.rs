@@ -6,6 +6,7 @@
 mod proxy_health;
 mod system_performance;
 mod traffic_data;
+mod user_activity;
 
 use crate::calendar;
 use crate::certificates::CertificateFacts;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use system_performance::Process;
 use tokio::time::{Instant, sleep_until};
+use user_activity::Activity;
 
 /// How often what changes slowly is told, and what nobody reads is put on the board.
 const SLOWLY: Duration = Duration::from_secs(1);
@@ -42,6 +44,9 @@ pub struct Publisher {
     unanswered: Arc<AtomicUsize>,
     process: RefCell<Process>,
     last_minute: RefCell<LastMinute>,
+    activity: Activity,
+    /// What [`crate::alerts::Alerts::changed`] said when they were told.
+    alerts_told: Cell<u64>,
 }
 
 impl Publisher {
@@ -62,11 +67,17 @@ impl Publisher {
             unanswered: Arc::default(),
             process: RefCell::default(),
             last_minute: RefCell::default(),
+            activity: Activity::default(),
+            alerts_told: Cell::default(),
         }
     }
 
     /// Never ends.
     pub async fn run(&self) {
+        tokio::join!(self.tell(), self.activity.look_on(&self.state, &self.workers));
+    }
+
+    async fn tell(&self) {
         let mut beat = Instant::now();
         let mut slow = beat;
         let mut judged = self.state.running.generation();
@@ -105,13 +116,26 @@ impl Publisher {
             told.push((Feed::TrafficData, traffic_data::told(&figures)));
             if slowly {
                 told.push((Feed::SystemPerformance, self.system_performance(&figures)));
-                told.push((Feed::ProxyHealth, self.proxy_health(&figures)));
-                told.push((Feed::Alerts, alerts()));
+                told.push((Feed::ProxyHealth, self.proxy_health()));
             }
         }
-        for (feed, told) in told {
+        let changed = self.state.alerts.changed();
+        if slowly || changed != self.alerts_told.replace(changed) {
+            told.push((Feed::Alerts, self.state.alerts.view()));
+        }
+        self.activity.want(read(Feed::UserActivity));
+        match self.activity.take() {
+            Some(activity) => told.push((Feed::UserActivity, activity)),
+            // What stood there is too old for whoever comes next.
+            None if !read(Feed::UserActivity) => self.workers.board().clear(Feed::UserActivity),
+            None => {}
+        }
+        let moment = now();
+        for (feed, mut told) in told {
             let interval = if feed == Feed::TrafficData { interval } else { SLOWLY };
-            self.publish(feed, told, interval, read(feed));
+            told["time"] = json!(moment);
+            told["interval_ms"] = json!(interval.as_millis() as u64);
+            self.publish(feed, told, read(feed));
         }
     }
 
@@ -126,13 +150,11 @@ impl Publisher {
     }
 
     /// Puts it on the board, and hands it to the topic's home if somebody reads it.
-    fn publish(&self, feed: Feed, mut told: Json, interval: Duration, is_read: bool) {
+    fn publish(&self, feed: Feed, mut told: Json, is_read: bool) {
         let seq = &self.seqs[feed as usize];
         seq.set(seq.get() + 1);
         told["seq"] = json!(seq.get());
-        told["time"] = json!(now());
         told["boot"] = json!(self.boot);
-        told["interval_ms"] = json!(interval.as_millis() as u64);
         let data: Arc<str> = told.to_string().into();
         self.workers.board().put(feed, data.clone());
         if !is_read || self.unanswered.load(Relaxed) >= UNANSWERED_MAX {
@@ -159,10 +181,6 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
-}
-
-fn alerts() -> Json {
-    json!({"alerts": [], "firing": 0, "pending": 0, "silences": []})
 }
 
 /// The moment, to the millisecond.

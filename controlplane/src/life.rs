@@ -1,7 +1,8 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets), `past` (what was, for the history).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `past` (what was, for the history), `steering` (another configuration), `listening` (all sockets).
 
+mod alarming;
 mod beginning;
 mod ending;
 mod listening;
@@ -185,6 +186,7 @@ fn tallies(
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificates.clone(),
+        alerts: Rc::default(),
         carried: Rc::default(),
         history: history.clone(),
     }
@@ -307,6 +309,7 @@ impl Life {
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
+                    self.watch_alerts();
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {

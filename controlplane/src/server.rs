@@ -6,6 +6,7 @@
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
+mod alerts;
 mod answer;
 mod asked;
 mod bundle;
@@ -35,10 +36,10 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod top;
+pub mod top;
 mod upgrade;
 
-pub use health::{sick_workers, verdict};
+pub use health::{condition, sick_workers, verdict};
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;
 pub use route::{Parameter, Route};

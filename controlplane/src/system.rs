@@ -121,3 +121,24 @@ pub fn resident_bytes() -> u64 {
     let status = procfs::process::Process::myself().and_then(|process| process.status());
     status.ok().and_then(|status| status.vmrss).unwrap_or(0) * 1024
 }
+
+/// CPU time that this process has used, its threads together; `None`: it cannot be read.
+#[must_use]
+pub fn cpu_time() -> Option<Duration> {
+    let stat = procfs::process::Process::myself().and_then(|process| process.stat()).ok()?;
+    let ticks = (stat.utime + stat.stime) as f64;
+    Some(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+}
+
+/// The soft limit of descriptors.
+#[must_use]
+pub fn descriptors_max() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// As the kernel knows it.
+#[must_use]
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}

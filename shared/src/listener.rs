@@ -57,10 +57,10 @@ pub struct ListenerCells {
     pub closed: Cell,
     /// Those of them that ended by a failure: `Reason::is_failure`, `Closing::is_failure`.
     pub failed: Cell,
-    /// Payload bytes, in the direction that the service's own metrics call so: a proxy's from clients to targets, the
-    /// gateway's to clients.
+    /// Bytes in the direction that the service's own metrics call so: a proxy's payload from clients to targets, all that the
+    /// gateway says to clients.
     pub sent_bytes: Cell,
-    /// The other way.
+    /// The other way: payload.
     pub received_bytes: Cell,
 }
 

@@ -82,6 +82,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("override", "Limits that are other than configured, for a time."),
     ("log", "What is logged, and how much."),
     ("connections", "Who is connected: list, look closer, kill."),
+    ("silence", "Alerts that webhooks are not told of, for a time."),
 ];
 
 pub const VERBS: &[Verb] = &[
@@ -108,7 +109,11 @@ pub const VERBS: &[Verb] = &[
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
     get("traffic", "/api/v1/history").placing(&["key"]),
+    get("feed", "/api/v1/feed/{topic}"),
     post("ticket", "/api/v1/feed/ticket"),
+    get("alerts", "/api/v1/alerts"),
+    post("silence add", "/api/v1/alerts/silences").placing(&["matchers"]),
+    verb("silence rm", "DELETE", "/api/v1/alerts/silences/{id}"),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),

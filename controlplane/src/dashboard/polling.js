@@ -1,5 +1,8 @@
 // Asking again and again, but only while somebody looks: nothing is asked for a panel that is scrolled away, nor in a hidden tab.
 
+/** What is a little below the window is asked for as well: it is there when one comes to it. */
+const NEAR = { rootMargin: "500px" };
+
 /**
  * Calls `ask` at once when `root` comes into view, and `intervalMs` after each answer while it stays there. A call that throws is
  * the caller's to show; the next one comes in time all the same.
@@ -47,7 +50,7 @@ export function poll(root, intervalMs, ask) {
     const observer = new IntersectionObserver((entries) => {
         seen = entries.at(-1).isIntersecting;
         look();
-    });
+    }, NEAR);
     observer.observe(root);
     document.addEventListener("visibilitychange", look);
     return {

@@ -120,6 +120,11 @@ impl Scene {
                 expiries: [None, Some(Duration::from_secs(1_893_456_000)), None],
                 failures: 6,
             },
+            alerts: AlertFacts {
+                counts: Counts { firing: [0, 2, 1], pending: [3, 0, 0] },
+                silences: 4,
+                deliveries: [5, 6, 7, 8],
+            },
             config_generation: 1,
             reloads: ReloadFacts {
                 last_successful: false,

@@ -12,7 +12,7 @@ pub use bridge::Bridge;
 pub use leaving::{Exit, Leaving, Wire};
 pub use readers::Readers;
 
-use super::answer::{Answer, PROBLEM};
+use super::answer::{Answer, JSON, PROBLEM};
 use super::asked::Asked;
 use super::guard::TICKET_LIFE;
 use super::health::condition;
@@ -24,7 +24,7 @@ use hyper::Method;
 use hyper::header::{CONNECTION, HOST, HeaderName, ORIGIN, UPGRADE};
 use hyper::http::request::Parts;
 use ringway_dataplane::proto::upgrade::{Refusal, Upgrade};
-use ringway_shared::feed::Grant;
+use ringway_shared::feed::{Feed, Grant};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const RETRY_AFTER: &str = "5";
 /// What begins the names of the handshake's own fields.
 const OWN_FIELDS: &str = "sec-websocket-";
 
-const NO_UPGRADE: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
+const A_PROBLEM: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
 
 pub const ROUTES: &[Route] = &[
     Route::post(
@@ -44,7 +44,7 @@ pub const ROUTES: &[Route] = &[
         "The live feed, by WebSocket.",
         &[
             bare(101, "WebSocket from here on: the plain JSON protocol, docs/feed.md."),
-            said(426, "It was no upgrade to WebSocket.", NO_UPGRADE),
+            said(426, "It was no upgrade to WebSocket.", A_PROBLEM),
         ],
     )
     .with_method("GET")
@@ -52,6 +52,21 @@ pub const ROUTES: &[Route] = &[
         name: "ticket",
         schema: r#"{"type":"string"}"#,
         summary: "Of POST /api/v1/feed/ticket, for those who cannot send headers: browsers.",
+    }]),
+    Route::get(
+        "/api/v1/feed/{topic}",
+        Scope::Read,
+        latest,
+        "What was told last on a topic of the live feed.",
+        &[
+            ok("The snapshot.", json("FeedSnapshot")),
+            said(404, "There is no such topic, or nobody reads it and nothing is told.", A_PROBLEM),
+        ],
+    )
+    .with(&[Parameter {
+        name: "topic",
+        schema: r#"{"type":"string","enum":["traffic_data","proxy_health","system_performance","user_activity","alerts"]}"#,
+        summary: "The topic.",
     }]),
     Route::post(
         "/api/v1/feed/ticket",
@@ -61,6 +76,22 @@ pub const ROUTES: &[Route] = &[
         &[ok("The ticket.", json("FeedTicket"))],
     ),
 ];
+
+/// `GET /api/v1/feed/{topic}`
+fn latest(state: &State, asked: &Asked) -> Answer {
+    let Some(feed) = Feed::of(asked.place("topic")) else {
+        let topics: Vec<_> = Feed::ALL.iter().map(|feed| feed.topic()).collect();
+        let message = format!("{:?} is no topic of the feed", asked.place("topic"));
+        return Answer::error(404, &message, &format!("there are {}", topics.join(", ")));
+    };
+    match (state.staff.latest)(feed) {
+        Some(told) => Answer::text(200, JSON, format!("{told}\n")),
+        None => {
+            let hint = "it is told while somebody is subscribed to it: see docs/feed.md";
+            Answer::error(404, &format!("nothing stands on {} now", feed.topic()), hint)
+        }
+    }
+}
 
 /// `POST /api/v1/feed/ticket`
 fn ticket(state: &State, asked: &Asked) -> Answer {

@@ -22,6 +22,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/top.json"),
     include_str!("schemas/history.json"),
     include_str!("schemas/feed.json"),
+    include_str!("schemas/alerts.json"),
     include_str!("schemas/drain.json"),
     include_str!("schemas/upgrade.json"),
     include_str!("schemas/push.json"),

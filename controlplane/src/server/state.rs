@@ -4,6 +4,7 @@ use super::feed::Readers;
 use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
@@ -17,6 +18,7 @@ use crate::running::Running;
 use crate::top::Ends;
 use ringway_dataplane::{Arrival, WorkerState};
 use ringway_shared::command::Command;
+use ringway_shared::feed::Feed;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -43,6 +45,8 @@ pub struct Staff {
     pub inspect: Box<Inspect>,
     /// Gives worker `i` a connection. It comes back if its inbox is full or it has ended.
     pub welcome: Box<Welcome>,
+    /// What stands on a topic of the feed.
+    pub latest: Box<dyn Fn(Feed) -> Option<Arc<str>>>,
     /// The worker that is a topic's home.
     pub home_of: Box<dyn Fn(&str) -> usize>,
     /// Users with at least one WebSocket connection, as of a second ago.
@@ -95,6 +99,8 @@ pub struct State {
     /// Who reads the feed by the control port.
     pub readers: Readers,
     pub journal: Rc<Journal>,
+    /// What is watched.
+    pub alerts: Rc<Alerts>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
@@ -160,6 +166,7 @@ impl State {
             guard: Guard::default(),
             readers: Readers::default(),
             journal,
+            alerts: Rc::default(),
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
@@ -241,7 +248,10 @@ impl State {
 
     /// Moves a drain on. True: the process is to end.
     pub fn go_on_resting(&self) -> bool {
-        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.client_sockets()).sum());
+        // Who reads the feed by the control port is nobody that is waited for.
+        let left =
+            |cells: &Arc<Cells>| cells.client_sockets().saturating_sub(cells.websocket.by_control_port.get());
+        let left = self.with_cells(|cells| cells.iter().map(left).sum());
         self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 

@@ -265,6 +265,7 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
         }),
         inspect: Box::new(|_, _, _| false),
         welcome: Box::new(|_, arrival| Err(arrival)),
+        latest: Box::new(|_| None),
         home_of: Box::new(|topic| topic.len() % 2),
         online_users: Box::new(|| 3),
     };

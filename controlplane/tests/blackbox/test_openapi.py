@@ -105,6 +105,7 @@ def test_every_schema_is_one(served):
 
 # What stands in a path, as a ringway with one SOCKS5 connection knows it.
 PLACES = {
+    "/api/v1/feed/{topic}": lambda proxy: "/api/v1/feed/traffic_data",
     "/dashboard/{file}": lambda proxy: "/dashboard/main.js",
     "/dashboard/panels/{file}": lambda proxy: "/dashboard/panels/traffic.js",
     "/debug/hist/{name}": lambda proxy: "/debug/hist/connect",

@@ -172,6 +172,18 @@ pub const FAMILIES: &[Family] = &[
     )
     .labels(&["kind"]),
     family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
+    // Alerts
+    family("alerts_firing", Gauge, Control, "Alerts that fire now, silenced ones among them.").labels(&["severity"]),
+    family("alerts_pending", Gauge, Control, "Alerts whose rule is broken, but not for long enough to fire.")
+        .labels(&["severity"]),
+    family("alert_silences", Gauge, Control, "Silences there are now."),
+    family(
+        "alert_webhook_deliveries",
+        Counter,
+        Control,
+        "Messages to webhooks, by result: delivered; failed, an attempt that is made again; refused and queue_full, given up.",
+    )
+    .labels(&["result"]),
     // Build and configuration
     family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")
         .labels(&["version", "commit"]),

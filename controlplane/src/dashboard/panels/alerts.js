@@ -3,7 +3,7 @@
 import { button, el, emptyNote, faultNote, fill, note } from "../dom.js";
 import { poll } from "../polling.js";
 import { countdown } from "../reading.js";
-import { inOrder, severityKind, valueOf } from "./alert_words.js";
+import { conditionOf, inOrder, severityKind, valueOf } from "./alert_words.js";
 import { silenceForm } from "./silencing.js";
 
 /** The feed tells of alerts at once; rules and webhooks are asked for. */
@@ -32,7 +32,7 @@ class Alerts {
     build(root) {
         this.count = el("span", { class: "row", role: "status" });
         this.faults = el("div", {});
-        this.list = el("div", {});
+        this.list = el("div", {}, emptyNote("Looking…"));
         this.silences = el("div", {});
         this.delivery = el("div", {});
         this.ruleList = el("div", {});
@@ -64,6 +64,9 @@ class Alerts {
         } catch (problem) {
             if (!problem.isAborted) {
                 fill(this.faults, faultNote(problem));
+                if (!this.drawn) {
+                    fill(this.list);
+                }
             }
         }
     }
@@ -193,8 +196,8 @@ class Alerts {
             fill(this.ruleList, emptyNote("There are no rules.", "alerts.rules of the configuration has them."));
             return;
         }
-        const head = ["Rule", "Looks at", "Severity", "Now", "Threshold"].map((name, at) =>
-            el("th", { scope: "col", class: at > 2 ? "number" : null }, name),
+        const head = ["Rule", "Watches", "Severity", "Now", "Fires"].map((name, at) =>
+            el("th", { scope: "col", class: at === 3 ? "number" : null }, name),
         );
         const row = (rule) =>
             el(
@@ -203,14 +206,8 @@ class Alerts {
                 el("th", { scope: "row", class: "cut", title: rule.name }, rule.name),
                 el("td", {}, el("code", {}, rule.of)),
                 el("td", {}, el("span", { class: `badge ${severityKind(rule.severity)}` }, rule.severity)),
-                el("td", { class: "number" }, valueOf({ ...rule, threshold: undefined }, this.format)),
-                el(
-                    "td",
-                    { class: "number" },
-                    rule.threshold === undefined
-                        ? "—"
-                        : valueOf({ value: rule.threshold, unit: rule.unit }, this.format),
-                ),
+                el("td", { class: "number" }, valueOf({ value: rule.value, unit: rule.unit }, this.format)),
+                el("td", {}, conditionOf(rule, this.format)),
             );
         fill(
             this.ruleList,
@@ -228,13 +225,14 @@ class Alerts {
             return;
         }
         this.drawnDelivery = text;
-        const one = ({ url, delivered, failed, queued, last_error: lastError }) =>
+        const one = ({ name, url, delivered, failed, dropped, queued, last_error: lastError }) =>
             el(
                 "li",
                 { class: "ops-webhook" },
                 el(
                     "div",
                     { class: "row" },
+                    name && el("strong", {}, name),
                     el("code", { class: "cut ops-url", title: url }, url),
                     el(
                         "span",
@@ -245,7 +243,7 @@ class Alerts {
                 el(
                     "p",
                     { class: "panel-note" },
-                    `${delivered} delivered, ${failed} attempts failed, ${queued} waiting`,
+                    `${delivered} delivered, ${failed} failed attempts, ${queued} waiting${dropped > 0 ? `, ${dropped} given up` : ""}`,
                 ),
                 lastError && note("bad", lastError),
             );
