@@ -245,18 +245,6 @@ fn write_configuration(family: &Family, facts: &Facts<'_>, samples: &mut Samples
     }
 }
 
-/// Those of them that tell of the history; none while it is off.
-fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
-    let Some(history) = facts.history else { return };
-    match family.name {
-        "history_last_write_successful" => samples.put(&[], u8::from(history.last_write_successful)),
-        "history_write_failures" => samples.put(&[], history.write_failures),
-        "history_minutes_lost" => samples.put(&[], history.minutes_lost),
-        "history_file_size_bytes" => samples.put(&[], history.file_bytes),
-        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
-    }
-}
-
 /// Those of them that tell of alerts.
 fn write_alerts(family: &Family, alerts: &AlertFacts, samples: &mut Samples<'_>) {
     let mut each = |counts: [u64; Severity::ALL.len()]| {
@@ -273,6 +261,18 @@ fn write_alerts(family: &Family, alerts: &AlertFacts, samples: &mut Samples<'_>)
             let results = Delivery::ALL.iter().zip(alerts.deliveries);
             results.for_each(|(result, count)| samples.put(&[result.label()], count));
         }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of the history; none while it is off.
+fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+    let Some(history) = facts.history else { return };
+    match family.name {
+        "history_last_write_successful" => samples.put(&[], u8::from(history.last_write_successful)),
+        "history_write_failures" => samples.put(&[], history.write_failures),
+        "history_minutes_lost" => samples.put(&[], history.minutes_lost),
+        "history_file_size_bytes" => samples.put(&[], history.file_bytes),
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
 }

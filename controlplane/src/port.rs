@@ -74,8 +74,7 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
-    let history = tallies.history.clone();
-    let alerts = tallies.alerts.clone();
+    let (alerts, history) = (tallies.alerts.clone(), tallies.history.clone());
     let meter = meter(tallies, workers.clone(), running.clone());
     let mut state = State::new(facts, running, staff, meter, desk, observer, journal);
     state.alerts = alerts;

@@ -2,6 +2,8 @@
 
 use super::engine::{Engine, Now, Stage};
 use super::groups::{Groups, Pace, Scene, Standing};
+use super::labels::ALERTNAME;
+use super::legacy::Row;
 use super::message::{Entry, Message};
 use super::queue::{Delivery, Outcome, Queue, Tally};
 use super::silences::Silences;
@@ -26,6 +28,8 @@ pub struct Webhooks {
     url: Rc<str>,
     /// Of those that are configured no more.
     gone: Tally,
+    /// The next process sends what is left.
+    retired: bool,
 }
 
 /// One of them.
@@ -93,8 +97,8 @@ impl Webhooks {
 
     /// The messages whose time has come, one for each webhook that has none under way.
     pub fn take(&mut self, now: Instant) -> Vec<Flight> {
-        let url = &self.url;
-        let due = self.lines.iter_mut().filter_map(|line| {
+        let (url, retired) = (&self.url, self.retired);
+        let due = self.lines.iter_mut().filter(|_| !retired).filter_map(|line| {
             let message = line.queue.take(now)?;
             Some(Flight { hook: line.hook.clone(), message, url: url.clone() })
         });
@@ -119,6 +123,41 @@ impl Webhooks {
         }
         if let Some(group) = queue.settle(outcome, now, chance) {
             groups.arrived(&group, now);
+        }
+    }
+
+    /// What was told and what waits, for the next process; nothing more is sent from here.
+    pub fn bequeath(&mut self) -> Vec<Row> {
+        self.retired = true;
+        let mut rows = Vec::new();
+        for Line { hook, groups, queue } in &self.lines {
+            let webhook = || Box::from(&*hook.name);
+            rows.extend(groups.told().map(|entry| Row::Told { webhook: webhook(), entry: entry.into() }));
+            for (message, queued) in queue.messages().enumerate() {
+                rows.extend(queued.entries.iter().map(|entry| Row::Queued {
+                    webhook: webhook(),
+                    message,
+                    group: (*queued.group).into(),
+                    entry: entry.into(),
+                }));
+            }
+        }
+        rows
+    }
+
+    /// Takes over what the process before has told a webhook.
+    pub fn adopt_told(&mut self, webhook: &str, entry: Entry, now: Instant) {
+        if let Some(line) = self.lines.iter_mut().find(|line| *line.hook.name == *webhook)
+            && let Some(group) = entry.labels.get(ALERTNAME).map(str::to_owned)
+        {
+            line.groups.adopt(&group, entry, now);
+        }
+    }
+
+    /// Takes over what it could not send.
+    pub fn adopt_queued(&mut self, webhook: &str, message: usize, group: &str, entry: Entry) {
+        if let Some(line) = self.lines.iter_mut().find(|line| *line.hook.name == *webhook) {
+            line.queue.adopt(message, group, entry);
         }
     }
 

@@ -170,7 +170,6 @@ fn blank_config() -> Config {
         socks5: blank_socks5(),
         websocket: blank_websocket(),
         control: blank_control(),
-        history: History { enabled: false, file: None, keep: Keep::default(), users_max: 0 },
         alerts: Alerts {
             rules: Arc::new([]),
             webhooks: Vec::new(),
@@ -179,6 +178,7 @@ fn blank_config() -> Config {
             group_interval: Duration::ZERO,
             repeat_interval: Duration::ZERO,
         },
+        history: History { enabled: false, file: None, keep: Keep::default(), users_max: 0 },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,

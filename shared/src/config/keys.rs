@@ -104,8 +104,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("control", "The control port: metrics, health, statistics, commands; and who may do what there."),
     ("control.feed", "The live feed: what ringway publishes about itself."),
     ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
-    ("history", "What is kept of traffic over time ([history](history.md))."),
     ("alerts", "What is watched, and who is told ([alerts](alerts.md))."),
+    ("history", "What is kept of traffic over time ([history](history.md))."),
     ("log", "What is written to stderr, and where the lines of other logs go."),
 ];
 
@@ -150,8 +150,8 @@ const PARTS: [&[Key]; 11] = [
     admission::KEYS,
     tls::WEBSOCKET,
     control::KEYS,
-    history::KEYS,
     alerts::KEYS,
+    history::KEYS,
     process::LOG,
 ];
 const COUNT: usize = count();

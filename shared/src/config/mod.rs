@@ -73,8 +73,8 @@ pub struct Config {
     pub socks5: Socks5,
     pub websocket: WebSocket,
     pub control: Control,
-    pub history: History,
     pub alerts: Alerts,
+    pub history: History,
     pub log: Log,
 }
 
