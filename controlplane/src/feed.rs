@@ -45,6 +45,8 @@ pub struct Publisher {
     process: RefCell<Process>,
     last_minute: RefCell<LastMinute>,
     activity: Activity,
+    /// What [`crate::alerts::Alerts::changed`] said when they were told.
+    alerts_told: Cell<u64>,
 }
 
 impl Publisher {
@@ -66,6 +68,7 @@ impl Publisher {
             process: RefCell::default(),
             last_minute: RefCell::default(),
             activity: Activity::default(),
+            alerts_told: Cell::default(),
         }
     }
 
@@ -113,9 +116,12 @@ impl Publisher {
             told.push((Feed::TrafficData, traffic_data::told(&figures)));
             if slowly {
                 told.push((Feed::SystemPerformance, self.system_performance(&figures)));
-                told.push((Feed::ProxyHealth, self.proxy_health(&figures)));
-                told.push((Feed::Alerts, alerts()));
+                told.push((Feed::ProxyHealth, self.proxy_health()));
             }
+        }
+        let changed = self.state.alerts.changed();
+        if slowly || changed != self.alerts_told.replace(changed) {
+            told.push((Feed::Alerts, self.state.alerts.view()));
         }
         self.activity.want(read(Feed::UserActivity));
         match self.activity.take() {
@@ -124,9 +130,12 @@ impl Publisher {
             None if !read(Feed::UserActivity) => self.workers.board().clear(Feed::UserActivity),
             None => {}
         }
-        for (feed, told) in told {
+        let moment = now();
+        for (feed, mut told) in told {
             let interval = if feed == Feed::TrafficData { interval } else { SLOWLY };
-            self.publish(feed, told, interval, read(feed));
+            told["time"] = json!(moment);
+            told["interval_ms"] = json!(interval.as_millis() as u64);
+            self.publish(feed, told, read(feed));
         }
     }
 
@@ -141,13 +150,11 @@ impl Publisher {
     }
 
     /// Puts it on the board, and hands it to the topic's home if somebody reads it.
-    fn publish(&self, feed: Feed, mut told: Json, interval: Duration, is_read: bool) {
+    fn publish(&self, feed: Feed, mut told: Json, is_read: bool) {
         let seq = &self.seqs[feed as usize];
         seq.set(seq.get() + 1);
         told["seq"] = json!(seq.get());
-        told["time"] = json!(now());
         told["boot"] = json!(self.boot);
-        told["interval_ms"] = json!(interval.as_millis() as u64);
         let data: Arc<str> = told.to_string().into();
         self.workers.board().put(feed, data.clone());
         if !is_read || self.unanswered.load(Relaxed) >= UNANSWERED_MAX {
@@ -174,10 +181,6 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
-}
-
-fn alerts() -> Json {
-    json!({"alerts": [], "firing": 0, "pending": 0, "silences": []})
 }
 
 /// The moment, to the millisecond.

@@ -105,11 +105,29 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     const when = el("span", { class: "legend-time" });
     const plot = el("div", { class: "chart-plot" });
     const body = el("tbody", {});
-    const heads = ["what", "now", "least", "mean", "most"].map((name, index) => el("th", { scope: "col", class: index > 0 && "number" }, name));
+    const heads = ["what", "now", "least", "mean", "most"].map((name, index) =>
+        el("th", { scope: "col", class: index > 0 && "number" }, name),
+    );
     const table = el("table", { class: "table" }, el("caption", {}, label), el("thead", {}, el("tr", {}, heads)), body);
-    const details = el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${label}, as a table` }, table));
+    const details = el(
+        "details",
+        {},
+        el("summary", {}, "As a table"),
+        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${label}, as a table` }, table),
+    );
     const picture = el("div", { role: "img", "aria-label": label }, plot);
-    const element = el("figure", { class: "chart" }, el("figcaption", { class: "legend" }, legend.map((one) => one.element), when), picture, details);
+    const element = el(
+        "figure",
+        { class: "chart" },
+        el(
+            "figcaption",
+            { class: "legend" },
+            legend.map((one) => one.element),
+            when,
+        ),
+        picture,
+        details,
+    );
 
     plot.style.minHeight = `${height}px`;
     let shown = { times: [], columns: series.map(() => []), span: null };
@@ -132,7 +150,10 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     };
     const tabulate = () => {
         if (details.open) {
-            fill(body, series.map((one, number) => row(one.label, shown.columns[number], value)));
+            fill(
+                body,
+                series.map((one, number) => row(one.label, shown.columns[number], value)),
+            );
         }
     };
     details.addEventListener("toggle", tabulate);
@@ -140,7 +161,11 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     const make = () => {
         const width = plot.clientWidth;
         if (!chart && width > 0) {
-            chart = new uPlot(options({ series, value, height, binary, whole, width, span: () => shown.span, tell }), data(), plot);
+            chart = new uPlot(
+                options({ series, value, height, binary, whole, width, span: () => shown.span, tell }),
+                data(),
+                plot,
+            );
         }
     };
     const data = () => [shown.times, ...shown.columns];
@@ -177,7 +202,12 @@ function row(label, column, value) {
     const least = known.reduce((low, one) => Math.min(low, one), Infinity);
     const most = known.reduce((high, one) => Math.max(high, one), -Infinity);
     const figures = known.length ? [column.at(-1) ?? null, least, sum / known.length, most] : [null, null, null, null];
-    return el("tr", {}, el("th", { scope: "row" }, label), figures.map((figure) => el("td", { class: "number" }, value(figure))));
+    return el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, label),
+        figures.map((figure) => el("td", { class: "number" }, value(figure))),
+    );
 }
 
 function options({ series, value, height, binary, whole, width, span, tell }) {
@@ -206,8 +236,21 @@ function options({ series, value, height, binary, whole, width, span, tell }) {
         },
         series: [{}, ...series.map(line)],
         axes: [
-            { ...axis, size: 26, space: 76, values: (chart, splits) => splits.map((split) => clock(split, chart.scales.x.max - chart.scales.x.min, true)) },
-            { ...axis, size: widest, space: 36, gap: 6, incrs: steps(binary, whole), values: (_, splits) => splits.map(value) },
+            {
+                ...axis,
+                size: 26,
+                space: 76,
+                values: (chart, splits) =>
+                    splits.map((split) => clock(split, chart.scales.x.max - chart.scales.x.min, true)),
+            },
+            {
+                ...axis,
+                size: widest,
+                space: 36,
+                gap: 6,
+                incrs: steps(binary, whole),
+                values: (_, splits) => splits.map(value),
+            },
         ],
         hooks: { setCursor: [tell] },
     };

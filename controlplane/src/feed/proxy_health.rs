@@ -42,11 +42,11 @@ impl LastMinute {
 }
 
 impl Publisher {
-    /// What is told, `figures` being what `/stats` shows. Call it once a second.
-    pub(super) fn proxy_health(&self, _figures: &Json) -> Json {
+    /// What is told. Call it once a second.
+    pub(super) fn proxy_health(&self) -> Json {
         let sick = sick_workers(&self.state);
         let upstreams = self.workers.upstreams();
-        let certificates = self.certificates_told();
+        let (certificates, alerts) = (self.certificates_told(), self.state.alerts.counts());
         let reasons = self.reasons(&sick, &upstreams);
         let status = match (verdict(&sick), self.state.is_draining(), reasons.is_empty()) {
             (Some(_), ..) => "stalled",
@@ -68,7 +68,7 @@ impl Publisher {
             "certificates": certificates,
             "notices": self.state.facts.notices,
             "version": self.state.facts.version,
-            "alerts": {"firing": 0, "pending": 0},
+            "alerts": {"firing": alerts.firing(), "pending": alerts.pending()},
         })
     }
 
@@ -88,6 +88,11 @@ impl Publisher {
         for upstream in upstreams.iter().filter(|upstream| !upstream.up) {
             let failures = upstream.usage.failures.load(Relaxed);
             reasons.push(format!("upstream {} is out after {failures} failures in a row", upstream.name));
+        }
+        match self.state.alerts.counts().firing() {
+            0 => {}
+            1 => reasons.push("an alert is firing".to_owned()),
+            firing => reasons.push(format!("{firing} alerts are firing")),
         }
         if self.state.running.last_reload.borrow().as_ref().is_some_and(|last| !last.ok) {
             reasons.push("the last reload failed: the configuration before it is in force".to_owned());

@@ -49,6 +49,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("panels/alert_words.js", include_bytes!("../dashboard/panels/alert_words.js")),
     ("panels/alerts.js", include_bytes!("../dashboard/panels/alerts.js")),
     ("panels/configuration.js", include_bytes!("../dashboard/panels/configuration.js")),
+    ("panels/connection_filter.js", include_bytes!("../dashboard/panels/connection_filter.js")),
     ("panels/connection_rows.js", include_bytes!("../dashboard/panels/connection_rows.js")),
     ("panels/connections.js", include_bytes!("../dashboard/panels/connections.js")),
     ("panels/difference.js", include_bytes!("../dashboard/panels/difference.js")),

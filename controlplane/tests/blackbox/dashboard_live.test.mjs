@@ -90,7 +90,18 @@ test("shares are percent", () => {
 });
 
 test("what is not known is a dash, whatever it is", () => {
-    const all = [format.bytes, format.rate, format.count, format.perSecond, format.percent, format.milliseconds, format.duration, format.time, format.dateTime, format.ago];
+    const all = [
+        format.bytes,
+        format.rate,
+        format.count,
+        format.perSecond,
+        format.percent,
+        format.milliseconds,
+        format.duration,
+        format.time,
+        format.dateTime,
+        format.ago,
+    ];
     for (const of of all) {
         for (const nothing of [null, undefined, NaN, "no date"]) {
             assert.equal(of(nothing), format.UNKNOWN, `${of.name}(${nothing})`);
@@ -250,13 +261,23 @@ test("memory is bounded, and the oldest goes first", () => {
     for (let time = 0; time < 10; time += 1) {
         recent.push(time, [time, undefined]);
     }
-    assert.deepEqual([recent.times, recent.column("a"), recent.column("b")], [[7, 8, 9], [7, 8, 9], [null, null, null]]);
+    assert.deepEqual(
+        [recent.times, recent.column("a"), recent.column("b")],
+        [
+            [7, 8, 9],
+            [7, 8, 9],
+            [null, null, null],
+        ],
+    );
     const { client, feed } = opened();
     feed.on("traffic_data", () => {});
     for (let seq = 1; seq <= 3_000; seq += 1) {
         client.publish("traffic_data", snapshot(seq));
     }
-    assert.ok(feed.recent.length >= 1_200 && feed.recent.length < 1_300, `${feed.recent.length} points of five minutes`);
+    assert.ok(
+        feed.recent.length >= 1_200 && feed.recent.length < 1_300,
+        `${feed.recent.length} points of five minutes`,
+    );
     assert.equal(feed.recent.columns.length, DRAWN.length);
 });
 
@@ -268,7 +289,11 @@ test("where nothing was heard, or another process speaks, the line has a gap", (
     client.publish("traffic_data", snapshot(60));
     client.publish("traffic_data", snapshot(1, "bbbbbbbb", 15_250));
     assert.deepEqual(feed.recent.column("connections.active"), [1, 2, null, 60, null, 1]);
-    assert.deepEqual([...feed.recent.times].sort((one, other) => one - other), feed.recent.times, "time only grows");
+    assert.deepEqual(
+        [...feed.recent.times].sort((one, other) => one - other),
+        feed.recent.times,
+        "time only grows",
+    );
     client.publish("traffic_data", snapshot(1, "cccccccc", 0));
     assert.deepEqual(feed.recent.column("connections.active"), [1], "a clock that was set back begins anew");
 });

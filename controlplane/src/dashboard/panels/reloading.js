@@ -33,6 +33,9 @@ export function reload({ api, settings, generation }) {
     const closing = (text = "Close") => button(text, () => dialog.close(result));
     const failed = (problem) => {
         const again = button(problem.status === 412 ? "Look anew" : "Try again", preview, { kind: "primary" });
+        if (problem.status === 412) {
+            problem.hint = "somebody else has changed it: look anew at what would change now";
+        }
         const nodes = problem.members?.faults?.length > 0 ? faultsView(problem.members) : faultNote(problem);
         show([nodes], [closing(), again]);
     };

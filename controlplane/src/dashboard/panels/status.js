@@ -33,7 +33,10 @@ export function mount(root, { feed, format }) {
         const text = list.join("\n");
         if (reasons.dataset.text !== text) {
             reasons.dataset.text = text;
-            fill(reasons, list.map((reason) => el("span", {}, reason)));
+            fill(
+                reasons,
+                list.map((reason) => el("span", {}, reason)),
+            );
         }
         setText(more, rest);
         again.hidden = !["offline", "unauthorized"].includes(feed.state);
@@ -51,7 +54,10 @@ export function mount(root, { feed, format }) {
         }
         const [kind, title] = WORDS[health.status] ?? ["warn", health.status];
         const { firing = 0, pending = 0 } = health.alerts ?? {};
-        const alerts = firing || pending ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}` : "no alert";
+        const alerts =
+            firing || pending
+                ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}`
+                : "no alert";
         return show(firing && kind === "ok" ? "warn" : kind, title, health.reasons ?? [], alerts);
     };
     feed.on("proxy_health", draw);

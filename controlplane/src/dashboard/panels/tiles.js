@@ -76,7 +76,16 @@ export function mount(root, { feed, format }) {
         const figure = el("div", { class: "tile-value", data: { figure: tile.of, value: "" } }, value, unit);
         const note = noteOf(tile.note, format);
         const picture = spark(tile.colour);
-        root.append(el("div", { class: "tile" }, el("div", { class: "tile-name" }, tile.name), figure, note.element, picture.element));
+        root.append(
+            el(
+                "div",
+                { class: "tile" },
+                el("div", { class: "tile-name" }, tile.name),
+                figure,
+                note.element,
+                picture.element,
+            ),
+        );
         return (data) => {
             const number = at(data, tile.of);
             const [digits, ofWhat] = format.parts[tile.how](number);
