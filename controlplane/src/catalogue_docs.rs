@@ -13,7 +13,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Listeners", &["listener_"]),
     ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
+    ("The history", &["history_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
+    ("Alerts", &["alert"]),
     ("Build and configuration", &["build_", "config_"]),
     ("The process", &["process_"]),
 ];

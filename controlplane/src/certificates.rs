@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How often the files are looked at.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
 /// A certificate that ends so soon is worth a notice.
-const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+pub const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// What is told of the certificates in metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod host;
 mod print;
 
 pub use finding::{Finding, Level};
+pub use host::memory_max_bytes;
 
 use crate::cli::say;
 use crate::exit::Exit;

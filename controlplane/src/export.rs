@@ -7,14 +7,17 @@ pub mod carried;
 pub mod page;
 pub mod process;
 
+use crate::alerts::{Counts, Delivery, Tally};
 use crate::certificates::{CertificateFacts, SHOWN_BY};
 use crate::guard::Failure;
+use crate::history::HistoryFacts;
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
 use page::{Exemplar, Page, Samples};
 use process::Process;
 use ringway_dataplane::ClientFacts;
+use ringway_shared::config::Severity;
 use ringway_shared::connection::ConnectionId;
 use ringway_shared::datagram::Drop;
 use ringway_shared::exemplar::Exemplars;
@@ -45,9 +48,12 @@ pub struct Facts<'a> {
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
+    /// `None`: it is off.
+    pub history: Option<HistoryFacts>,
     /// Fetches of keys for JSON Web Tokens that succeeded, and that failed.
     pub key_fetches: [u64; 2],
     pub certificates: CertificateFacts,
+    pub alerts: AlertFacts,
     /// How often a configuration has been applied.
     pub config_generation: u64,
     pub reloads: ReloadFacts,
@@ -72,6 +78,14 @@ impl ReloadFacts {
         let last_success = SystemTime::now();
         ReloadFacts { last_successful: true, last_success, succeeded: 0, failed: 0, unchanged: 0 }
     }
+}
+
+/// What is told of alerts in metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AlertFacts {
+    pub counts: Counts,
+    pub silences: u64,
+    pub deliveries: Tally,
 }
 
 /// Writes scrapes.
@@ -129,8 +143,10 @@ impl Exporter {
         let host = &facts.snapshot.host;
         match family.name {
             name if name.starts_with("worker_") => write_worker(family, facts.snapshot, samples),
+            name if name.starts_with("history_") => write_history(family, facts, samples),
             name if name.starts_with("listener_") => write_listener(family, facts.snapshot, samples),
             name if name.starts_with("config_") => write_configuration(family, facts, samples),
+            name if name.starts_with("alert") => write_alerts(family, &facts.alerts, samples),
             "socks5_system_cpu_usage_percent" => samples.put(&[], host.cpu_percent),
             "socks5_system_memory_usage_bytes" => samples.put(&[], host.memory_used_bytes),
             "socks5_system_network_bytes" => {
@@ -225,6 +241,38 @@ fn write_configuration(family: &Family, facts: &Facts<'_>, samples: &mut Samples
             samples.put(&["failed"], reloads.failed);
             samples.put(&["unchanged"], reloads.unchanged);
         }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of alerts.
+fn write_alerts(family: &Family, alerts: &AlertFacts, samples: &mut Samples<'_>) {
+    let mut each = |counts: [u64; Severity::ALL.len()]| {
+        Severity::ALL
+            .iter()
+            .zip(counts)
+            .for_each(|(severity, count)| samples.put(&[severity.label()], count));
+    };
+    match family.name {
+        "alerts_firing" => each(alerts.counts.firing),
+        "alerts_pending" => each(alerts.counts.pending),
+        "alert_silences" => samples.put(&[], alerts.silences),
+        "alert_webhook_deliveries" => {
+            let results = Delivery::ALL.iter().zip(alerts.deliveries);
+            results.for_each(|(result, count)| samples.put(&[result.label()], count));
+        }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of the history; none while it is off.
+fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+    let Some(history) = facts.history else { return };
+    match family.name {
+        "history_last_write_successful" => samples.put(&[], u8::from(history.last_write_successful)),
+        "history_write_failures" => samples.put(&[], history.write_failures),
+        "history_minutes_lost" => samples.put(&[], history.minutes_lost),
+        "history_file_size_bytes" => samples.put(&[], history.file_bytes),
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
 }

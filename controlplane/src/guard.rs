@@ -61,27 +61,43 @@ pub struct Principal {
     /// As the audit log names it: that of a token, `anybody`, `uid:1000`, `certificate:NAME`.
     pub name: Rc<str>,
     pub scope: Scope,
+    pub basis: Basis,
+}
+
+/// What somebody may do something by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Nobody looked.
+    Nothing,
+    /// The digest of a token or key.
+    Shown([u8; 32]),
+    /// The connection they came by.
+    Connection(Peer),
 }
 
 impl Principal {
     /// Whoever reaches a listener where nobody is asked who they are.
     #[must_use]
-    pub fn anybody() -> Principal {
-        Principal { name: ANYBODY.into(), scope: Scope::Admin }
+    pub fn anybody(peer: &Peer) -> Principal {
+        Principal::of_connection(ANYBODY, Scope::Admin, peer)
     }
-}
 
-impl Principal {
+    /// Whom the connection says it is.
+    #[must_use]
+    pub fn of_connection(name: &str, scope: Scope, peer: &Peer) -> Principal {
+        Principal { name: name.into(), scope, basis: Basis::Connection(peer.clone()) }
+    }
+
     /// Who asks for what is open to everybody: nobody looked.
     #[must_use]
     pub fn nobody() -> Principal {
-        Principal { name: "-".into(), scope: Scope::Open }
+        Principal { name: "-".into(), scope: Scope::Open, basis: Basis::Nothing }
     }
 
     /// Who showed a key of the publish API.
     #[must_use]
-    pub fn key_holder() -> Principal {
-        Principal { name: API_KEY.into(), scope: Scope::Operate }
+    pub fn key_holder(digest: [u8; 32]) -> Principal {
+        Principal { name: API_KEY.into(), scope: Scope::Operate, basis: Basis::Shown(digest) }
     }
 
     /// Whether nobody was asked who it is.

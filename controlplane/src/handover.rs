@@ -8,9 +8,9 @@
 //! ```text
 //! holder  -> heir     Welcome, Listeners…          here are the sockets
 //! heir    -> holder   Listeners…, Ready            I could serve; these are open now
-//! old one -> heir     Counters…, Quotas…           (through the supervisor, if there is one)
+//! old one -> heir     Counters…, Quotas…, History…, Alerts… (through the supervisor, if there is one)
 //! old one -> heir     YourTurn                     the control port is yours: I answer nobody there any more
-//! old one -> heir     Counters…, Quotas…           what the connections that drain have moved since, each second
+//! old one -> heir     Counters…, Quotas…, History… what the connections that drain have moved since, each second
 //! ```
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
@@ -24,6 +24,7 @@ pub mod inheritance;
 pub mod link;
 pub mod upgrade;
 
+use crate::history::Bequest;
 use serde::{Deserialize, Serialize};
 
 /// In the environment of an heir: its holder is at the other end of its standard input.
@@ -31,7 +32,7 @@ pub const VARIABLE: &str = "RINGWAY_HANDOVER";
 /// The only value it has.
 pub const BY_STDIN: &str = "stdin";
 /// Of [`Message`]; another one is refused, and the old process goes on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Listening sockets of one process.
 pub const LISTENERS_MAX: usize = 4096;
 
@@ -66,7 +67,11 @@ pub enum Message {
     Counters { rows: Vec<(String, Count)> },
     /// Bytes of quotas that users have used besides.
     Quotas { used: Vec<(String, u64)> },
-    /// The one before no longer answers at the control port and writes no quota file.
+    /// What the history lacks of it.
+    History { rows: Vec<Bequest> },
+    /// What the one before leaves of alerts, as texts.
+    Alerts { rows: Vec<(String, ())> },
+    /// The one before no longer answers at the control port and writes no quota file and no history.
     YourTurn,
 }
 

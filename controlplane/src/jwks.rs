@@ -3,8 +3,8 @@
 //! Runs on the control thread and waits for nobody there. Whatever fails, the keys there were stay. `fetch` is the
 //! HTTP client; here is when, and what becomes of it.
 
-mod fetch;
-
+use crate::fetch;
+use hyper::body::Bytes;
 use ringway_dataplane::policy::jwt::{JWKS_BYTES_MAX, JwkSource, KeyRing};
 use std::cell::Cell;
 use std::fs::File;
@@ -24,6 +24,9 @@ const URL_LOOK_EVERY: Duration = Duration::from_millis(500);
 const RETRY_MIN: Duration = Duration::from_secs(5);
 /// Anybody can send tokens that name unknown keys: they bring on one fetch in so long at most.
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
+
+/// From the name's lookup to the last byte.
+const FETCH_MAX: Duration = Duration::from_secs(10);
 
 /// Gives the ring in use now; `None`: no JSON Web Tokens are asked for.
 pub type Look = Rc<dyn Fn() -> Option<Arc<KeyRing>>>;
@@ -114,7 +117,7 @@ async fn keep_url(look: &Look, fetches: &Fetches, roots: fetch::Roots) {
             && schedule.is_due(&url, ring.unknown_keys(), ring.config().jwks_refresh, Instant::now())
         {
             let unknown_keys = ring.unknown_keys();
-            let fetched = fetch::get(&url, roots).await;
+            let fetched = get(&url, roots).await;
             let succeeded = take_fetched(look, &url, fetched);
             let count = if succeeded { &fetches.succeeded } else { &fetches.failed };
             count.set(count.get() + 1);
@@ -122,6 +125,24 @@ async fn keep_url(look: &Look, fetches: &Fetches, roots: fetch::Roots) {
         }
         sleep(URL_LOOK_EVERY).await;
     }
+}
+
+/// The document at `url`. The error is for the operator.
+async fn get(url: &str, roots: fetch::Roots) -> Result<String, String> {
+    let ask = fetch::Ask {
+        method: "GET",
+        url,
+        headers: &[("accept", "application/json")],
+        body: Bytes::new(),
+        time_max: FETCH_MAX,
+        answer_bytes_max: JWKS_BYTES_MAX,
+    };
+    let answer = fetch::send(&ask, roots).await?;
+    // A redirect leads to another host, which nobody has configured.
+    if answer.status != 200 {
+        return Err(format!("answered {}: the URL must answer 200 with a JWK Set", answer.status));
+    }
+    String::from_utf8(answer.body?.into()).map_err(|_| "the answer is not UTF-8".to_owned())
 }
 
 /// Gives what was fetched to the ring in use now, which may be a newer one than it was fetched for.

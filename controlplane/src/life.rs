@@ -1,10 +1,12 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `past` (what was, for the history), `steering` (another configuration), `listening` (all sockets).
 
+mod alarming;
 mod beginning;
 mod ending;
 mod listening;
+mod past;
 mod steering;
 mod succession;
 
@@ -14,8 +16,10 @@ use crate::certificates::{CertificateFacts, Certificates};
 use crate::cli::say;
 use crate::exit::Exit;
 use crate::export::carried::Carried;
+use crate::feed::Publisher;
 use crate::handover::child::Recipe;
 use crate::handover::inheritance;
+use crate::history::History;
 use crate::jwks;
 use crate::logins;
 use crate::logs::{self, Levels, Sink};
@@ -115,14 +119,13 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let epoch = Instant::now();
     let plan = plan(&config, &cells, epoch, &prepared.addresses().tcp(), inherited);
     let workers = Rc::new(ringway_dataplane::start(plan).map_err(|error| error.0)?);
-    for notice in workers.notices().iter().chain(&port::notices(&config)) {
-        tracing::warn!("{notice}");
-    }
+    port::notices(&config).iter().chain(workers.notices()).for_each(|notice| tracing::warn!("{notice}"));
     let certificates = Rc::new(RefCell::new(Certificates::of(&config)));
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = observer_of(&workers, &cells, epoch);
     let clients = Rc::new(Cell::new(ClientFacts::default()));
-    let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
+    let history = past::begin(&config, &workers)?;
+    let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts, &history);
     let carried = tallies.carried.clone();
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal.clone()));
@@ -163,6 +166,7 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         () = sink.run() => Exit::Done,
         () = new_keys => Exit::Done,
         () = life.reloader.keep_time(&life.state) => Exit::Done,
+        () = life.publish() => Exit::Done,
     };
     life.leave(&mut succession, &mut signals, sink).await;
     Ok(exit)
@@ -173,6 +177,7 @@ fn tallies(
     quotas: &Quotas,
     clients: &Rc<Cell<ClientFacts>>,
     certificates: &Rc<Cell<CertificateFacts>>,
+    history: &Option<Rc<History>>,
 ) -> Tallies {
     Tallies {
         log_lines_dropped: sink.dropped(),
@@ -181,7 +186,9 @@ fn tallies(
         clients: clients.clone(),
         key_fetches: Rc::default(),
         certificates: certificates.clone(),
+        alerts: Rc::default(),
         carried: Rc::default(),
+        history: history.clone(),
     }
 }
 
@@ -244,6 +251,13 @@ struct Life {
 }
 
 impl Life {
+    /// Tells of all this, live.
+    async fn publish(&self) {
+        let certificates = self.certificate_facts.clone();
+        let (state, workers, ports) = (self.state.clone(), self.workers.clone(), self.ports.clone());
+        Publisher::new(state, workers, ports, certificates).run().await;
+    }
+
     /// The one line that says that all listeners are up, and where.
     fn announce(&self) {
         let control = self.ports.addresses();
@@ -291,10 +305,11 @@ impl Life {
                 },
                 () = self.reloader.listeners_changed() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
-                    drop(self.state.snapshot());
+                    self.note_history();
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
+                    self.watch_alerts();
                     succession.mention_life(self.is_well());
                 }
                 _ = rounds.tick() => {
@@ -330,6 +345,7 @@ impl Life {
         // What ended last has its line too; the log's queue does not hold them all at once.
         while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
         self.keep_quotas();
+        self.let_history_go().await;
     }
 
     fn keep_quotas(&self) {

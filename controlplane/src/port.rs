@@ -1,16 +1,19 @@
 //! What the control port is given: the workers, the metrics and the facts it answers with.
 
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::certificates::{self, CertificateFacts};
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::guard;
+use crate::history::History;
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot, UserRow};
 use crate::running::Running;
 use crate::server::{Desk, Facts, Meter, Staff, State};
+use crate::system;
 use ringway_dataplane::{ClientFacts, Workers};
 use ringway_shared::config::Config;
 use ringway_shared::metrics::Cells;
@@ -29,8 +32,11 @@ pub struct Tallies {
     pub clients: Rc<Cell<ClientFacts>>,
     pub key_fetches: Rc<Fetches>,
     pub certificates: Rc<Cell<CertificateFacts>>,
+    pub alerts: Rc<Alerts>,
     /// What the processes before this one have counted.
     pub carried: Rc<RefCell<Carried>>,
+    /// None if it is off.
+    pub history: Option<Rc<History>>,
 }
 
 /// What the operator should know of a configuration.
@@ -54,6 +60,7 @@ pub fn state(
     };
     let (asking, telling) = (workers.clone(), workers.clone());
     let (pushing, homing, inspecting) = (workers.clone(), workers.clone(), workers.clone());
+    let (welcoming, board) = (workers.clone(), workers.board().clone());
     let clients = tallies.clients.clone();
     let staff = Staff {
         count: config.workers.count,
@@ -61,19 +68,24 @@ pub fn state(
         tell: Box::new(move |worker, command| telling.tell(worker, command)),
         push: Box::new(move |worker, ask, reply| pushing.push(worker, ask, reply).is_ok()),
         inspect: Box::new(move |worker, ask, reply| inspecting.inspect(worker, ask, reply).is_ok()),
+        welcome: Box::new(move |worker, arrival| welcoming.welcome(worker, arrival)),
+        latest: Box::new(move |feed| board.latest(feed)),
         home_of: Box::new(move |topic| homing.home_of(topic)),
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
+    let (alerts, history) = (tallies.alerts.clone(), tallies.history.clone());
     let meter = meter(tallies, workers.clone(), running.clone());
-    State::new(facts, running, staff, meter, desk, observer, journal)
+    let mut state = State::new(facts, running, staff, meter, desk, observer, journal);
+    state.alerts = alerts;
+    history.into_iter().for_each(|history| state.remember(history));
+    state
 }
 
 /// `host_port`, as Centrifugo names its nodes.
 fn node_name(workers: &Workers) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let port = workers.websocket_addresses().first().map_or(0, |address| address.port());
-    format!("{}_{port}", host.trim())
+    format!("{}_{port}", system::host_name())
 }
 
 fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter {
@@ -91,7 +103,9 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             http: &http,
             log_lines_dropped: tallies.log_lines_dropped.load(Relaxed),
             certificates: tallies.certificates.get(),
+            alerts: tallies.alerts.facts(),
             quota_save_failures: tallies.quota_save_failures.get(),
+            history: tallies.history.as_ref().map(|history| history.facts()),
             config_generation,
             reloads: running.reloads.get(),
         };

@@ -81,6 +81,16 @@ pub struct Running {
     earlier: RefCell<VecDeque<Rc<Generation>>>,
     /// What became of the reloads, those that changed nothing and those that failed among them.
     pub reloads: Cell<ReloadFacts>,
+    /// The last of them; none before the first.
+    pub last_reload: RefCell<Option<LastReload>>,
+}
+
+/// What came of a reload.
+pub struct LastReload {
+    pub ok: bool,
+    pub at: SystemTime,
+    /// For people: what is different, or what was wrong.
+    pub message: String,
 }
 
 impl Running {
@@ -91,7 +101,12 @@ impl Running {
         let made_of = MadeOf { texts: Rc::new(texts), overrides: Vec::new() };
         let first = Generation::new(1, loaded, "start", SystemTime::now(), made_of, Vec::new());
         let reloads = Cell::new(ReloadFacts::at_start());
-        Running { current: RefCell::new(Rc::new(first)), earlier: RefCell::default(), reloads }
+        Running {
+            current: RefCell::new(Rc::new(first)),
+            earlier: RefCell::default(),
+            reloads,
+            last_reload: RefCell::default(),
+        }
     }
 
     #[must_use]

@@ -2,10 +2,11 @@
 //!
 //! This page holds accepting, and the life of one connection with its limits. In reading
 //! order below it: `ports` (the listeners: TCP, TLS, Unix), `route` (what one is), `routes` (all of them, and what happens to a request), `guard` (who may), `record` (what is told of it), `answer` (what goes back), `state`
-//! (what all requests share), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `dashboard` (what browsers get), `openapi` with `schemas` (all of it told to programs), `reload`,
+//! (what all requests share), `feed` (connections that workers go on with), then the pages themselves: `health`, `stats`, `pages`, `drill`, `debug`, `dashboard` (what browsers get), `openapi` with `schemas` (all of it told to programs), `reload`,
 //! and `push`, the publish API. Must not be here: anything that blocks. A page is a plain function over [`State`]; the publish API waits
 //! for workers as a task does.
 
+mod alerts;
 mod answer;
 mod asked;
 mod bundle;
@@ -14,8 +15,10 @@ mod dashboard;
 mod debug;
 mod drain;
 mod drill;
+mod feed;
 mod guard;
 mod health;
+mod history;
 mod inspecting;
 mod memory;
 mod openapi;
@@ -33,9 +36,10 @@ mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod top;
+pub mod top;
 mod upgrade;
 
+pub use health::{condition, sick_workers, verdict};
 pub use ports::{Addresses, Ports, Prepared};
 pub use push::Desk;
 pub use route::{Parameter, Route};
@@ -43,8 +47,10 @@ pub use routes::all as routes;
 pub use schemas::named as schema;
 use state::Seat;
 pub use state::{Facts, Meter, Staff, State};
+pub use stats::figures;
 
 use crate::guard::{Failure, Peer, is_own};
+use feed::{Exit, Wire};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,7 +64,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -170,29 +176,35 @@ fn tune(stream: &TcpStream) {
 }
 
 /// Request after request, until the client goes, breaks a limit, or the time is up.
-async fn converse<S>(stream: S, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let service = service_fn(move |request| routes::answer(state.clone(), peer.clone(), request));
+async fn converse<S: Wire>(stream: S, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>) {
+    let exit = Rc::<Exit>::default();
+    let (served, leaving) = (state.clone(), exit.clone());
+    // Boxed, so that the connection can be moved, and taken apart.
+    let service = service_fn(move |request| {
+        Box::pin(routes::answer(served.clone(), peer.clone(), request, leaving.clone()))
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_MAX).max_buf_size(HEADER_BYTES_MAX);
-    let mut connection =
-        pin!(http.serve_connection(TokioIo::new(Patient::new(stream, UNREAD_ANSWER_MAX)), service));
+    let stream = TokioIo::new(Patient::new(stream, UNREAD_ANSWER_MAX));
+    let mut connection = http.serve_connection(stream, service);
     let over = timeout(CONNECTION_MAX, stopped(stop));
     // What went wrong with a connection is its client's affair: hyper has answered 400 or 431, or closed.
-    match first_of(pin!(over), connection.as_mut()).await {
-        First::Right(_ended) => {}
-        First::Left(_) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = timeout(ENDING_MAX, connection).await;
+    let first = first_of(pin!(over), pin!(exit.or_end_of(&mut connection))).await;
+    if let First::Left(_) = first {
+        Pin::new(&mut connection).graceful_shutdown();
+        let _ = timeout(ENDING_MAX, exit.or_end_of(&mut connection)).await;
+    }
+    if let Some(leaving) = exit.take() {
+        let parts = connection.into_parts();
+        if let Some(stream) = parts.io.into_inner().into_inner() {
+            leaving.go(stream, &parts.read_buf, &state);
         }
     }
 }
 
 /// Says 503 without reading a request, then waits for the client to close, lest a reset overtake the answer.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    let text = answer::too_many_connections();
+    let text = answer::too_many_connections().last();
     stream.writable().await?;
     stream.try_write(text.as_bytes())?;
     poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context)).await?;

@@ -88,9 +88,57 @@ pub fn thread_times(thread_id: u64) -> ThreadTimes {
     ThreadTimes { busy: Duration::from_nanos(next()), waited: Duration::from_nanos(next()), slices: next() }
 }
 
+/// CPUs that this process may use.
+#[must_use]
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// All memory of the host, in bytes.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    Meminfo::current().map_or(0, |memory| memory.mem_total)
+}
+
+/// Threads of this process.
+#[must_use]
+pub fn threads() -> u64 {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.map_or(0, |status| status.threads)
+}
+
+/// Descriptors this process has open. Linux tells their number as the size of their folder, since 6.2; before it they are counted.
+#[must_use]
+pub fn open_descriptors() -> u64 {
+    let folder = "/proc/self/fd";
+    let told = std::fs::metadata(folder).map_or(0, |folder| folder.len());
+    if told > 0 { told } else { std::fs::read_dir(folder).map_or(0, |entries| entries.count() as u64) }
+}
+
 /// Resident memory of this process, in bytes.
 #[must_use]
 pub fn resident_bytes() -> u64 {
     let status = procfs::process::Process::myself().and_then(|process| process.status());
     status.ok().and_then(|status| status.vmrss).unwrap_or(0) * 1024
+}
+
+/// CPU time that this process has used, its threads together; `None`: it cannot be read.
+#[must_use]
+pub fn cpu_time() -> Option<Duration> {
+    let stat = procfs::process::Process::myself().and_then(|process| process.stat()).ok()?;
+    let ticks = (stat.utime + stat.stime) as f64;
+    Some(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+}
+
+/// The soft limit of descriptors.
+#[must_use]
+pub fn descriptors_max() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// As the kernel knows it.
+#[must_use]
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }

@@ -274,10 +274,10 @@ impl Core {
         gateway::tick_of(self.now_ns()).max(1)
     }
 
-    /// WebSocket connections open now, over all workers.
+    /// WebSocket connections of the gateway's own listeners open now, over all workers.
     #[must_use]
     pub fn websocket_connections(&self) -> u64 {
-        self.wiring.cells.iter().map(|cells| cells.websocket.active()).sum()
+        self.wiring.cells.iter().map(|cells| cells.websocket.clients()).sum()
     }
 
     /// Something shared is in pieces: the worker ends, and with it the process.

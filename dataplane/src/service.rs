@@ -7,6 +7,7 @@ use crate::io::verify::{self, Verifier};
 use crate::policy::acl::Acl;
 use crate::policy::admission::Admission;
 use crate::policy::auth::Directory;
+use crate::policy::feed::Readers;
 use crate::policy::targets::Targets;
 use crate::policy::upstreams::Upstreams;
 use ringway_shared::account::{Account, Usage};
@@ -36,8 +37,10 @@ pub struct Service {
     pub associations_max: u64,
     /// Whether a WebSocket client may come in.
     pub admission: Arc<Admission>,
-    /// WebSocket connections at once, over all workers.
+    /// WebSocket connections at once, over all workers; those that came by the control port do not count.
     pub websocket_connections_max: u64,
+    /// Who may read the feed at the gateway.
+    pub readers: Arc<Readers>,
 }
 
 /// What it takes to tell users apart.
@@ -118,6 +121,7 @@ impl Stock {
                 .limits
                 .connections
                 .map_or(self.sockets_max, |limit| limit as u64),
+            readers: Arc::new(Readers::new(&config.control)),
         })
     }
 

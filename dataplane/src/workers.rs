@@ -143,6 +143,12 @@ impl Workers {
         self.service.borrow().connections_max
     }
 
+    /// WebSocket connections served at once, over all workers.
+    #[must_use]
+    pub fn websocket_connections_max(&self) -> u64 {
+        self.service.borrow().websocket_connections_max
+    }
+
     /// From the next handshake on clients of a service are shown these certificates, on all workers at once. A service
     /// that had none still does not listen: that takes a new configuration. An empty list changes nothing.
     pub fn renew_certificates(&self, service: TlsService, certificates: &[Arc<Certificate>]) {

@@ -60,6 +60,15 @@ fn the_rfcs_request_is_read_and_accepted() {
 }
 
 #[test]
+fn it_is_told_whether_a_proxy_passes_it_on() {
+    assert!(!ask(REQUEST).unwrap().forwarded);
+    for line in ["Forwarded: for=192.0.2.1", "VIA: 1.1 front", "X-Forwarded-For: 192.0.2.1", "x-real-ip:"] {
+        let request = with("Origin", &format!("Origin: http://example.com\r\n{line}\r\n"));
+        assert!(ask(&request).unwrap().forwarded, "{line}");
+    }
+}
+
+#[test]
 fn what_a_browser_sends_is_read() {
     let request = ask(
         "GET /ws?token=a%2Bb+c&x=1 HTTP/1.1\r\nHost: [::1]:8765\r\nConnection: keep-alive, Upgrade\r\nPragma: no-cache\r\n\

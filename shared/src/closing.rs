@@ -70,6 +70,8 @@ closings! {
     Replaced = "replaced", 3503, Us, "replaced by a newer session";
     /// The operator ended it (`DELETE /api/v1/connections/{id}`, `POST /api/v1/connections/kill`): clients of the Centrifugo family stay away.
     Killed = "killed", 3503, Us, "ended by the operator";
+    /// The control port took back its leave to read the feed.
+    LeaveRevoked = "leave_revoked", 3507, Us, "permission denied";
     /// The process drains.
     Drained = "drained", 1012, Us, "service restart";
     /// A fault of ours.
@@ -115,6 +117,7 @@ impl Closing {
                 | Closing::Kicked
                 | Closing::Replaced
                 | Closing::Killed
+                | Closing::LeaveRevoked
                 | Closing::Drained
                 | Closing::IdleTimeout
         )
@@ -142,7 +145,7 @@ impl Closing {
             C::WriteFailed => false,
             C::HandshakeTimeout | C::CloseTimeout | C::HeartbeatTimeout | C::IdleTimeout => false,
             C::TokenExpired => false,
-            C::Kicked | C::Replaced | C::Killed | C::Drained => false,
+            C::Kicked | C::Replaced | C::Killed | C::LeaveRevoked | C::Drained => false,
 
             C::UpgradeRefused | C::TlsFailed => true,
             C::Protocol | C::InvalidUtf8 | C::InflateFailed | C::MessageTooBig | C::BadRequest => true,

@@ -82,6 +82,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("override", "Limits that are other than configured, for a time."),
     ("log", "What is logged, and how much."),
     ("connections", "Who is connected: list, look closer, kill."),
+    ("silence", "Alerts that webhooks are not told of, for a time."),
 ];
 
 pub const VERBS: &[Verb] = &[
@@ -107,6 +108,12 @@ pub const VERBS: &[Verb] = &[
     get("connections show", "/api/v1/connections/{id}"),
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
+    get("feed", "/api/v1/feed/{topic}"),
+    get("traffic", "/api/v1/history").placing(&["key"]),
+    post("ticket", "/api/v1/feed/ticket"),
+    get("alerts", "/api/v1/alerts"),
+    post("silence add", "/api/v1/alerts/silences").placing(&["matchers"]),
+    verb("silence rm", "DELETE", "/api/v1/alerts/silences/{id}"),
     post("upgrade", "/admin/upgrade"),
     post("drain", "/admin/drain"),
     get("drain status", "/admin/drain"),
@@ -134,13 +141,14 @@ pub const VERBS: &[Verb] = &[
     get("routes", "/").about("Everything the control port serves."),
 ];
 
-/// Routes that answer as another one does, and those that are for browsers alone.
+/// Routes that answer as another one does, and those that are for browsers alone, or speak no HTTP.
 #[cfg(test)]
 pub const WITHOUT_VERB: &[(&str, &str)] = &[
     ("GET", "/admin/gc-stats"),
     ("POST", "/admin/gc"),
     ("GET", "/dashboard/{file}"),
     ("GET", "/dashboard/panels/{file}"),
+    ("GET", "/ws"),
 ];
 
 /// Parameters of all routes of a verb, each once, those of the path first.

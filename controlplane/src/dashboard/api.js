@@ -24,6 +24,8 @@ export class Problem extends Error {
         this.hint = members.hint ?? "";
         this.members = members;
         this.retryAfterSeconds = retryAfterSeconds;
+        /** Where another token would help: asks for it. */
+        this.signIn = null;
     }
 
     /** The request was given up by who made it: nothing to tell anybody. */
@@ -97,6 +99,11 @@ export class Api {
                 const again =
                     problem.status === 401 && (this.token !== shown || (await this.signIn(problem, { background })));
                 if (!again) {
+                    if (problem.status === 401 || problem.status === 403) {
+                        problem.signIn = () => this.signIn(problem);
+                        // What a program is told to send, a person is asked for by a form.
+                        problem.hint = problem.status === 401 ? "" : problem.hint;
+                    }
                     throw problem;
                 }
             }
@@ -178,6 +185,8 @@ export class Api {
             this.#storage.removeItem(TOKEN_KEY);
         }
         this.#listeners.forEach((listener) => listener(Boolean(token)));
+        // What waits for its next turn need not: polling.js.
+        globalThis.dispatchEvent?.(new Event("tokenchange"));
     }
 }
 

@@ -8,6 +8,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const [SPARK_SECONDS_LEAST, SPARK_SECONDS] = [15, 60];
 const FONT = '11.5px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
 const HEIGHT = 248;
+/** More areas than these cover each other. */
+const FILLED_MAX = 2;
 const DAY_SECONDS = 86_400;
 /** A chart's accessible name tells the present values, so often at most: some screen readers speak each change. */
 const NAMED_EVERY_MS = 5_000;
@@ -105,11 +107,29 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     const when = el("span", { class: "legend-time" });
     const plot = el("div", { class: "chart-plot" });
     const body = el("tbody", {});
-    const heads = ["", "now", "least", "mean", "most"].map((name) => el("th", { scope: "col", class: name && "number" }, name));
+    const heads = ["what", "now", "least", "mean", "most"].map((name, index) =>
+        el("th", { scope: "col", class: index > 0 && "number" }, name),
+    );
     const table = el("table", { class: "table" }, el("caption", {}, label), el("thead", {}, el("tr", {}, heads)), body);
-    const details = el("details", {}, el("summary", {}, "As a table"), el("div", { class: "scroll" }, table));
+    const details = el(
+        "details",
+        {},
+        el("summary", {}, "As a table"),
+        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${label}, as a table` }, table),
+    );
     const picture = el("div", { role: "img", "aria-label": label }, plot);
-    const element = el("figure", { class: "chart" }, el("figcaption", { class: "legend" }, legend.map((one) => one.element), when), picture, details);
+    const element = el(
+        "figure",
+        { class: "chart" },
+        el(
+            "figcaption",
+            { class: "legend" },
+            legend.map((one) => one.element),
+            when,
+        ),
+        picture,
+        details,
+    );
 
     plot.style.minHeight = `${height}px`;
     let shown = { times: [], columns: series.map(() => []), span: null };
@@ -132,7 +152,10 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     };
     const tabulate = () => {
         if (details.open) {
-            fill(body, series.map((one, number) => row(one.label, shown.columns[number], value)));
+            fill(
+                body,
+                series.map((one, number) => row(one.label, shown.columns[number], value)),
+            );
         }
     };
     details.addEventListener("toggle", tabulate);
@@ -140,7 +163,11 @@ export function timeChart({ series, value, label, height = HEIGHT, binary = fals
     const make = () => {
         const width = plot.clientWidth;
         if (!chart && width > 0) {
-            chart = new uPlot(options({ series, value, height, binary, whole, width, span: () => shown.span, tell }), data(), plot);
+            chart = new uPlot(
+                options({ series, value, height, binary, whole, width, span: () => shown.span, tell }),
+                data(),
+                plot,
+            );
         }
     };
     const data = () => [shown.times, ...shown.columns];
@@ -177,16 +204,21 @@ function row(label, column, value) {
     const least = known.reduce((low, one) => Math.min(low, one), Infinity);
     const most = known.reduce((high, one) => Math.max(high, one), -Infinity);
     const figures = known.length ? [column.at(-1) ?? null, least, sum / known.length, most] : [null, null, null, null];
-    return el("tr", {}, el("th", { scope: "row" }, label), figures.map((figure) => el("td", { class: "number" }, value(figure))));
+    return el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, label),
+        figures.map((figure) => el("td", { class: "number" }, value(figure))),
+    );
 }
 
 function options({ series, value, height, binary, whole, width, span, tell }) {
     const line = ({ label, colour: name }) => ({
         label,
         width: 1.6,
-        points: { show: false },
+        points: { show: true, size: 5, width: 0, fill: () => colour(name), filter: lonely },
         stroke: () => colour(name),
-        fill: (chart) => faded(chart, colour(name)),
+        fill: series.length <= FILLED_MAX ? (chart) => faded(chart, colour(name)) : undefined,
     });
     const axis = {
         stroke: () => colour("ink-quiet"),
@@ -206,8 +238,21 @@ function options({ series, value, height, binary, whole, width, span, tell }) {
         },
         series: [{}, ...series.map(line)],
         axes: [
-            { ...axis, size: 26, space: 76, values: (chart, splits) => splits.map((split) => clock(split, chart.scales.x.max - chart.scales.x.min, true)) },
-            { ...axis, size: widest, space: 36, gap: 6, incrs: steps(binary, whole), values: (_, splits) => splits.map(value) },
+            {
+                ...axis,
+                size: 26,
+                space: 76,
+                values: (chart, splits) =>
+                    splits.map((split) => clock(split, chart.scales.x.max - chart.scales.x.min, true)),
+            },
+            {
+                ...axis,
+                size: widest,
+                space: 36,
+                gap: 6,
+                incrs: steps(binary, whole),
+                values: (_, splits) => splits.map(value),
+            },
         ],
         hooks: { setCursor: [tell] },
     };
@@ -270,6 +315,20 @@ function ceiling(max, binary, whole) {
     const radix = binary ? 2 : 10;
     const below = radix ** Math.floor(Math.log(wanted) / Math.log(radix) + 1e-9);
     return below * (digits.find((digit) => below * digit >= wanted) ?? radix);
+}
+
+/** Points between two gaps, which no line goes through. */
+function lonely(chart, number) {
+    const column = chart.data[number];
+    const known = (index) => column[index] !== null && column[index] !== undefined;
+    const found = [];
+    const [first, last] = chart.series[0].idxs ?? [0, column.length - 1];
+    for (let index = first; index <= last; index += 1) {
+        if (known(index) && !known(index - 1) && !known(index + 1)) {
+            found.push(index);
+        }
+    }
+    return found;
 }
 
 function faded(chart, of) {

@@ -103,17 +103,19 @@ export function faultNote(fault) {
         { class: "ops-note bad", role: "alert" },
         el("p", {}, sentence(detail)),
         fault?.hint && el("p", { class: "ops-hint" }, sentence(fault.hint)),
+        fault?.signIn &&
+            button(fault.status === 401 ? "Sign in…" : "Use another token…", fault.signIn, { kind: "small" }),
     );
 }
 
 /** The API's faults begin small and end without a full stop. */
-function sentence(text) {
+export function sentence(text) {
     return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".");
 }
 
 /** Something to know: `kind` is info, warn, bad or ok. */
 export function note(kind, ...children) {
-    return el("div", { class: `ops-note ${kind}`, role: "status" }, children);
+    return el("div", { class: `ops-note ${kind}`, role: "status" }, el("p", {}, children));
 }
 
 /** Calm words where nothing is to be shown. */

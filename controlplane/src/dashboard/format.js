@@ -57,7 +57,9 @@ export const parts = {
     },
     percent: (share) => {
         const hundredths = share * 100;
-        return known(share) ? [hundredths === 0 ? "0" : hundredths.toFixed(hundredths < 99.95 ? 1 : 0), "%"] : [UNKNOWN, ""];
+        return known(share)
+            ? [hundredths === 0 ? "0" : hundredths.toFixed(hundredths < 99.95 ? 1 : 0), "%"]
+            : [UNKNOWN, ""];
     },
     milliseconds: (number) => {
         if (!known(number)) {

@@ -21,11 +21,16 @@ export async function askForToken(api, problem) {
         autocomplete: "current-password",
         hint: "It is kept in this tab alone, until the tab is closed.",
     });
+    const why = !api.token
+        ? null
+        : problem?.status === 401
+          ? "The token of this tab is not valid any more"
+          : problem?.detail;
     const shown = await formDialog({
-        title: "Who is there?",
+        title: problem?.status === 403 ? "Use another token" : "Who is there?",
         name: "login",
         intro: [
-            el("p", {}, "This control port answers nobody without a token. "),
+            problem?.status !== 403 && el("p", {}, "This control port answers nobody without a token."),
             el(
                 "p",
                 { class: "panel-note" },
@@ -37,10 +42,7 @@ export async function askForToken(api, problem) {
         fields: [token],
         confirm: "Sign in",
         cancel: "Not now",
-        fault:
-            api.token && problem?.status === 401
-                ? { detail: "The token of this tab is not valid any more.", hint: "" }
-                : null,
+        fault: why ? { detail: why } : null,
         submit: async () => {
             const candidate = token.control.value.trim();
             if (!TOKEN.test(candidate)) {
@@ -52,6 +54,7 @@ export async function askForToken(api, problem) {
                 // 503: ringway is unwell, and says so to those it knows.
                 if (fault.status !== 503) {
                     token.control.select();
+                    fault.hint = fault.status === 401 ? "" : fault.hint;
                     throw fault;
                 }
             }

@@ -19,7 +19,20 @@ import { Feed } from "./store.js";
 import { WebSocketClient } from "./websocket-client.js";
 
 /** By the `<section id="panel-…">` each lives in. */
-const PANELS = { status, tiles, traffic, latency, workers, health, top, alerts, history, connections, configuration, log };
+const PANELS = {
+    status,
+    tiles,
+    traffic,
+    latency,
+    workers,
+    health,
+    top,
+    alerts,
+    history,
+    connections,
+    configuration,
+    log,
+};
 
 const TOAST_MS = 7_000;
 const TOASTS_MAX = 4;
@@ -81,9 +94,22 @@ function steerPause(feed) {
     look();
 }
 
+/** Shown while there is a token to forget. */
+function steerSignOut(api) {
+    const button = byId("sign-out");
+    const show = () => (button.hidden = !api.token);
+    button.addEventListener("click", () => api.signOut());
+    api.onToken(show);
+    show();
+}
+
 const THEMES = {
     system: ["light", "Colours: as the system", "M4 5h16v11H4zM9 20h6M12 16v4"],
-    light: ["dark", "Colours: light", "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6 19 19M5 19l1.4-1.4M17.6 6.4 19 5"],
+    light: [
+        "dark",
+        "Colours: light",
+        "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6 19 19M5 19l1.4-1.4M17.6 6.4 19 5",
+    ],
     dark: ["system", "Colours: dark", "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5"],
 };
 
@@ -109,7 +135,9 @@ function mountAll(context) {
             panel.mount(byId(`panel-${name}`), context);
         } catch (fault) {
             console.error(fault);
-            byId(`panel-${name}`).replaceChildren(el("p", { class: "empty" }, `This panel cannot be shown: ${fault.message}`));
+            byId(`panel-${name}`).replaceChildren(
+                el("p", { class: "empty" }, `This panel cannot be shown: ${fault.message}`),
+            );
         }
     }
 }
@@ -118,10 +146,12 @@ const api = new Api();
 const client = new WebSocketClient("/ws", { autoConnect: false, getUrl: () => api.feedUrl() });
 const feed = new Feed(client).watch();
 
-api.onToken((given) => given && feed.retry());
+// Without its token the connection has no business to stay either.
+api.onToken(() => feed.retry());
 showState(feed);
 showProcess(feed);
 steerPause(feed);
 steerTheme();
+steerSignOut(api);
 mountAll({ feed, api, format, announce });
 client.connect();

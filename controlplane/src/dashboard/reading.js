@@ -16,8 +16,6 @@ const SIZE_UNITS = [
     ["B", 1],
 ];
 
-/** The longest that anything is set for: the API's own limit. */
-export const TIME_MAX_MS = 7 * 86_400_000;
 /** Bytes of a kill's reason: a close frame holds no more beside its code (RFC 6455 section 5.5). */
 export const REASON_BYTES_MAX = 123;
 
@@ -126,13 +124,13 @@ export function reasonFault(text) {
     return /[\u0000-\u001f\u007f-\u009f]/.test(text) ? "The reason holds a control character." : null;
 }
 
-/** Why something cannot be set for so long; null: it can. */
-export function timeFault(text) {
+/** Why something cannot be set for so long; null: it can. `most` is the API's own limit. */
+export function timeFault(text, most = "7d") {
     const time = readDuration(text.trim());
     if (time === null) {
         return "Write a time such as 10m, 1h30m or 2d.";
     }
-    return time > TIME_MAX_MS ? "It can be set for 7d at most." : null;
+    return time > readDuration(most) ? `It can be set for ${most} at most.` : null;
 }
 
 /** What is left until then: `9 m 41 s`; null: nothing is. `now` in milliseconds. */

@@ -135,7 +135,9 @@ export class Feed {
             case "paused":
                 return this.#paused.has("hidden") ? "this tab is hidden" : "you paused it";
             case "offline":
-                return this.isSilent ? "the connection stands, but nothing comes" : "there is no connection; this page goes on trying";
+                return this.isSilent
+                    ? "the connection stands, but nothing comes"
+                    : "there is no connection; this page goes on trying";
             default:
                 return "";
         }
@@ -259,11 +261,16 @@ export class Feed {
         } else if (last !== undefined && this.#isGap(before, data, time - last)) {
             this.recent.push(last + (time - last) / 2, []);
         }
-        this.recent.push(time, DRAWN.map((path) => at(data, path)));
+        this.recent.push(
+            time,
+            DRAWN.map((path) => at(data, path)),
+        );
     }
 
     #isGap(before, data, seconds) {
-        return before?.boot !== data.boot || seconds * 1000 > Math.max(GAP_MS_MIN, GAP_INTERVALS * (data.interval_ms ?? 0));
+        return (
+            before?.boot !== data.boot || seconds * 1000 > Math.max(GAP_MS_MIN, GAP_INTERVALS * (data.interval_ms ?? 0))
+        );
     }
 
     #dispatch() {

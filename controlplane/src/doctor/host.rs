@@ -136,7 +136,6 @@ impl Host {
             let value = text(&format!("proc/sys/{}", key.replace('.', "/")))?;
             Some((key, value.split_whitespace().collect::<Vec<_>>().join(" ")))
         };
-        let total = text("proc/meminfo").and_then(|info| field(&info, "MemTotal").and_then(kibibytes));
         let groups = text("proc/self/cgroup").unwrap_or_default();
         let limits = cgroup::limits(root, &groups);
         Host {
@@ -145,7 +144,7 @@ impl Host {
             rights: rights(&text("proc/self/status").unwrap_or_default()),
             container: container(root),
             cpus: Cpus { quota: limits.cpus, ..cpus(root) },
-            memory_bytes: total.into_iter().chain(limits.memory_bytes).min(),
+            memory_bytes: memory_bytes(root, limits.memory_bytes),
             clocksource: text("sys/devices/system/clocksource/clocksource0/current_clocksource"),
             huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled").and_then(|modes| {
                 modes
@@ -156,6 +155,20 @@ impl Host {
             ..Host::default()
         }
     }
+}
+
+/// The memory that this process may have: the least of the host's and its control groups' limits.
+#[must_use]
+pub fn memory_max_bytes() -> Option<u64> {
+    let root = Path::new("/");
+    let groups = text_of(&root.join("proc/self/cgroup")).unwrap_or_default();
+    memory_bytes(root, cgroup::limits(root, &groups).memory_bytes)
+}
+
+fn memory_bytes(root: &Path, limit: Option<u64>) -> Option<u64> {
+    let info = text_of(&root.join("proc/meminfo"));
+    let total = info.and_then(|info| field(&info, "MemTotal").and_then(kibibytes));
+    total.into_iter().chain(limit).min()
 }
 
 /// A small file's text without the newline at its end; `None` if it cannot be read.
@@ -238,6 +251,11 @@ fn files(config: &Config) -> Vec<Writable> {
         // It is replaced by a file written beside it.
         let path = config.socks5.quota_file.clone();
         files.push(Writable { key: "socks5.quota_file", fault: folder_fault(&path), path });
+    }
+    if let Some(path) = config.history.file.clone().filter(|_| config.history.enabled) {
+        // Its log is written beside it.
+        let unwritable = path.exists().then(|| access_fault(&path)).flatten();
+        files.push(Writable { key: "history.file", fault: unwritable.or_else(|| folder_fault(&path)), path });
     }
     if let AccessLog::File(path) = &config.log.access {
         let fault = if path.exists() { access_fault(path) } else { folder_fault(path) };

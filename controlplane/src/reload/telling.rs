@@ -2,13 +2,15 @@
 
 use super::{Outcome, Refusal, Request, Wish};
 use crate::audit::{Change, Journal, Outcome as Became};
-use crate::running::Running;
+use crate::running::{LastReload, Running};
 use crate::server::State;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 /// Keys named in one line; the rest are counted.
 const KEYS_MAX: usize = 20;
+/// Of the last one's message, which is told every second.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 pub fn tell(running: &Running, journal: &Journal, request: &Request, result: &Result<Outcome, Refusal>) {
     if request.dry_run {
@@ -91,6 +93,12 @@ fn count(running: &Running, request: &Request, result: &Result<Outcome, Refusal>
         Err(_) => return,
     }
     running.reloads.set(facts);
+    let message = match result {
+        Ok(outcome) => summary(outcome),
+        Err(refusal) => refusal.text().chars().take(MESSAGE_CHARS_MAX).collect(),
+    };
+    let last = LastReload { ok: result.is_ok(), at: SystemTime::now(), message };
+    running.last_reload.replace(Some(last));
 }
 
 /// In one line: what is different now.

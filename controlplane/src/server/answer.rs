@@ -41,6 +41,12 @@ impl Answer {
         Self::text(status, JSON, format!("{body}\n"))
     }
 
+    /// What is told of a connection that a worker goes on with: the worker answers.
+    #[must_use]
+    pub fn switching() -> Self {
+        Self::of(101, TEXT, Bytes::new())
+    }
+
     /// A fault, as RFC 9457 has it, with what to do about it:
     /// `{"type":"about:blank","title":"Not Found","status":404,"detail":…,"hint":…}`
     #[must_use]
@@ -96,16 +102,26 @@ impl From<Answer> for Response<Full<Bytes>> {
     }
 }
 
-/// The whole answer to a connection beyond `control.connections_max`, as bytes for the wire.
+/// The answer to a connection beyond `control.connections_max`.
 #[must_use]
-pub fn too_many_connections() -> String {
+pub fn too_many_connections() -> Answer {
     let hint = "close idle ones, or raise control.connections_max";
-    let Answer { status, content_type, body, .. } =
-        Answer::error(503, "too many control connections are open", hint);
-    let fixed: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let (length, body) = (body.len(), String::from_utf8_lossy(&body));
-    format!(
-        "HTTP/1.1 {status} Service Unavailable\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
-         connection: close\r\nretry-after: 1\r\n{fixed}\r\n{body}"
-    )
+    Answer::error(503, "too many control connections are open", hint).with("retry-after", "1")
+}
+
+impl Answer {
+    /// All of it as bytes for the wire, for a connection that ends with it.
+    #[must_use]
+    pub fn last(&self) -> String {
+        let Answer { status, content_type, body, headers, .. } = self;
+        let title = StatusCode::from_u16(*status).ok().and_then(|code| code.canonical_reason());
+        let own = headers.iter().map(|(name, value)| (*name, &**value));
+        let lines: String =
+            own.chain(HEADERS.iter().copied()).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let (title, length, body) = (title.unwrap_or("Error"), body.len(), String::from_utf8_lossy(body));
+        format!(
+            "HTTP/1.1 {status} {title}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+             connection: close\r\n{lines}\r\n{body}"
+        )
+    }
 }

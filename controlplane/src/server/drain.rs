@@ -116,7 +116,8 @@ fn progress(state: &State) -> Json {
     let workers = state.with_cells(|cells| {
         let rows = cells.iter().enumerate().map(|(worker, cells)| {
             let told = drain.is_some_and(|drain| drain.resting.is_some()) && !state.rest.is_untold(worker);
-            let (socks5, websocket) = (cells.active(), cells.websocket.active());
+            // Who reads the feed by the control port looks on, and keeps nothing from being drained.
+            let (socks5, websocket) = (cells.active(), cells.websocket.clients());
             json!({"worker": worker, "socks5": socks5, "websocket": websocket, "told": told})
         });
         rows.collect::<Vec<_>>()

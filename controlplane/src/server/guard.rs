@@ -7,11 +7,12 @@
 mod credentials;
 mod keys;
 mod sites;
+mod tickets;
 
 use super::answer::Answer;
 use super::dashboard;
 use super::route::{Route, ServedBy};
-use crate::guard::{Failure, Peer, Principal, Scope, is_own};
+use crate::guard::{Basis, Failure, Peer, Principal, Scope, is_own};
 use crate::throttle::Throttle;
 use credentials::Shown;
 use hyper::HeaderMap;
@@ -24,6 +25,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
+pub use tickets::LIFE as TICKET_LIFE;
+use tickets::Tickets;
 
 /// What is remembered from request to request.
 #[derive(Default)]
@@ -34,6 +37,7 @@ pub struct Guard {
     of_links: RefCell<Throttle>,
     /// The keys of the publish API, hashed, and the list they were made of.
     keys: RefCell<Option<KeptKeys>>,
+    tickets: RefCell<Tickets>,
 }
 
 type KeptKeys = (Arc<[ApiKey]>, Rc<Keys>);
@@ -54,8 +58,20 @@ pub struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// An upgrade changes nothing, but what it leads to is read by whoever's page began it: no CORS keeps it from them.
     fn changes_something(&self) -> bool {
-        self.route.method != "GET"
+        self.route.method != "GET" || self.is_upgrade()
+    }
+
+    fn is_upgrade(&self) -> bool {
+        matches!(self.route.served_by, ServedBy::Upgrade)
+    }
+
+    /// Who cannot send headers with an upgrade, as no browser can, shows one.
+    fn ticket(&self) -> Option<String> {
+        let query = self.head.uri.query().filter(|_| self.is_upgrade())?;
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(name, _)| name == tickets::PARAMETER).map(|(_, value)| value.into_owned())
     }
 
     fn is_push(&self) -> bool {
@@ -110,7 +126,7 @@ impl Guard {
                 let digest = credentials::digest(key);
                 self.not_locked(asking, &digest)?;
                 if keys.hold(&digest) {
-                    return Ok(Principal::key_holder());
+                    return Ok(Principal::key_holder(digest));
                 }
                 self.throttle(asking).borrow_mut().failed(asking.peer, &digest, Instant::now());
                 Err(unauthorized(Failure::WrongKey, "the API key is not valid"))
@@ -131,7 +147,13 @@ impl Guard {
 
     /// Who asks: by what the request shows, or else by what the connection says.
     fn holder(&self, control: &Control, asking: &Asking<'_>) -> Result<Principal, Refused> {
-        let peer = asking.peer;
+        if let Some(ticket) = asking.ticket() {
+            let by = self.tickets.borrow_mut().redeem(&ticket, Instant::now());
+            let by =
+                by.ok_or_else(|| unauthorized(Failure::WrongToken, "the ticket is not valid (any more)"))?;
+            // It was given under another configuration, perhaps.
+            return Ok(Principal { scope: scope_now(control, &by), ..by });
+        }
         if !control.tokens.is_empty() {
             match credentials::token(asking.headers()) {
                 Shown::One(shown) => return self.token_holder(control, asking, &shown),
@@ -143,22 +165,12 @@ impl Guard {
                 Shown::Nothing => {}
             }
         }
-        let of_connection = |name: String, scope| Ok(Principal { name: name.into(), scope });
-        match peer {
-            Peer::Unix { uid, .. } => {
-                let others = control.unix.as_ref().and_then(|unix| unix.others);
-                match if is_own(*uid) { Some(Scope::Admin) } else { others } {
-                    Some(scope) => of_connection(format!("uid:{uid}"), scope),
-                    None => Err(no_credential(control, "control.unix_scope gives other users nothing")),
-                }
-            }
-            Peer::Tls { name, near, .. } => match (&control.tls.clients, name) {
-                (Some(clients), Some(name)) => of_connection(format!("certificate:{name}"), clients.scope),
-                (Some(_), None) => Err(no_credential(control, "no client certificate was shown")),
-                (None, _) => anybody(control, *near),
-            },
-            Peer::Tcp { near, .. } => anybody(control, *near),
-        }
+        by_connection(control, asking.peer)
+    }
+
+    /// A ticket for `by`, to be shown once within [`TICKET_LIFE`]; `None`: too many are open.
+    pub fn ticket(&self, by: &Principal) -> Option<String> {
+        self.tickets.borrow_mut().issue(by, Instant::now())
     }
 
     fn token_holder(
@@ -170,7 +182,11 @@ impl Guard {
         self.not_locked(asking, &shown.digest)?;
         let found = find(&control.tokens, &shown.digest);
         match found.filter(|token| shown.name.as_deref().is_none_or(|name| *name == *token.name)) {
-            Some(token) => Ok(Principal { name: (&*token.name).into(), scope: token.scope }),
+            Some(token) => Ok(Principal {
+                name: (&*token.name).into(),
+                scope: token.scope,
+                basis: Basis::Shown(token.digest),
+            }),
             None => {
                 self.throttle(asking).borrow_mut().failed(asking.peer, &shown.digest, Instant::now());
                 Err(unauthorized(Failure::WrongToken, "the token is not valid"))
@@ -203,11 +219,43 @@ impl Guard {
     }
 }
 
+/// Whom the connection says it is.
+fn by_connection(control: &Control, peer: &Peer) -> Result<Principal, Refused> {
+    match peer {
+        Peer::Unix { uid, .. } => {
+            let others = control.unix.as_ref().and_then(|unix| unix.others);
+            match if is_own(*uid) { Some(Scope::Admin) } else { others } {
+                Some(scope) => Ok(Principal::of_connection(&format!("uid:{uid}"), scope, peer)),
+                None => Err(no_credential(control, "control.unix_scope gives other users nothing")),
+            }
+        }
+        Peer::Tls { name, near, .. } => match (&control.tls.clients, name) {
+            (Some(clients), Some(name)) => {
+                Ok(Principal::of_connection(&format!("certificate:{name}"), clients.scope, peer))
+            }
+            (Some(_), None) => Err(no_credential(control, "no client certificate was shown")),
+            (None, _) => anybody(control, peer, *near),
+        },
+        Peer::Tcp { near, .. } => anybody(control, peer, *near),
+    }
+}
+
+/// What somebody who was let in earlier may do under this configuration.
+#[must_use]
+pub fn scope_now(control: &Control, by: &Principal) -> Scope {
+    let scope = match &by.basis {
+        Basis::Nothing => None,
+        Basis::Shown(digest) => find(&control.tokens, digest).map(|token| token.scope),
+        Basis::Connection(peer) => by_connection(control, peer).ok().map(|by| by.scope),
+    };
+    scope.unwrap_or(Scope::Open)
+}
+
 /// Whoever reaches a listener that asks nobody. That the configuration has no such one beyond loopback is not enough: a
 /// connection outlives its listener for a while, and with it the tokens that were asked for there.
-fn anybody(control: &Control, near: bool) -> Result<Principal, Refused> {
+fn anybody(control: &Control, peer: &Peer, near: bool) -> Result<Principal, Refused> {
     match (control.tokens.is_empty(), near || control.insecure) {
-        (true, true) => Ok(Principal::anybody()),
+        (true, true) => Ok(Principal::anybody(peer)),
         (true, false) => {
             Err(no_credential(control, "nobody was asked for anything, and this is not loopback"))
         }

@@ -79,7 +79,7 @@ pub fn condition(row: &WorkerRow, stalled_after: Duration) -> &'static str {
 }
 
 /// Every worker that stalls or died. One that ended was told to: it is not sick.
-fn sick_workers(state: &State) -> Vec<Json> {
+pub fn sick_workers(state: &State) -> Vec<Json> {
     let snapshot = state.snapshot();
     let rows = snapshot.workers.iter().enumerate();
     rows.filter_map(|(index, row)| {
@@ -95,7 +95,7 @@ fn sick_workers(state: &State) -> Vec<Json> {
 }
 
 /// What the sick make of the whole: `None` if nobody is, else its worst condition.
-fn verdict(sick: &[Json]) -> Option<&'static str> {
+pub fn verdict(sick: &[Json]) -> Option<&'static str> {
     let any = |condition| sick.iter().any(|worker| worker["state"] == condition);
     ["died", "stalled"].into_iter().find(|condition| any(*condition))
 }

@@ -37,6 +37,8 @@ a token must allow at least: open < read < operate < admin.";
 
 /// Tags by how paths begin; the first that fits counts. Routes for tests have one of their own.
 const TAGS: &[(&str, &str, &str)] = &[
+    ("/ws", "Feed", "What happens, live: docs/feed.md."),
+    ("/api/v1/feed/", "Feed", ""),
     ("/api/v1/", "Connections", "Who is connected, and who shall not be."),
     ("/api", "Publish", "Messages to WebSocket clients, as with Centrifugo's HTTP API: docs/push-api.md."),
     ("/admin/", "Administration", "What changes ringway itself."),
@@ -146,7 +148,9 @@ pub fn document(routes: impl Iterator<Item = &'static Route>, version: &str, ask
         item[route.method.to_ascii_lowercase()] = operation(route, asks);
     }
     let used = |name: &str| routes.iter().any(|route| tag_of(route) == name);
-    let tags = TAGS.iter().map(|(_, name, summary)| (*name, *summary)).chain([TESTS]);
+    // A tag of several kinds of paths is told of once.
+    let told = TAGS.iter().filter(|(.., summary)| !summary.is_empty());
+    let tags = told.map(|(_, name, summary)| (*name, *summary)).chain([TESTS]);
     let tags: Vec<Json> = tags
         .filter(|(name, _)| used(name))
         .map(|(name, summary)| json!({"name": name, "description": summary}))

@@ -24,6 +24,11 @@ impl<S> Patient<S> {
         Patient { stream, most, over: None }
     }
 
+    /// The stream; `None`: a write waits, and what was to be written is lost with whoever buffered it.
+    pub fn into_inner(self) -> Option<S> {
+        self.over.is_none().then_some(self.stream)
+    }
+
     /// Whether `outcome` has been waited for too long.
     fn judge<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {

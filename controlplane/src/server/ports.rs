@@ -277,6 +277,7 @@ impl Ports {
         }
         self.state.seats.all_free().await;
         self.state.unix_seats.all_free().await;
+        self.state.bridges.all_free().await;
     }
 
     /// [`explain`], where ringway itself may be in the way.

@@ -17,8 +17,8 @@ const OTHER: &str = "other";
 const CLIENT_GONE: u16 = 499;
 
 /// Told when dropped.
-pub struct Record<'a> {
-    state: &'a State,
+pub struct Record {
+    state: Rc<State>,
     pub peer: Peer,
     /// As they were sent.
     method: String,
@@ -44,12 +44,12 @@ struct Told {
     difference: Option<Box<str>>,
 }
 
-impl<'a> Record<'a> {
-    pub fn begin<B>(state: &'a State, peer: Peer, request: &hyper::Request<B>) -> Self {
+impl Record {
+    pub fn begin<B>(state: &Rc<State>, peer: Peer, request: &hyper::Request<B>) -> Self {
         (state.meter.begin)();
         let agent = request.headers().get(USER_AGENT).filter(|_| state.journal.wants_requests());
         Record {
-            state,
+            state: state.clone(),
             peer,
             method: request.method().as_str().to_owned(),
             path: request.uri().path().to_owned(),
@@ -93,7 +93,7 @@ impl<'a> Record<'a> {
     /// Counts it, under names that clients cannot invent.
     fn count(&self) {
         let method = METHODS.iter().find(|known| **known == self.method).copied().unwrap_or(OTHER);
-        let neighbour = || at(self.state, &self.path).first().map(|(route, _)| *route);
+        let neighbour = || at(&self.state, &self.path).first().map(|(route, _)| *route);
         let path = self.route.or_else(neighbour).map_or(OTHER, |route| route.path);
         (self.state.meter.end)(method, path, self.status(), self.began.elapsed());
     }
@@ -136,7 +136,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for Record {
     fn drop(&mut self) {
         self.count();
         if let Some(route) = self.route.filter(|route| is_audited(route)) {
@@ -154,7 +154,7 @@ fn is_audited(route: &Route) -> bool {
 }
 
 /// Names of parameters whose values nobody should read in a log.
-const SECRETS: &[&str] = &["token", "password", "secret", "key"];
+const SECRETS: &[&str] = &["token", "password", "secret", "key", "ticket"];
 
 /// The parameters of a request that its route knows: what it does not know may be anything.
 pub fn parameters(route: &Route, places: &[(&'static str, String)], query: &str) -> String {

@@ -67,6 +67,8 @@ pub enum ServedBy {
     Task(fn(Rc<State>, Asked) -> Waiting),
     /// The publish API: waits for workers, within limits of its own.
     Push(Form),
+    /// Not answered here: the connection goes to a worker, which makes a WebSocket connection of it.
+    Upgrade,
 }
 
 /// Text, or bytes.

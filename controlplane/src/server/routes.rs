@@ -2,13 +2,14 @@
 
 use super::answer::{Answer, TEXT};
 use super::asked::Asked;
+use super::feed::{Entry, Exit, Leaving};
 use super::guard::{Asking, Refused};
 use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, bare, ok, text};
 use super::state::State;
 use super::{
-    bundle, connections, dashboard, debug, drain, drill, health, memory, openapi, pages, push, reload, smoke,
-    stats, top, upgrade,
+    alerts, bundle, connections, dashboard, debug, drain, drill, feed, health, history, memory, openapi,
+    pages, push, reload, smoke, stats, top, upgrade,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -32,6 +33,9 @@ const PAGES: &[&[Route]] = &[
     stats::ROUTES,
     connections::ROUTES,
     top::ROUTES,
+    history::ROUTES,
+    feed::ROUTES,
+    alerts::ROUTES,
     drain::ROUTES,
     upgrade::ROUTES,
     reload::ROUTES,
@@ -73,21 +77,32 @@ fn index(state: &State, asked: &Asked) -> Answer {
     Answer::text(200, TEXT, format!("ringway {}\n\n{lines}", state.facts.version)).with("vary", "accept")
 }
 
-/// Answers one request, and tells of it.
+/// Answers one request, and tells of it. One that is for a worker goes to `exit` unanswered, and this never ends: its connection does.
 pub async fn answer(
     state: Rc<State>,
     peer: Peer,
     request: Request<Incoming>,
+    exit: Rc<Exit>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut record = Record::begin(&state, peer, &request);
+    let mut entry = None;
     let slow = |_| Answer::error(408, "the request took too long", "send its body within 10 s, or try again");
-    let answer = timeout(REQUEST_MAX, respond(&state, &mut record, request)).await;
+    let answer = timeout(REQUEST_MAX, respond(&state, &mut record, &mut entry, request)).await;
     let mut answer = answer.unwrap_or_else(slow);
+    if let Some(entry) = entry {
+        exit.leave(Leaving { entry, record });
+        return std::future::pending().await;
+    }
     record.answered(&mut answer);
     Ok(answer.into())
 }
 
-async fn respond(state: &Rc<State>, record: &mut Record<'_>, request: Request<Incoming>) -> Answer {
+async fn respond(
+    state: &Rc<State>,
+    record: &mut Record,
+    entry: &mut Option<Entry>,
+    request: Request<Incoming>,
+) -> Answer {
     let (route, places) = match find(state, request.method().as_str(), request.uri().path()) {
         Ok(found) => found,
         Err(refusal) => return refusal,
@@ -108,6 +123,15 @@ async fn respond(state: &Rc<State>, record: &mut Record<'_>, request: Request<In
     if let ServedBy::Push(form) = route.served_by {
         return push::answer(state, form, body).await;
     }
+    if let ServedBy::Upgrade = route.served_by {
+        return match feed::admit(state, &by, &record.peer, &head) {
+            Ok(admitted) => {
+                *entry = Some(admitted);
+                Answer::switching()
+            }
+            Err(refusal) => refusal,
+        };
+    }
     let mut asked = match Asked::new(route, places, query, head.headers, by) {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
@@ -119,7 +143,9 @@ async fn respond(state: &Rc<State>, record: &mut Record<'_>, request: Request<In
     match route.served_by {
         ServedBy::Page(page) => page(state, &asked),
         ServedBy::Task(task) => task(state.clone(), asked).await,
-        ServedBy::Push(_) => Answer::error(500, "a route of the publish API came here", "report this"),
+        ServedBy::Push(_) | ServedBy::Upgrade => {
+            Answer::error(500, "a route of another kind came here", "report this")
+        }
     }
 }
 

@@ -1,20 +1,24 @@
 //! What all requests share. One thread: plain cells, no lock.
 
+use super::feed::Readers;
 use super::guard::Guard;
 use super::inspecting::INSPECTORS_MAX;
 use super::push::Desk;
+use crate::alerts::Alerts;
 use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
 use crate::handover::desk::Upgrades;
+use crate::history::History;
 use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
 use crate::rest::{Rest, Stage};
 use crate::running::Running;
 use crate::top::Ends;
-use ringway_dataplane::WorkerState;
+use ringway_dataplane::{Arrival, WorkerState};
 use ringway_shared::command::Command;
+use ringway_shared::feed::Feed;
 use ringway_shared::inspect;
 use ringway_shared::metrics::Cells;
 use ringway_shared::push::{Ask, Reply};
@@ -39,6 +43,10 @@ pub struct Staff {
     pub push: Box<Push>,
     /// Asks worker `i` about its connections. False: its inbox is full or it has ended.
     pub inspect: Box<Inspect>,
+    /// Gives worker `i` a connection. It comes back if its inbox is full or it has ended.
+    pub welcome: Box<Welcome>,
+    /// What stands on a topic of the feed.
+    pub latest: Box<dyn Fn(Feed) -> Option<Arc<str>>>,
     /// The worker that is a topic's home.
     pub home_of: Box<dyn Fn(&str) -> usize>,
     /// Users with at least one WebSocket connection, as of a second ago.
@@ -50,6 +58,9 @@ pub type Push = dyn Fn(usize, Ask, Reply) -> bool;
 
 /// Hands a question about connections to a worker.
 pub type Inspect = dyn Fn(usize, inspect::Ask, inspect::Reply) -> bool;
+
+/// Hands a connection to a worker.
+pub type Welcome = dyn Fn(usize, Arrival) -> Result<(), Arrival>;
 
 /// Prints all metrics; the number is the configuration's generation.
 pub type Render = dyn Fn(&Snapshot, &[Arc<Cells>], u64, Format) -> String;
@@ -85,10 +96,16 @@ pub struct State {
     pub meter: Meter,
     pub(super) push: Desk,
     pub(super) guard: Guard,
+    /// Who reads the feed by the control port.
+    pub readers: Readers,
     pub journal: Rc<Journal>,
+    /// What is watched.
+    pub alerts: Rc<Alerts>,
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
+    /// None if it is off.
+    history: OnceCell<Rc<History>>,
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
@@ -102,6 +119,8 @@ pub struct State {
     pub ends: RefCell<Ends>,
     /// Those of the Unix socket.
     pub(super) unix_seats: Rc<Seats>,
+    /// Those of connections that are carried on between a client and its worker; `control.feed.clients_max` bounds them.
+    pub(super) bridges: Rc<Seats>,
     /// The OpenAPI document of one generation of the configuration.
     pub(super) openapi: RefCell<Option<(u64, String)>>,
     /// Held while a support bundle is packed.
@@ -135,6 +154,7 @@ impl State {
             turned_away: Cell::default(),
             ends: RefCell::new(Ends::new(Instant::now())),
             unix_seats: Rc::default(),
+            bridges: Rc::default(),
             openapi: RefCell::default(),
             bundling: Arc::new(Semaphore::new(1)),
             memory: RefCell::default(),
@@ -144,10 +164,13 @@ impl State {
             meter,
             push,
             guard: Guard::default(),
+            readers: Readers::default(),
             journal,
+            alerts: Rc::default(),
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
+            history: OnceCell::new(),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
             pages: Default::default(),
@@ -159,6 +182,16 @@ impl State {
         let _ = self.reloader.set(reloader);
     }
 
+    /// Lets what was be told by this one.
+    pub fn remember(&self, history: Rc<History>) {
+        let _ = self.history.set(history);
+    }
+
+    #[must_use]
+    pub fn history(&self) -> Option<Rc<History>> {
+        self.history.get().cloned()
+    }
+
     pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
         self.reloader.get().cloned()
     }
@@ -167,6 +200,12 @@ impl State {
     #[must_use]
     pub fn snapshot(&self) -> Rc<Snapshot> {
         self.snapshot_of(AGE_MAX)
+    }
+
+    /// Everything known now.
+    #[must_use]
+    pub fn look(&self) -> Rc<Snapshot> {
+        self.snapshot_of(Duration::ZERO)
     }
 
     /// All metrics, no older than [`AGE_MAX`], or than the moment given. Writing them never yields either.
@@ -209,12 +248,15 @@ impl State {
 
     /// Moves a drain on. True: the process is to end.
     pub fn go_on_resting(&self) -> bool {
-        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.client_sockets()).sum());
+        // Who reads the feed by the control port is nobody that is waited for.
+        let left =
+            |cells: &Arc<Cells>| cells.client_sockets().saturating_sub(cells.websocket.by_control_port.get());
+        let left = self.with_cells(|cells| cells.iter().map(left).sum());
         self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 
     /// Runs `read` over the workers' cells.
-    pub(super) fn with_cells<T>(&self, read: impl FnOnce(&[Arc<Cells>]) -> T) -> T {
+    pub fn with_cells<T>(&self, read: impl FnOnce(&[Arc<Cells>]) -> T) -> T {
         read(self.observer.borrow().cells())
     }
 }

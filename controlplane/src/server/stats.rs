@@ -34,9 +34,14 @@ pub const ROUTES: &[Route] = &[Route::get(
 
 /// `GET /stats`
 pub fn stats(state: &State, _: &Asked) -> Answer {
+    Answer::json(200, &figures(state))
+}
+
+/// Everything that is shown there.
+pub fn figures(state: &State) -> Json {
     let now = state.snapshot();
     let quantiles = QUANTILES.iter().map(|(name, of)| ((*name).to_owned(), with_recent(of(&now), &now)));
-    let body = json!({
+    json!({
         "uptime_seconds": now.uptime.as_secs(),
         "connections": {
             "active_connections": now.active,
@@ -65,8 +70,7 @@ pub fn stats(state: &State, _: &Asked) -> Answer {
         "memory": {"resident_bytes": crate::system::resident_bytes()},
         "quantiles": Json::Object(quantiles.collect()),
         "workers": workers(state, &now),
-    });
-    Answer::json(200, &body)
+    })
 }
 
 /// Every reason, those that never came among them, so that scripts find each key.

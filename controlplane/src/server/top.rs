@@ -79,12 +79,13 @@ fn top(state: Rc<State>, asked: Asked) -> Waiting {
 }
 
 /// Sums, and what is to be said of them.
-struct Sums {
-    sketch: Sketch,
+pub struct Sums {
+    pub sketch: Sketch,
     /// The time that ended connections are of, if they are in it.
     ended_over: Option<Duration>,
-    at: Instant,
-    partial: Vec<usize>,
+    pub at: Instant,
+    /// Workers that did not answer.
+    pub partial: Vec<usize>,
 }
 
 async fn largest(state: &State, asked: &Asked) -> Result<Answer, Answer> {
@@ -135,7 +136,7 @@ fn one_of<'a, T>(
 }
 
 /// One look through the tables of all workers.
-async fn add_up(state: &State, by: By, of: Of) -> Result<Sums, Answer> {
+pub async fn add_up(state: &State, by: By, of: Of) -> Result<Sums, Answer> {
     let mut inspector = Inspector::begin(state, PATIENCE).await?;
     let mut sketch = Sketch::new(PLACES);
     for worker in 0..state.staff.count {

@@ -7,11 +7,11 @@ const load = (path) => import(new URL(path, FOLDER));
 
 const { readDuration, readBytes, readFilter, connectionsPath, reasonFault, timeFault, countdown, WITHOUT_USER } =
     await load("reading.js");
-const { differenceOf, compare, textOf, placeOf, isSame } = await load("panels/difference.js");
-const { inOrder, valueOf, matchersOf, readMatchers } = await load("panels/alert_words.js");
+const { countOf, differenceOf, compare, textOf, placeOf, isSame } = await load("panels/difference.js");
+const { conditionOf, inOrder, valueOf, matchersOf, readMatchers } = await load("panels/alert_words.js");
 const { linesByKey, linesOfTotal, totalsOf, historyPath, isEmpty } = await load("panels/history_series.js");
 const { Api, Problem, withQuery } = await load("api.js");
-const format = await load("format.js").catch(() => null);
+const format = await load("format.js");
 
 test("a duration is read as the API reads it", () => {
     assert.equal(readDuration("250ms"), 250);
@@ -78,6 +78,7 @@ test("what is set for a time has one, and not too long", () => {
     assert.equal(timeFault(" 10m "), null);
     assert.match(timeFault("10"), /Write a time/);
     assert.match(timeFault("8d"), /7d at most/);
+    assert.equal(timeFault("8d", "30d"), null);
 });
 
 test("a countdown shows its two largest units, and ends", () => {
@@ -128,6 +129,8 @@ test("a difference is grouped by what each key needs", () => {
     assert.equal(fresh.note, "bob came");
     assert.deepEqual([restart.from, restart.to], ["2", "4"]);
     assert.equal(opened.length, 1);
+    assert.equal(countOf({ groups, count }), "3 keys change, 1 waits for a restart");
+    assert.equal(countOf({ groups: groups.slice(3), count: 1 }), "1 key waits for a restart");
 });
 
 test("what stays of a list stays, whatever comes and goes around it", () => {
@@ -196,12 +199,20 @@ test("alerts that ask for somebody stand first", () => {
     );
 });
 
-test("an alert's value has its unit", { skip: !format }, () => {
-    assert.equal(valueOf({ value: 97.34, threshold: 90, unit: "percent" }, format), "97.3 % (threshold 90 %)");
-    assert.equal(valueOf({ value: 0.0812, threshold: 0.05, unit: "ratio" }, format), "8.12 % (threshold 5 %)");
-    assert.equal(valueOf({ value: null, unit: "percent" }, format), "—");
-    assert.equal(valueOf({ value: 12_345, unit: "connections" }, format), "12,345 connections");
-    assert.equal(valueOf({ value: 3 * 2 ** 30, unit: "bytes" }, format), format.bytes(3 * 2 ** 30));
+test("an alert's value has its unit", () => {
+    const plain = (text) => text.replaceAll("\u202f", " ");
+    const shown = (alert) => plain(valueOf(alert, format));
+    assert.equal(shown({ value: 97.34, threshold: 90, unit: "percent" }), "97.3 % (threshold 90 %)");
+    assert.equal(shown({ value: null, unit: "percent" }), format.UNKNOWN);
+    assert.equal(shown({ value: 12_345, unit: "count" }), "12,345");
+    assert.equal(shown({ value: 3 * 2 ** 30, unit: "bytes" }), "3 GiB");
+    assert.equal(shown({ value: 250, unit: "milliseconds" }), "250 ms");
+    assert.equal(shown({ value: 0.5, threshold: 14, unit: "days" }), "12 h (threshold 14 d)");
+    assert.equal(
+        plain(conditionOf({ when: "above", threshold: 5, unit: "percent", for: "1m" }, format)),
+        "above 5 % for 1m",
+    );
+    assert.equal(plain(conditionOf({ when: "below", threshold: 7, unit: "days", for: "0s" }, format)), "below 7 d");
 });
 
 test("a silence begins with what names its alert", () => {
@@ -342,7 +353,13 @@ const series = (key, sent, connections = sent) => ({
 });
 
 test("history is shown by the second or minute, whatever the step, and a gap stays a gap", () => {
-    const answer = { by: "total", step_seconds: 3600, series: [series("", [3600, null, 7200])] };
+    const answer = {
+        by: "total",
+        to: "1970-01-01T03:00:00Z",
+        step_seconds: 3600,
+        times: [0, 3600, 7200],
+        series: [series("", [3600, null, 7200])],
+    };
     const [sent, received] = linesOfTotal(answer, "traffic");
     assert.deepEqual([sent.label, sent.values], ["Sent", [1, null, 2]]);
     assert.deepEqual([received.label, received.values], ["Received", [2, null, 4]]);
@@ -350,9 +367,27 @@ test("history is shown by the second or minute, whatever the step, and a gap sta
     assert.deepEqual(linesOfTotal(answer, "active")[0].values, [3600, null, 7200]);
 });
 
+test("the step that has just begun is as long as it lasts by now", () => {
+    const answer = {
+        by: "total",
+        to: "1970-01-01T01:00:30Z",
+        step_seconds: 3600,
+        times: [0, 3600],
+        series: [series("", [3600, 60])],
+    };
+    assert.deepEqual(linesOfTotal(answer, "traffic")[0].values, [1, 2]);
+    assert.deepEqual(linesOfTotal(answer, "connections")[0].values, [60, 120]);
+});
+
 test("of many keys the largest have lines, and the rest is summed", () => {
     const keys = ["a", "b", "c", "d", "e", "f", "g"];
-    const answer = { by: "user", step_seconds: 60, series: keys.map((key, at) => series(key, [60 * (at + 1), at < 3 ? null : 60])) };
+    const answer = {
+        by: "user",
+        to: "1970-01-01T00:02:00Z",
+        times: [0, 60],
+        step_seconds: 60,
+        series: keys.map((key, at) => series(key, [60 * (at + 1), at < 3 ? null : 60])),
+    };
     const lines = linesByKey(answer, "traffic");
     assert.deepEqual(
         lines.map(({ label }) => label),
@@ -379,7 +414,10 @@ test("totals of a range leave gaps out, the largest first", () => {
 
 test("history is asked for by range and key", () => {
     assert.equal(historyPath({ from: "-7d", by: "user" }), "/api/v1/history?from=-7d&by=user&step=auto");
-    assert.equal(historyPath({ from: "-1h", by: "total" }, "csv"), "/api/v1/history?from=-1h&by=total&step=auto&format=csv");
+    assert.equal(
+        historyPath({ from: "-1h", by: "total" }, "csv"),
+        "/api/v1/history?from=-1h&by=total&step=auto&format=csv",
+    );
     assert.ok(isEmpty({ series: [] }));
     assert.ok(isEmpty({ series: [series("", [null, null])] }));
     assert.ok(!isEmpty({ series: [series("", [null, 0])] }));

@@ -172,6 +172,23 @@ def test_with_stop_the_process_ends_when_the_last_one_has_gone(ringway, target):
     assert proxy.exit_code() == 0
 
 
+def test_who_reads_the_feed_looks_on_and_holds_nothing_up(ringway, target, closing):
+    proxy = ringway({"workers.count": 2, "websocket.drain_window": "1h"})
+    connection = proxy.tunnel(target(echo).address)
+    before = closing(WebSocket(proxy.control))
+    drain(proxy, grace="0s", stop=True)
+    rests(proxy)
+    after = closing(WebSocket(proxy.control))
+    for reader in (before, after):
+        reader.tell(type="subscribe", topic="proxy_health")
+        eventually(lambda: reader.heard()["type"] == "message")
+    assert state(proxy)["connections"] == {"socks5": 1, "websocket": 0} and proxy.process.poll() is None
+    connection.close()
+    for reader in (before, after):
+        reader.ended(1012)
+    assert proxy.exit_code() == 0
+
+
 def test_a_stop_in_a_drain_is_a_stop(ringway, target):
     proxy = ringway({"workers.count": 2, "socks5.timeouts.drain": "30s"})
     connection = proxy.tunnel(target(echo).address)

@@ -105,6 +105,7 @@ def test_every_schema_is_one(served):
 
 # What stands in a path, as a ringway with one SOCKS5 connection knows it.
 PLACES = {
+    "/api/v1/feed/{topic}": lambda proxy: "/api/v1/feed/traffic_data",
     "/dashboard/{file}": lambda proxy: "/dashboard/main.js",
     "/dashboard/panels/{file}": lambda proxy: "/dashboard/panels/traffic.js",
     "/debug/hist/{name}": lambda proxy: "/debug/hist/connect",
@@ -123,7 +124,9 @@ def test_every_page_answers_what_the_document_says(served, target):
             assert path in PLACES, f"say in PLACES what {path} may stand for"
             real = PLACES[path](proxy)
         answer = proxy.get(real)
-        assert answer.status in (200, 204), f"{real}: {answer.status} {answer.text}"
+        # What speaks another protocol says so to who asks in this one.
+        expected = (426,) if "101" in item["get"]["responses"] else (200, 204)
+        assert answer.status in expected, f"{real}: {answer.status} {answer.text}"
         hold(document, "GET", path, answer)
         assert proxy.http("HEAD", real).status == answer.status
 
@@ -229,6 +232,7 @@ def schemathesis(proxy, document, folder, *arguments):
     lines = [f"{expected} = {json.dumps(WELL_FORMED)}"]
     for route in CONDITIONS:
         lines += ["[[operations]]", f'include-path = "{route}"', f"{expected} = {json.dumps([*WELL_FORMED, '400'])}"]
+    lines += ["[[operations]]", 'include-path = "/ws"', f"{expected} = {json.dumps([*WELL_FORMED, '426'])}"]
     config.write_text("\n".join(lines) + "\n")
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", str(path), "--url", "http://{}:{}".format(*proxy.control)),

@@ -3,7 +3,7 @@
 //! Connections are small slots in a slab; their sockets stand in one set that the ring waits on (`rt/many`). A turn reads what the ready ones have
 //! into the core's one scratch buffer, acts on it, hands the hub's news around, and then writes to everybody who has something queued, each once. In
 //! the order of a connection's life: `slot`, `arriving`, `opening` (the upgrade), `reading` (frames), `talking` (the JSON protocol), `writing`, `ending`;
-//! `clock` keeps all deadlines, `effects` carries out what the hub says, `orders` what the publish API asks.
+//! `feed` is about those who read what ringway says of itself, `clock` keeps all deadlines, `effects` carries out what the hub says, `orders` what the publish API asks.
 
 mod arriving;
 pub use arriving::{Arrival, begin, welcome};
@@ -13,6 +13,7 @@ pub use clock::tick_of;
 
 mod effects;
 mod ending;
+mod feed;
 pub mod inspect;
 mod opening;
 mod orders;

@@ -25,6 +25,8 @@ pub use super::http_connect::HEAD_BYTES_MAX;
 
 /// Of a key as it stands in its field: 16 bytes in base64.
 pub const KEY_BYTES: usize = 24;
+/// What proxies write: RFC 7239, RFC 9110 section 7.6.3, and what was usual before them and still is.
+const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 const NONCE_BYTES: usize = 16;
 /// RFC 6455 section 4.1: the only version there is.
 const VERSION: &[u8] = b"13";
@@ -60,6 +62,8 @@ pub struct Request {
     pub extensions: Vec<String>,
     pub authorization: Option<String>,
     pub cookie: Option<String>,
+    /// A proxy says that it passes this on.
+    pub forwarded: bool,
 }
 
 impl Upgrade {
@@ -136,6 +140,7 @@ fn request(head: &[u8]) -> Result<Request, Refusal> {
         extensions,
         authorization: fields.text("authorization")?,
         cookie: fields.text("cookie")?,
+        forwarded: FORWARDED.iter().any(|name| fields.all(name).next().is_some()),
     })
 }
 

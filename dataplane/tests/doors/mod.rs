@@ -35,11 +35,13 @@ pub const DOORS: &[Door] = &[
         files: &[
             "dataplane/src/io/tls.rs",
             "shared/src/config/tls.rs",
+            "controlplane/src/fetch.rs",
             "controlplane/src/jwks.rs",
             "controlplane/src/ctl.rs",
             "controlplane/src/server/ports/tls.rs",
         ],
     },
+    Door { package: "rusqlite", files: &["controlplane/src/history/store.rs"] },
     Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
     Door {
         package: "flate2",
@@ -57,6 +59,7 @@ pub const DOORS: &[Door] = &[
             // As the provider of rustls.
             "dataplane/src/io/tls.rs",
             "shared/src/config/tls.rs",
+            "controlplane/src/fetch.rs",
             "controlplane/src/jwks.rs",
             "controlplane/src/ctl.rs",
             "controlplane/src/server/ports/tls.rs",
@@ -65,18 +68,24 @@ pub const DOORS: &[Door] = &[
     Door {
         package: "tokio_rustls",
         files: &[
+            "controlplane/src/fetch.rs",
             "controlplane/src/jwks.rs",
             "controlplane/src/ctl.rs",
             "controlplane/src/server/ports/tls.rs",
         ],
     },
-    Door { package: "rustls_native_certs", files: &["controlplane/src/jwks.rs", "controlplane/src/ctl.rs"] },
+    Door { package: "rustls_native_certs", files: &["controlplane/src/fetch.rs", "controlplane/src/ctl.rs"] },
     Door { package: "metrics", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_exporter_prometheus", files: &["controlplane/src/export.rs"] },
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },
     Door {
         package: "hyper",
-        files: &["controlplane/src/server.rs", "controlplane/src/jwks.rs", "controlplane/src/ctl.rs"],
+        files: &[
+            "controlplane/src/server.rs",
+            "controlplane/src/fetch.rs",
+            "controlplane/src/jwks.rs",
+            "controlplane/src/ctl.rs",
+        ],
     },
     Door {
         package: "tungstenite",

@@ -73,5 +73,6 @@ fn texts_in(value: &Value, each: &mut impl FnMut(&str)) {
         Value::Text(text) => each(text),
         Value::List(items) => items.iter().for_each(|item| texts_in(item, each)),
         Value::Map(fields) => fields.iter().for_each(|(_, value)| texts_in(value, each)),
+        Value::Pairs(fields) => fields.iter().for_each(|(_, value)| texts_in(value, each)),
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What somebody may do on the control port; each allows what those before it do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,7 @@ pub struct Control {
     pub test_endpoints: bool,
     /// Control connections at once.
     pub connections_max: usize,
+    pub feed: Feed,
     /// Who may use the publish API; empty: whoever has scope `operate`.
     pub api_keys: Arc<[ApiKey]>,
     /// Who may do what; empty: whoever reaches a listener that asks nobody may do everything.
@@ -55,6 +57,15 @@ pub struct Control {
     pub allowed_hosts: Vec<AllowedHost>,
     /// Whose pages may act, besides its own: never `Any` or `Null`.
     pub allowed_origins: Vec<AllowedOrigin>,
+}
+
+/// The live feed, and who reads it at the control port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Feed {
+    /// From one `traffic_data` to the next.
+    pub interval: Duration,
+    /// WebSocket connections that came in by the control port, at once.
+    pub clients_max: usize,
 }
 
 /// A key of the publish API. `Debug` never shows it.

@@ -1,16 +1,17 @@
 //! The configuration while it is being filled in: what the keys say, before it is known to make sense.
 
 use super::admission::written::WrittenAdmission;
+use super::alerts::webhooks::WrittenWebhook;
 use super::control::written::WrittenControl;
 use super::nets::Target;
 use super::proxies::{Keeper, WrittenProxy};
 use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
-    AccessLog, Batching, Bind, Commands, Compression, Config, Control, ControlTls, Denied, Dns, DriverChoice,
-    Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer, Protocols,
-    ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp, UdpFilter,
-    Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
+    AccessLog, Alerts, Batching, Bind, Commands, Compression, Config, Control, ControlTls, Denied, Dns,
+    DriverChoice, Egress, Fragments, GatewayAuth, History, Keep, Limits, Log, LogFormat, LogLevel, Logins,
+    Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls,
+    Udp, UdpFilter, Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub struct Draft {
     pub admission: WrittenAdmission,
     pub socks5_open_proxy: bool,
     pub control: WrittenControl,
+    pub webhooks: Vec<WrittenWebhook>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Draft {
             admission: WrittenAdmission::blank(),
             socks5_open_proxy: false,
             control: WrittenControl::blank(),
+            webhooks: Vec::new(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Draft {
             socks5_certificates,
             websocket_certificates,
             admission,
+            webhooks,
             ..
         } = self;
         let certificates = socks5_certificates.iter_mut().chain(websocket_certificates);
@@ -112,7 +116,13 @@ impl Draft {
             AccessLog::Off | AccessLog::Stderr => None,
         });
         let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(control.paths());
-        let own = own.chain(logs).chain(keepers).chain(admission.paths());
+        let hooks = webhooks.iter_mut().flat_map(WrittenWebhook::paths);
+        let own = own
+            .chain(&mut config.history.file)
+            .chain(logs)
+            .chain(keepers)
+            .chain(admission.paths())
+            .chain(hooks);
         own.for_each(|path| *path = folder.join(&path));
     }
 
@@ -160,6 +170,15 @@ fn blank_config() -> Config {
         socks5: blank_socks5(),
         websocket: blank_websocket(),
         control: blank_control(),
+        alerts: Alerts {
+            rules: Arc::new([]),
+            webhooks: Vec::new(),
+            instance: None,
+            group_wait: Duration::ZERO,
+            group_interval: Duration::ZERO,
+            repeat_interval: Duration::ZERO,
+        },
+        history: History { enabled: false, file: None, keep: Keep::default(), users_max: 0 },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
@@ -178,6 +197,7 @@ fn blank_control() -> Control {
         unix: None,
         test_endpoints: false,
         connections_max: 0,
+        feed: super::control::Feed::default(),
         api_keys: Arc::new([]),
         tokens: Arc::new([]),
         metrics_open: false,

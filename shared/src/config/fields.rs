@@ -36,6 +36,10 @@ pub enum Shape {
     Mapping(&'static [Field]),
     /// Rules, as in `socks5.acl`.
     Rules,
+    /// Texts by names of one's own, with an example.
+    Pairs(&'static str),
+    /// A number with the unit of what it is held against.
+    Threshold,
 }
 
 impl Shape {
@@ -58,6 +62,8 @@ impl Shape {
                 format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
             }
             Shape::Rules => "list of rules, as in socks5.acl".to_owned(),
+            Shape::Pairs(example) => format!("mapping, e.g. {{{example}}}"),
+            Shape::Threshold => "number with its unit, e.g. 90%".to_owned(),
         }
     }
 }

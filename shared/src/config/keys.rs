@@ -1,8 +1,10 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls` and `control`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls`, `control`, `history` and `alerts`.
 
 mod admission;
+mod alerts;
 mod control;
+mod history;
 mod process;
 mod service;
 mod tls;
@@ -100,7 +102,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("websocket.jwt", "Which JSON Web Tokens are believed, with `websocket.auth: jwt`."),
     ("websocket.tls", "`wss://`: listeners of their own, beside the plain ones."),
     ("control", "The control port: metrics, health, statistics, commands; and who may do what there."),
+    ("control.feed", "The live feed: what ringway publishes about itself."),
     ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
+    ("alerts", "What is watched, and who is told ([alerts](alerts.md))."),
+    ("history", "What is kept of traffic over time ([history](history.md))."),
     ("log", "What is written to stderr, and where the lines of other logs go."),
 ];
 
@@ -136,7 +141,7 @@ pub fn new_name(path: &str) -> Option<&'static str> {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 9] = [
+const PARTS: [&[Key]; 11] = [
     process::WORKERS,
     service::KEYS,
     traffic::KEYS,
@@ -145,6 +150,8 @@ const PARTS: [&[Key]; 9] = [
     admission::KEYS,
     tls::WEBSOCKET,
     control::KEYS,
+    alerts::KEYS,
+    history::KEYS,
     process::LOG,
 ];
 const COUNT: usize = count();

@@ -1,6 +1,8 @@
 //! The kinds of values a key may have, each with the way into the draft.
 
 use super::admission::written;
+use super::alerts::webhooks::{self, WrittenWebhook};
+use super::alerts::{self, AlertRule};
 use super::api_keys;
 use super::control;
 use super::draft::Draft;
@@ -87,6 +89,10 @@ pub enum Kind {
     Mode(Put<u32>),
     /// Certificates and where their keys are.
     Certificates(Put<Vec<WrittenCertificate>>),
+    /// What is watched.
+    AlertRules(Put<Vec<AlertRule>>),
+    /// Who is told of alerts: a URL may hold a secret.
+    Webhooks(Put<Vec<WrittenWebhook>>),
 }
 
 impl Kind {
@@ -238,6 +244,10 @@ impl Kind {
                 Ok(put_mappings(draft, *put, namespaces::namespaces(node)?, namespaces::show))
             }
             Kind::Certificates(put) => Ok(put_mappings(draft, *put, tls::certificates(node)?, tls::show)),
+            Kind::AlertRules(put) => {
+                Ok(put_mappings(draft, *put, alerts::rules::rules(node)?, alerts::rules::show))
+            }
+            Kind::Webhooks(put) => Ok(put_mappings(draft, *put, webhooks::webhooks(node)?, webhooks::show)),
             Kind::ControlTokens(put) => {
                 Ok(put_mappings(draft, *put, control::tokens::list(node)?, control::tokens::show))
             }
@@ -248,7 +258,7 @@ impl Kind {
 
     /// Whether a value is a secret, and so may stand in no message.
     pub fn is_secret(&self) -> bool {
-        matches!(self, Kind::ApiKeys(_) | Kind::ControlTokens(_))
+        matches!(self, Kind::ApiKeys(_) | Kind::ControlTokens(_) | Kind::Webhooks(_))
     }
 
     /// Whether a value is a list.
@@ -283,6 +293,8 @@ impl Kind {
             Kind::Namespaces(_) => &namespaces::FIELDS,
             Kind::Certificates(_) => &tls::FIELDS,
             Kind::ControlTokens(_) => &control::tokens::FIELDS,
+            Kind::AlertRules(_) => &alerts::rules::FIELDS,
+            Kind::Webhooks(_) => &webhooks::FIELDS,
             _ => &[],
         }
     }
@@ -328,6 +340,8 @@ impl Kind {
             Kind::Hosts(_) => "list of names".to_owned(),
             Kind::Mode(_) => "octal, e.g. \"0660\"".to_owned(),
             Kind::Certificates(_) => "list of certificates".to_owned(),
+            Kind::AlertRules(_) => "list of alert rules".to_owned(),
+            Kind::Webhooks(_) => "list of webhooks".to_owned(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From texts to a [`Config`]: defaults, file, environment, `--set`, what is set for a time; then the checks between them.
 
 use super::admission::written;
+use super::alerts::webhooks;
 use super::contents::Contents;
 use super::draft::Auth;
 use super::effective::Effective;
@@ -36,7 +37,7 @@ pub struct Sources<'a> {
     pub host: HostFacts,
     /// Gives the text of a file that the configuration names: the users file, at most once and only with
     /// `socks5.auth: password`; the files of API keys and of tokens, and the authorities of client certificates; files of upstream proxies' passwords; certificates and
-    /// their keys; the files that `websocket.auth` needs.
+    /// their keys; the files that `websocket.auth` and webhooks need.
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<String>,
 }
 
@@ -94,6 +95,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Faults> {
     read_passwords(&mut form, sources);
     read_certificates(&mut form, sources);
     control::written::read_files(&mut form, sources);
+    webhooks::read_files(&mut form, sources);
     let users = read_users(&mut form, sources);
     if let Some(users) = &users {
         checks::run_with_users(&mut form, users);

@@ -13,6 +13,8 @@ pub enum Value {
     List(Vec<Value>),
     /// Fields in the order they are written.
     Map(Vec<(&'static str, Value)>),
+    /// Fields whose names somebody has chosen.
+    Pairs(Vec<(String, Value)>),
 }
 
 impl Value {
@@ -31,6 +33,9 @@ impl Value {
             Value::Map(fields) => Json::Object(
                 fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_json())).collect(),
             ),
+            Value::Pairs(fields) => {
+                Json::Object(fields.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
+            }
         }
     }
 }
@@ -53,6 +58,14 @@ impl fmt::Display for Value {
             Value::Map(fields) => {
                 f.write_str("{")?;
                 for (index, (name, value)) in fields.iter().enumerate() {
+                    write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
+            }
+            Value::Pairs(fields) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    let name = Value::Text(name.clone());
                     write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
                 }
                 f.write_str("}")

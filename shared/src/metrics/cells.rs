@@ -127,6 +127,8 @@ pub struct WebSocketCells {
     /// Upgrades accepted, and upgraded connections ended. Read `upgraded_closed` before `upgraded`.
     pub upgraded: Cell,
     pub upgraded_closed: Cell,
+    /// Of the upgraded connections open now those that came by the control port.
+    pub by_control_port: Cell,
     /// Upgrades refused, by [`Refused`].
     pub refused: [Cell; Refused::COUNT],
     /// Upgraded connections ended, by the place of their code in [`crate::closing::CODES`].
@@ -175,5 +177,11 @@ impl WebSocketCells {
     pub fn active(&self) -> u64 {
         let closed = self.upgraded_closed.get();
         self.upgraded.get().saturating_sub(closed)
+    }
+
+    /// Of them those that came to the gateway's own listeners: clients, and nobody who only looks on.
+    #[must_use]
+    pub fn clients(&self) -> u64 {
+        self.active().saturating_sub(self.by_control_port.get())
     }
 }

@@ -130,6 +130,22 @@ pub const FAMILIES: &[Family] = &[
         "Changes of a direction from copying to splicing.",
     )
     .labels(&["worker"]),
+    // The history
+    family(
+        "history_last_write_successful",
+        Gauge,
+        Control,
+        "1 while what was counted is written into the history; 0: the log says why not.",
+    ),
+    family("history_write_failures", Counter, Control, "Times the history could not be opened or written."),
+    family(
+        "history_minutes_lost",
+        Counter,
+        Control,
+        "Minutes that are in no history, because it could not be written for an hour or its thread did not keep up.",
+    ),
+    family("history_file_size_bytes", Gauge, Control, "The history's file, without its write-ahead log.")
+        .unit("bytes"),
     // The host
     family(
         "socks5_system_cpu_usage_percent",
@@ -156,6 +172,18 @@ pub const FAMILIES: &[Family] = &[
     )
     .labels(&["kind"]),
     family("log_lines_dropped", Counter, Control, "Log lines dropped because the sink did not keep up."),
+    // Alerts
+    family("alerts_firing", Gauge, Control, "Alerts that fire now, silenced ones among them.").labels(&["severity"]),
+    family("alerts_pending", Gauge, Control, "Alerts whose rule is broken, but not for long enough to fire.")
+        .labels(&["severity"]),
+    family("alert_silences", Gauge, Control, "Silences there are now."),
+    family(
+        "alert_webhook_deliveries",
+        Counter,
+        Control,
+        "Messages to webhooks, by result: delivered; failed, an attempt that is made again; refused and queue_full, given up.",
+    )
+    .labels(&["result"]),
     // Build and configuration
     family("build_info", Gauge, Control, "1, with the version and the commit it was built from.")
         .labels(&["version", "commit"]),

@@ -4,6 +4,7 @@ use super::Kind::{Counter, Gauge, Histogram as Distribution};
 use super::Source::{self, Control, Merged, Sum};
 use super::{CONNECT_BUCKETS, Family, SESSION_BUCKETS, family};
 use crate::closing::{CODE_LABELS, Closing};
+use crate::feed::Feed;
 use crate::gateway::{Dropped, Frame, Refused};
 
 /// Bytes.
@@ -26,6 +27,7 @@ fn frames_each_way() -> Vec<Vec<&'static str>> {
 
 pub const FAMILIES: &[Family] = &[
     family("websocket_connections", Gauge, Sum(|c| c.websocket.active()), "WebSocket connections open now."),
+    family("websocket_feed_connections", Gauge, Sum(|c| c.websocket.by_control_port.get()), "WebSocket connections open now that came by the control port, to read the live feed; among `websocket_connections`."),
     family("websocket_connections_opened", Counter, Sum(|c| c.websocket.upgraded.get()), "WebSocket connections opened: upgrades accepted."),
     family("websocket_sockets_accepted", Counter, Sum(|c| c.websocket.opened.get()), "Connections accepted on the gateway's listeners, upgraded or not."),
     family("websocket_upgrades_refused", Counter, Source::Rows(|| each(Refused::ALL.iter().map(|it| it.label())), |c, row| c.websocket.refused[row].get()), "Upgrade requests refused, by reason.").labels(&["reason"]),
@@ -75,6 +77,13 @@ pub const FAMILIES: &[Family] = &[
     )
     .labels(&["code"]),
     family("websocket_subscriptions", Gauge, Sum(|c| c.websocket.subscriptions.get()), "Subscriptions there are now."),
+    family(
+        "websocket_feed_subscriptions",
+        Gauge,
+        Source::Rows(|| each(Feed::ALL.map(Feed::topic)), |c, row| c.websocket.feed_subscriptions[row].get()),
+        "Subscriptions to the live feed there are now, by topic.",
+    )
+    .labels(&["topic"]),
     family("websocket_topics", Gauge, Sum(|c| c.websocket.topics.get()), "Topics with subscribers, history or presence now."),
     family("websocket_publications", Counter, Sum(|c| c.websocket.publications.get()), "Publications accepted."),
     family("websocket_publications_refused", Counter, Sum(|c| c.websocket.publications_refused.get()), "Publications refused because a worker's backlog was full."),

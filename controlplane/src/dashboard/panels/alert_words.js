@@ -23,33 +23,36 @@ export function severityKind(severity) {
 
 /** `97.3 % (threshold 90 %)`, with the unit that the rule measures in. */
 export function valueOf({ value, threshold, unit }, format) {
-    const text = (number) => (number === null || number === undefined ? "—" : withUnit(number, unit ?? "", format));
+    const text = withUnit(value, unit, format);
     return threshold === undefined || threshold === null
-        ? text(value)
-        : `${text(value)} (threshold ${text(threshold)})`;
+        ? text
+        : `${text} (threshold ${withUnit(threshold, unit, format)})`;
+}
+
+/** When a rule fires: `above 90 % for 1m` */
+export function conditionOf({ when, threshold, unit, for: time }, format) {
+    const lasting = time && !/^0[a-z]+$/.test(time) ? ` for ${time}` : "";
+    return `${when} ${withUnit(threshold, unit, format)}${lasting}`;
 }
 
 function withUnit(number, unit, format) {
-    if (unit === "bytes") {
-        return format.bytes(number);
+    if (number === null || number === undefined) {
+        return format.UNKNOWN;
     }
-    if (unit === "bytes_per_second" || unit === "bytes/s") {
-        return format.rate(number);
-    }
-    if (unit === "seconds") {
-        return format.duration(number);
-    }
-    if (unit === "ratio") {
-        return `${round(number * 100)} %`;
-    }
-    const name = { percent: "%" }[unit] ?? unit.replaceAll("_", " ");
-    return `${round(number)}${name ? ` ${name}` : ""}`;
+    const units = {
+        bytes: () => format.bytes(number),
+        milliseconds: () => format.milliseconds(number),
+        per_second: () => format.perSecond(number),
+        percent: () => `${round(number)}\u202f%`,
+        days: () => (Math.abs(number) < 1 ? format.duration(number * 86_400) : `${round(number)}\u202fd`),
+    };
+    return (units[unit] ?? (() => round(number)))();
 }
 
 /** Three digits are enough to judge by; what is large keeps all before the point. */
 function round(number) {
     const digits = Math.abs(number) >= 100 ? 0 : Math.abs(number) >= 10 ? 1 : 2;
-    return Number(number.toFixed(digits)).toLocaleString("en-US");
+    return Number(number.toFixed(digits)).toLocaleString("en-GB");
 }
 
 /** The matchers that a silence of this alert begins with: its labels that name it, without those that all of a host share. */

@@ -67,7 +67,7 @@ class Configuration {
             on: { change: () => this.drawSettings() },
         });
         this.found = el("span", { class: "panel-note", role: "status" });
-        this.rows = el("tbody", {});
+        this.rows = el("tbody", { role: "rowgroup" });
         this.nothing = el("div", {});
         return el(
             "details",
@@ -90,15 +90,15 @@ class Configuration {
                 },
                 el(
                     "table",
-                    { class: "table" },
+                    { class: "table ops-stacked", role: "table" },
                     el(
                         "thead",
-                        {},
+                        { role: "rowgroup" },
                         el(
                             "tr",
-                            {},
+                            { role: "row" },
                             ["Key", "Value", "Set by", "A change takes effect"].map((name) =>
-                                el("th", { scope: "col" }, name),
+                                el("th", { scope: "col", role: "columnheader" }, name),
                             ),
                         ),
                     ),
@@ -126,6 +126,7 @@ class Configuration {
             if (!problem.isAborted) {
                 fill(this.faults, faultNote(problem));
             }
+            return false;
         }
     }
 
@@ -239,20 +240,20 @@ class Configuration {
             shown.map(({ key, text, origin, reload: kind, until }) =>
                 el(
                     "tr",
-                    {},
-                    el("th", { scope: "row" }, el("code", {}, key)),
+                    { role: "row" },
+                    el("th", { scope: "row", role: "rowheader" }, el("code", {}, key)),
                     el(
                         "td",
-                        { class: "ops-value" },
+                        { role: "cell", class: "ops-value" },
                         text === "nothing" ? el("span", { class: "panel-note" }, "nothing") : text,
                     ),
                     el(
                         "td",
-                        { class: "ops-origin" },
+                        { role: "cell", class: "ops-origin" },
                         origin,
                         until && el("span", { class: "badge info" }, `until ${this.format.dateTime(until)}`),
                     ),
-                    el("td", {}, CLASSES[kind]?.title.toLowerCase() ?? kind),
+                    el("td", { role: "cell", class: "ops-takes" }, CLASSES[kind]?.takes ?? kind),
                 ),
             ),
         );

@@ -111,6 +111,7 @@ export class Rows {
         for (const row of rows) {
             const element = this.#elements.get(row.id) ?? this.build(row);
             this.update(element, row);
+            element.classList.remove("is-stale");
             elements.set(row.id, element);
         }
         this.#elements = elements;
@@ -118,6 +119,18 @@ export class Rows {
         // Rows that stand where they belong are left alone: the focus, a selection of text and the scroll stay.
         if (wanted.length !== body.children.length || wanted.some((element, at) => body.children[at] !== element)) {
             fill(body, wanted);
+        }
+    }
+
+    /** Only what the rows say is new, not which there are and where: nothing moves away under a hand. Those that have ended pale. */
+    updateInPlace() {
+        const rows = new Map(this.#rows.map((row) => [row.id, row]));
+        for (const [id, element] of this.#elements) {
+            const row = rows.get(id);
+            element.classList.toggle("is-stale", !row);
+            if (row) {
+                this.update(element, row);
+            }
         }
     }
 
@@ -132,14 +145,16 @@ export class Rows {
     }
 
     build(row) {
-        const cells = COLUMNS.map((column) => el("td", { class: column.class }));
+        const cells = COLUMNS.map((column) =>
+            el("td", { role: "cell", class: `${column.class} ops-of-${column.label.toLowerCase()}` }),
+        );
         const element = el(
             "tr",
-            { data: { id: row.id } },
+            { role: "row", data: { id: row.id } },
             cells,
             el(
                 "td",
-                { class: "ops-actions" },
+                { role: "cell", class: "ops-actions" },
                 button("Details", () => this.onShow(element.row), {
                     kind: "quiet small",
                     "aria-label": `Details of ${row.id}`,

@@ -1,48 +1,16 @@
 // The connections there are: a table that is asked for page by page, with a filter, details, and kill.
 
 import { openDialog } from "../dialog.js";
-import { button, el, emptyNote, faultNote, field, fill, note, setText } from "../dom.js";
+import { button, el, emptyNote, faultNote, fill, note, setText } from "../dom.js";
 import { poll } from "../polling.js";
-import { CONDITIONS, connectionsPath, readFilter, WITHOUT_USER } from "../reading.js";
+import { connectionsPath } from "../reading.js";
+import { filterForm } from "./connection_filter.js";
 import { killMatching, killOne } from "./killing.js";
 import { COLUMNS, Rows, targetOf } from "./connection_rows.js";
 
 /** Between two looks at the table. */
 const REFRESH_MS = 3_000;
-/** How long a filter that is being typed is waited for. */
-const TYPING_MS = 400;
 const LIMITS = ["50", "100", "500", "1000"];
-const PHASES = [
-    "proxy_header",
-    "tls_handshake",
-    "greeting",
-    "authentication",
-    "verdict",
-    "request",
-    "name_lookup",
-    "connect",
-    "await_peer",
-    "relay",
-    "half_closed",
-    "associated",
-    "farewell",
-    "upgrade",
-    "open",
-    "closing",
-];
-const EXAMPLES = {
-    user: `alice, or ${WITHOUT_USER}`,
-    target: "example.org, .org, 10.0.0.0/8, :443",
-    client: "192.0.2.7 or 192.0.2.0/24",
-    min_age: "5m",
-    min_idle: "1m",
-    min_bytes: "10MiB",
-    worker: "0",
-    topic: "news",
-};
-/** Those that are asked for most; the others are a press away. */
-const FIRST = new Set(["user", "target", "client", "service", "min_age"]);
-
 export function mount(root, { api, format, announce }) {
     const panel = new Connections(root, { api, format, announce });
     return () => panel.stop();
@@ -62,21 +30,30 @@ class Connections {
             onShow: (row) => this.show(row),
             onKill: (row) => this.kill(row),
         });
+        this.form = filterForm(({ filter, words }) => {
+            Object.assign(this, { filter, words, pages: [null] });
+            this.poll.now();
+        });
         this.build(root);
         this.poll = poll(root, REFRESH_MS, (signal) => this.refresh(signal));
     }
 
     stop() {
         this.poll.stop();
-        clearTimeout(this.typing);
+        this.form.stop();
     }
 
     build(root) {
         this.count = el("span", { class: "panel-note", role: "status" });
-        this.held = el("span", { class: "panel-note", hidden: true }, "held still while you are at it");
+        this.held = el(
+            "span",
+            { class: "panel-note", hidden: true },
+            "rows stay in their places while you are at them",
+        );
         this.faults = el("div", {});
         this.partial = el("div", {});
         this.body = el("tbody", {
+            role: "rowgroup",
             on: {
                 mouseenter: () => this.hold(true),
                 mouseleave: () => this.hold(false),
@@ -84,14 +61,21 @@ class Connections {
                 focusout: () => setTimeout(() => this.hold()),
             },
         });
-        this.empty = el("div", {});
+        this.empty = el("div", {}, emptyNote("Looking…"));
         this.table = el(
             "table",
-            { class: "table ops-connections" },
+            { class: "table ops-connections ops-stacked", role: "table", hidden: true },
             el("caption", { class: "visually-hidden" }, "Connections of both services"),
-            el("thead", {}, el("tr", {}, this.headings())),
+            el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, this.headings())),
             this.body,
         );
+        const region = {
+            class: "scroll ops-table",
+            role: "region",
+            "aria-label": "Table of connections",
+            tabindex: "0",
+        };
+        this.region = el("div", region, this.table);
         fill(
             root,
             el(
@@ -103,14 +87,10 @@ class Connections {
                 el("span", { class: "ops-spring" }),
                 button("Kill all that match…", () => this.killMatching(), { kind: "danger" }),
             ),
-            this.filterForm(),
+            this.form.element,
             this.faults,
             this.partial,
-            el(
-                "div",
-                { class: "scroll ops-table", role: "region", "aria-label": "Table of connections", tabindex: "0" },
-                this.table,
-            ),
+            this.region,
             this.empty,
             this.pager(),
         );
@@ -125,7 +105,10 @@ class Connections {
                 sort ?? el("span", {}, column.label),
             );
         });
-        return [...this.heads, el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "Actions"))];
+        return [
+            ...this.heads,
+            el("th", { scope: "col", role: "columnheader" }, el("span", { class: "visually-hidden" }, "Actions")),
+        ];
     }
 
     sortBy(column) {
@@ -137,76 +120,6 @@ class Connections {
                 : this.heads[at].removeAttribute("aria-sort");
         });
         this.draw();
-    }
-
-    filterForm() {
-        this.controls = {};
-        const fields = CONDITIONS.map(({ name, label }) => {
-            const options = {
-                service: [
-                    ["", "both"],
-                    ["socks5", "SOCKS5"],
-                    ["websocket", "WebSocket"],
-                ],
-                phase: [["", "any"], ...PHASES.map((phase) => [phase, phase.replaceAll("_", " ")])],
-            }[name];
-            const made = field({
-                label,
-                name,
-                options,
-                placeholder: options ? undefined : EXAMPLES[name],
-                class: "ops-narrow",
-            });
-            this.controls[name] = made.control;
-            return { name, made };
-        });
-        const pick = (first) => fields.filter(({ name }) => FIRST.has(name) === first).map(({ made }) => made);
-        const form = el(
-            "form",
-            {
-                class: "ops-filter",
-                role: "search",
-                "aria-label": "Filter of connections",
-                on: {
-                    input: () => this.typed(TYPING_MS),
-                    change: () => this.typed(0),
-                    submit: (event) => (event.preventDefault(), this.typed(0)),
-                },
-            },
-            el(
-                "div",
-                { class: "ops-fields" },
-                pick(true),
-                button("Clear", () => (form.reset(), this.typed(0)), { kind: "quiet" }),
-            ),
-            el(
-                "details",
-                { class: "ops-more" },
-                el("summary", {}, "More conditions"),
-                el("div", { class: "ops-fields" }, pick(false)),
-            ),
-        );
-        return form;
-    }
-
-    typed(wait) {
-        clearTimeout(this.typing);
-        this.typing = setTimeout(() => {
-            const values = Object.fromEntries(
-                Object.entries(this.controls).map(([name, control]) => [name, control.value]),
-            );
-            const { filter, faults, words } = readFilter(values);
-            for (const [name, control] of Object.entries(this.controls)) {
-                control.setCustomValidity(faults[name] ? `Write ${faults[name]}.` : "");
-                control.setAttribute("aria-invalid", String(Boolean(faults[name])));
-                control.title = faults[name] ? `Write ${faults[name]}.` : "";
-            }
-            if (Object.keys(faults).length > 0 || JSON.stringify(filter) === JSON.stringify(this.filter)) {
-                return;
-            }
-            Object.assign(this, { filter, words, pages: [null] });
-            this.poll.now();
-        }, wait);
     }
 
     pager() {
@@ -226,6 +139,7 @@ class Connections {
             "Next",
             go(() => this.pages.push(this.next)),
         );
+        [this.first, this.before, this.after].forEach((each) => (each.disabled = true));
         this.where = el("span", { class: "panel-note" });
         this.limit = el(
             "select",
@@ -272,11 +186,21 @@ class Connections {
             this.take(answer, asked);
         } catch (problem) {
             if (problem.isAborted) {
-                return;
+                return false;
             }
             this.table.classList.add("is-stale");
+            if (!this.drawn) {
+                fill(this.empty);
+            }
             fill(this.faults, faultNote(problem));
+            return false;
         }
+    }
+
+    /** After something was done: what is shown is what came of it, wherever the pointer is. */
+    lookAnew() {
+        this.drawn = null;
+        this.poll.now();
     }
 
     take(answer, asked) {
@@ -288,13 +212,19 @@ class Connections {
         if (changed || !this.isHeld()) {
             this.drawn = asked;
             this.draw();
+        } else {
+            this.rows.updateInPlace();
         }
     }
 
     draw() {
         const count = this.rows.count;
         const many = this.next !== null || this.pages.length > 1;
+        const hadFocus = this.body.contains(document.activeElement);
         this.rows.drawInto(this.body);
+        if (hadFocus && !this.body.contains(document.activeElement)) {
+            this.region.focus({ preventScroll: true });
+        }
         this.table.hidden = count === 0;
         fill(this.empty, count === 0 && this.nothing());
         setText(this.count, many ? `${count} on this page` : `${count}${this.words ? " match" : " open"}`);
@@ -337,15 +267,20 @@ class Connections {
         const result = await killOne(this.api, row, targetOf(row), this.format);
         if (result) {
             this.announce(result.killed > 0 ? `Killed ${row.id}.` : `${row.id} was on its way out already.`, "info");
-            this.poll.now();
+            this.lookAnew();
         }
     }
 
     async killMatching() {
+        // What stands in the fields now is meant, not what stood there when the table was asked for.
+        if (!this.form.apply()) {
+            this.announce("Mend the filter first: it says what is wrong.", "error");
+            return;
+        }
         const result = await killMatching(this.api, this.filter, this.words, this.format);
         if (result) {
             this.announce(`Killed ${result.killed} of ${result.matched} that matched.`, "info");
-            this.poll.now();
+            this.lookAnew();
         }
     }
 }

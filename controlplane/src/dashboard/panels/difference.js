@@ -1,13 +1,25 @@
 // What a reload would change, and what it has: key by key, the old beside the new.
 
-import { el, emptyNote, note } from "../dom.js";
+import { el, emptyNote, note, sentence } from "../dom.js";
 
 /** The classes of keys, in the order of what they ask of people. */
 export const CLASSES = {
-    live: { title: "In force at once", hint: "for everybody, connections that stand included" },
-    listener: { title: "Listeners", hint: "opened and closed at once; connections that came there live on" },
-    new_connections: { title: "For new connections", hint: "those that stand keep what they came under" },
-    restart: { title: "Waits for a restart", hint: "the running value stays; a hot restart will do" },
+    live: { title: "In force at once", takes: "at once", hint: "for everybody, connections that stand included" },
+    listener: {
+        title: "Listeners",
+        takes: "at once, by opening and closing",
+        hint: "opened and closed at once; connections that came there live on",
+    },
+    new_connections: {
+        title: "For new connections",
+        takes: "for new connections",
+        hint: "those that stand keep what they came under",
+    },
+    restart: {
+        title: "Waits for a restart",
+        takes: "after a restart",
+        hint: "the running value stays; a hot restart will do",
+    },
 };
 
 /** Items of a list that are compared one by one: beyond that both stand whole. */
@@ -34,6 +46,17 @@ export function differenceOf(answer, settings = {}) {
         .map((kind) => ({ kind, rows: rows.filter((each) => each.kind === kind) }))
         .filter((group) => group.rows.length > 0);
     return { groups, opened: answer.opened, closed: answer.closed, notices: answer.notices, count: rows.length };
+}
+
+/** How many keys change, and how many wait: `3 keys change, 1 waits for a restart` */
+export function countOf({ groups, count }) {
+    const waiting = groups.find(({ kind }) => kind === "restart")?.rows.length ?? 0;
+    const changing = count - waiting;
+    const change = changing > 0 && `${changing} ${changing === 1 ? "key changes" : "keys change"}`;
+    const wait =
+        waiting > 0 &&
+        `${waiting} ${changing > 0 ? "" : waiting === 1 ? "key " : "keys "}${waiting === 1 ? "waits" : "wait"} for a restart`;
+    return [change, wait].filter(Boolean).join(", ");
 }
 
 /** Whether two answers tell of the same: what was previewed, and what was applied. */
@@ -179,7 +202,7 @@ function places(list, words) {
 }
 
 function noticesOf(notices) {
-    return notices.map((text) => note("info", text));
+    return notices.map((text) => note("info", sentence(text)));
 }
 
 /** Every fault of a configuration, with where it stands. */
@@ -187,7 +210,7 @@ export function faultsView({ faults, detail, hint }) {
     return el(
         "div",
         { class: "ops-faults-view", role: "alert" },
-        el("p", { class: "ops-found" }, `${detail}.`),
+        el("p", { class: "ops-found" }, sentence(detail)),
         el(
             "ol",
             { class: "ops-fault-list" },
@@ -205,6 +228,6 @@ export function faultsView({ faults, detail, hint }) {
                 ),
             ),
         ),
-        hint && el("p", { class: "panel-note" }, hint),
+        hint && el("p", { class: "panel-note" }, sentence(hint)),
     );
 }

@@ -18,7 +18,12 @@ export function mount(root, { feed, format }) {
     const none = el("p", { class: "empty" });
     root.append(
         el("div", { class: "panel-head" }, el("h2", {}, "Health"), version),
-        el("div", { class: "halves" }, facts, el("div", { class: "stack" }, el("h3", {}, "How connections ended, last minute"), endings, none)),
+        el(
+            "div",
+            { class: "halves" },
+            facts,
+            el("div", { class: "stack" }, el("h3", {}, "How connections ended, last minute"), endings, none),
+        ),
     );
     either(endings, none, false);
     setText(none, "Nothing is known yet.");
@@ -35,10 +40,15 @@ export function mount(root, { feed, format }) {
         setText(none, "No connection has ended in the last minute.");
         // Most seconds change none of it.
         const rows = factsOf(data, format);
-        const now = JSON.stringify(rows.map(([name, lines]) => [name, lines.map(({ kind, text, note }) => [kind, text, note])]));
+        const now = JSON.stringify(
+            rows.map(([name, lines]) => [name, lines.map(({ kind, text, note }) => [kind, text, note])]),
+        );
         if (now !== told) {
             told = now;
-            fill(facts, rows.map(([name, lines]) => [el("dt", {}, name), el("dd", {}, lines.map(line))]));
+            fill(
+                facts,
+                rows.map(([name, lines]) => [el("dt", {}, name), el("dd", {}, lines.map(line))]),
+            );
         }
     });
 }
@@ -48,13 +58,31 @@ function factsOf(data, format) {
     const rows = [];
     const add = (name, lines) => lines.length && rows.push([name, lines]);
     const { generation, loaded_at: loaded, last_reload: reload } = data.configuration ?? {};
-    add("Configuration", [{ text: `generation ${format.count(generation)}`, note: `since ${format.dateTime(loaded)}` }]);
+    add("Configuration", [
+        { text: `generation ${format.count(generation)}`, note: `since ${format.dateTime(loaded)}` },
+    ]);
     add("Last reload", [reloadOf(reload, format)]);
     const listeners = data.listeners ?? [];
-    add("Listens", listeners.slice(0, LISTENERS_MAX).map((one) => ({ text: `${one.address}`, note: service(one), code: true })));
-    add("Upstreams", (data.upstreams ?? []).map((one) => ({ text: one.name, kind: one.healthy ? "ok" : "bad", note: one.healthy ? "answers" : "does not answer" })));
-    add("Certificates", (data.certificates ?? []).map((one) => certificate(one, format)));
-    add("Notices", (data.notices ?? []).map((text) => ({ text, kind: "warn" })));
+    add(
+        "Listens",
+        listeners.slice(0, LISTENERS_MAX).map((one) => ({ text: `${one.address}`, note: service(one), code: true })),
+    );
+    add(
+        "Upstreams",
+        (data.upstreams ?? []).map((one) => ({
+            text: one.name,
+            kind: one.healthy ? "ok" : "bad",
+            note: one.healthy ? "answers" : "does not answer",
+        })),
+    );
+    add(
+        "Certificates",
+        (data.certificates ?? []).map((one) => certificate(one, format)),
+    );
+    add(
+        "Notices",
+        (data.notices ?? []).map((text) => ({ text, kind: "warn" })),
+    );
     return rows;
 }
 
@@ -69,7 +97,9 @@ function reloadOf(reload, format) {
         return { text: "none since start" };
     }
     const when = format.dateTime(reload.at);
-    return reload.ok ? { text: "applied", kind: "ok", note: when } : { text: "refused", kind: "bad", note: `${when}${reload.message ? `: ${reload.message}` : ""}` };
+    return reload.ok
+        ? { text: "applied", kind: "ok", note: when }
+        : { text: "refused", kind: "bad", note: `${when}${reload.message ? `: ${reload.message}` : ""}` };
 }
 
 function certificate({ name, expires_at: at }, format) {
@@ -80,7 +110,13 @@ function certificate({ name, expires_at: at }, format) {
 
 function line({ text, kind, note, code }) {
     const dot = kind && el("span", { class: `dot ${kind}`, "aria-hidden": "true" });
-    return el("div", { class: "fact" }, dot, el(code ? "code" : "span", { class: "fact-text" }, text), note && el("span", { class: "fact-note" }, note));
+    return el(
+        "div",
+        { class: "fact" },
+        dot,
+        el(code ? "code" : "span", { class: "fact-text" }, text),
+        note && el("span", { class: "fact-note" }, note),
+    );
 }
 
 function ending(format, most) {

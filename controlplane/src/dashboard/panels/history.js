@@ -1,7 +1,7 @@
 // Traffic, connections and failures over hours, days and a year.
 
 import { timeChart } from "../charts.js";
-import { button, el, emptyNote, faultNote, fill, note, setText } from "../dom.js";
+import { button, el, emptyNote, faultNote, fill, note, sentence, setText } from "../dom.js";
 import { poll } from "../polling.js";
 import {
     historyPath,
@@ -49,7 +49,7 @@ class HistoryPanel {
     build(root) {
         this.notes = el("div", {});
         this.faults = el("div", {});
-        this.pictures = el("div", { class: "ops-charts" });
+        this.pictures = el("div", { class: "ops-charts" }, emptyNote("Looking…"));
         this.table = el("div", {});
         this.step = el("span", { class: "panel-note", role: "status" });
         this.measures = switches(
@@ -99,11 +99,15 @@ class HistoryPanel {
                 fill(
                     this.faults,
                     problem.status === 404
-                        ? note("info", "No history is kept: history.enabled is false.")
+                        ? emptyNote(sentence(problem.detail), sentence(problem.hint))
                         : faultNote(problem),
                 );
                 this.pictures.classList.add("is-stale");
+                if (!this.answer) {
+                    fill(this.pictures);
+                }
             }
+            return false;
         }
     }
 
@@ -138,7 +142,7 @@ class HistoryPanel {
         fill(this.table, this.totalsView(totals, isTotal));
     }
 
-    drawNotes({ file, truncated, kept }) {
+    drawNotes({ file, truncated, kept, fault }) {
         const oldest = Object.values(kept ?? {})
             .filter(Boolean)
             .sort()[0];
@@ -151,11 +155,8 @@ class HistoryPanel {
                     el("code", {}, "history.file"),
                     " names a file to keep it in.",
                 ),
-            truncated &&
-                note(
-                    "warn",
-                    "There are more keys than are answered: the smallest are missing here. The CSV has the same.",
-                ),
+            fault && note("bad", `The history cannot be written: ${fault}.`),
+            truncated && note("warn", "There is more than one answer holds: look at a shorter time."),
             oldest &&
                 file &&
                 Date.parse(oldest) > Date.parse(this.answer.from) &&
@@ -301,20 +302,17 @@ class HistoryPanel {
 
 /** One of several, as buttons beside each other. */
 function switches(label, choices, chosen, choose) {
+    const pick = (value) => () => {
+        if (value !== chosen()) {
+            choose(value);
+            show();
+        }
+    };
     const buttons = choices.map(([value, text]) =>
-        button(
-            text,
-            () => {
-                if (value !== chosen()) {
-                    choose(value);
-                    show();
-                }
-            },
-            { kind: "small", "data-value": value },
-        ),
+        el("button", { type: "button", data: { value }, on: { click: pick(value) } }, text),
     );
     const show = () =>
         buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.value === chosen())));
     show();
-    return { element: el("div", { class: "ops-switches", role: "group", "aria-label": label }, buttons) };
+    return { element: el("div", { class: "switch", role: "group", "aria-label": label }, buttons) };
 }

@@ -18,12 +18,23 @@ const [LEAST_MS, MOST_MS] = [0.01, 100_000];
 export function mount(root, { feed, format }) {
     const seconds = el("span", {}, "");
     const columns = ["p50", "p99", "max"].map((name) => el("th", { scope: "col", class: "number" }, name));
-    const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "What")), el("th", { class: "band-cell" }, scale()), columns);
+    const head = el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, el("span", { class: "visually-hidden" }, "What")),
+        el("td", { class: "band-cell" }, scale()),
+        columns,
+    );
     const kinds = KINDS.map(([name, title, about]) => kind(name, title, about, format));
-    const table = el("table", { class: "table latency" }, el("thead", {}, head), kinds.map(({ element }) => element));
+    const table = el(
+        "table",
+        { class: "table latency" },
+        el("thead", {}, head),
+        kinds.map(({ element }) => element),
+    );
     root.append(
         el("div", { class: "panel-head" }, el("h2", {}, "Latency"), el("span", { class: "panel-note" }, seconds)),
-        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Latency" }, table),
+        el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Latency by kind" }, table),
     );
     const tell = ({ latency }) => {
         const recent = Object.values(latency ?? {}).find((one) => one?.recent)?.recent;
@@ -42,8 +53,20 @@ function kind(name, title, about, format) {
     const element = el(
         "tbody",
         {},
-        el("tr", {}, el("th", { scope: "rowgroup", title: about }, title), el("td", { class: "band-cell" }, picture.element), recent.map(({ element: cell }) => cell)),
-        el("tr", { class: "since" }, el("td", {}, count), el("td", { class: "band-cell" }), whole.map(({ element: cell }) => cell)),
+        el(
+            "tr",
+            {},
+            el("th", { scope: "rowgroup", title: about }, title),
+            el("td", { class: "band-cell" }, picture.element),
+            recent.map(({ element: cell }) => cell),
+        ),
+        el(
+            "tr",
+            { class: "since" },
+            el("td", {}, count),
+            el("td", { class: "band-cell" }),
+            whole.map(({ element: cell }) => cell),
+        ),
     );
     const figures = (of) => (of?.count ? [of.p50_ms, of.p99_ms, of.max_ms] : [null, null, null]);
     return {
@@ -85,5 +108,9 @@ function place(ms) {
 }
 
 function scale() {
-    return el("span", { class: "band-scale", "aria-hidden": "true" }, ["10 µs", "100 s"].map((text) => el("span", {}, text)));
+    return el(
+        "span",
+        { class: "band-scale", "aria-hidden": "true" },
+        ["10 µs", "100 s"].map((text) => el("span", {}, text)),
+    );
 }

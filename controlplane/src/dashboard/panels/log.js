@@ -27,7 +27,7 @@ const MODULES = [
 export function mount(root, { api, format, announce }) {
     const level = el("span", { class: "badge" });
     const faults = el("div", {});
-    const list = el("div", {});
+    const list = el("div", {}, emptyNote("Looking…"));
     let clocks = [];
     let ticking = null;
     fill(
@@ -132,7 +132,11 @@ export function mount(root, { api, format, announce }) {
         } catch (problem) {
             if (!problem.isAborted) {
                 fill(faults, faultNote(problem));
+                if (!level.textContent) {
+                    fill(list);
+                }
             }
+            return false;
         }
     });
     return () => (clearTimeout(ticking), timer.stop());

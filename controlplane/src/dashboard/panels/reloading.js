@@ -3,7 +3,7 @@
 import { openDialog } from "../dialog.js";
 import { button, el, faultNote, fill, note } from "../dom.js";
 import { withQuery } from "../api.js";
-import { differenceOf, differenceView, faultsView, isSame } from "./difference.js";
+import { countOf, differenceOf, differenceView, faultsView, isSame } from "./difference.js";
 
 /**
  * Opens the dialog.
@@ -24,6 +24,7 @@ export function reload({ api, settings, generation }) {
     let busy = false;
     let result = null;
 
+    // What would change is read first: the focus is on it, not on the button that has it done.
     const show = (nodes, buttons, focused) => {
         fill(content, nodes);
         fill(foot, buttons);
@@ -32,6 +33,9 @@ export function reload({ api, settings, generation }) {
     const closing = (text = "Close") => button(text, () => dialog.close(result));
     const failed = (problem) => {
         const again = button(problem.status === 412 ? "Look anew" : "Try again", preview, { kind: "primary" });
+        if (problem.status === 412) {
+            problem.hint = "somebody else has changed it: look anew at what would change now";
+        }
         const nodes = problem.members?.faults?.length > 0 ? faultsView(problem.members) : faultNote(problem);
         show([nodes], [closing(), again]);
     };
@@ -67,11 +71,10 @@ export function reload({ api, settings, generation }) {
                 kind: "primary",
                 "data-apply": "",
             });
-            const count = difference.count === 1 ? "One key changes" : `${difference.count} keys change`;
             show(
-                [el("p", { class: "ops-found" }, `${count}. Nothing has been put in force yet.`), view],
+                [el("p", { class: "ops-found" }, `${countOf(difference)}. Nothing has been put in force yet.`), view],
                 [closing("Cancel"), apply],
-                apply,
+                content,
             );
         } catch (problem) {
             failed(problem);

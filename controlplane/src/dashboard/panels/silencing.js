@@ -5,7 +5,8 @@ import { el, field } from "../dom.js";
 import { timeFault } from "../reading.js";
 import { matchersOf, readMatchers } from "./alert_words.js";
 
-const TIMES = ["30m", "1h", "2h", "8h", "1d", "7d"];
+const TIMES = ["30m", "1h", "2h", "8h", "1d", "7d", "30d"];
+const TIME_MAX = "30d";
 
 /** @returns {Promise<Object|undefined>} the silence; undefined: none was made */
 export function silenceForm(api, alert) {
@@ -25,12 +26,12 @@ export function silenceForm(api, alert) {
         value: "2h",
         list: TIMES,
         required: true,
-        hint: "Then alerts are sent again; at most 7d.",
+        hint: "Then alerts are sent again; at most 30d.",
     });
     const comment = field({
         label: "Comment",
         name: "comment",
-        maxlength: "200",
+        maxlength: "300",
         placeholder: "why, and who sees to it",
     });
     return formDialog({
@@ -50,7 +51,7 @@ export function silenceForm(api, alert) {
         ],
         confirm: "Silence",
         submit: () => {
-            const fault = timeFault(time.control.value);
+            const fault = timeFault(time.control.value, TIME_MAX);
             if (fault) {
                 throw new Error(`For: ${fault}`);
             }

@@ -17,12 +17,13 @@ const OF_CONNECTION = {
 };
 
 export function mount(root, { feed, format }) {
-    const word = el("strong", { class: "strip-word" });
+    // The word alone is read out when it changes: reasons may tell a time that grows each second.
+    const word = el("strong", { class: "strip-word", role: "status" });
     const reasons = el("span", { class: "strip-reasons" });
-    const more = el("span", { class: "strip-more" });
+    const more = el("a", { class: "strip-more", href: "#panel-alerts" });
     const dot = el("span", { class: "dot", "aria-hidden": "true" });
     const again = el("button", { type: "button", class: "button", on: { click: () => feed.retry() } }, "Try again now");
-    const words = el("span", { class: "row", role: "status" }, word, reasons);
+    const words = el("span", { class: "row" }, word, reasons);
     const strip = el("div", { class: "strip" }, dot, words, more, again);
     root.append(strip);
 
@@ -33,7 +34,10 @@ export function mount(root, { feed, format }) {
         const text = list.join("\n");
         if (reasons.dataset.text !== text) {
             reasons.dataset.text = text;
-            fill(reasons, list.map((reason) => el("span", {}, reason)));
+            fill(
+                reasons,
+                list.map((reason) => el("span", {}, reason)),
+            );
         }
         setText(more, rest);
         again.hidden = !["offline", "unauthorized"].includes(feed.state);
@@ -51,7 +55,10 @@ export function mount(root, { feed, format }) {
         }
         const [kind, title] = WORDS[health.status] ?? ["warn", health.status];
         const { firing = 0, pending = 0 } = health.alerts ?? {};
-        const alerts = firing || pending ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}` : "no alert";
+        const alerts =
+            firing || pending
+                ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}`
+                : "no alert";
         return show(firing && kind === "ok" ? "warn" : kind, title, health.reasons ?? [], alerts);
     };
     feed.on("proxy_health", draw);

@@ -4,35 +4,115 @@ import { spark } from "../charts.js";
 import { el, setText } from "../dom.js";
 import { at } from "../store.js";
 
-/** `figure` is the path within traffic_data that a tile's raw number is of; `note` is what stands below. */
+/**
+ * `of`: the path within traffic_data of a tile's figure. Below it stands another, with words behind it: `[path, how, words]`, or a
+ * text made of the whole.
+ */
 const TILES = [
-    { name: "Connections", figure: "connections.active", show: "count", colour: "accent", note: (data, f) => `${f.count(data.connections.total)} since start` },
-    { name: "New", figure: "connections.per_second", show: "perSecond", colour: "accent", note: () => "connections begun" },
-    { name: "Sent", figure: "traffic.sent_bytes_per_second", show: "rate", colour: "sent", note: (data, f) => `${f.bytes(data.traffic.sent_bytes)} in all` },
-    { name: "Received", figure: "traffic.received_bytes_per_second", show: "rate", colour: "received", note: (data, f) => `${f.bytes(data.traffic.received_bytes)} in all` },
-    { name: "Failures", figure: "connections.failed_per_second", show: "perSecond", colour: "failed", note: (data, f) => `${f.count(data.connections.failed)} since start` },
-    { name: "WebSocket", figure: "websocket.active", show: "count", colour: "accent", note: (data, f) => `${f.plural(data.websocket.online_users, "user")} online` },
-    { name: "Messages out", figure: "websocket.deliveries_per_second", show: "perSecond", colour: "sent", note: (data, f) => `${f.count(data.websocket.queued_messages)} queued` },
-    { name: "Messages in", figure: "websocket.received_messages_per_second", show: "perSecond", colour: "received", note: (data, f) => `${f.count(data.websocket.dropped)} dropped` },
+    {
+        name: "Connections",
+        of: "connections.active",
+        how: "count",
+        colour: "accent",
+        note: ["connections.total", "count", "since start"],
+    },
+    { name: "New", of: "connections.per_second", how: "perSecond", colour: "accent", note: udp },
+    {
+        name: "Sent",
+        of: "traffic.sent_bytes_per_second",
+        how: "rate",
+        colour: "sent",
+        note: ["traffic.sent_bytes", "bytes", "in all"],
+    },
+    {
+        name: "Received",
+        of: "traffic.received_bytes_per_second",
+        how: "rate",
+        colour: "received",
+        note: ["traffic.received_bytes", "bytes", "in all"],
+    },
+    {
+        name: "Failures",
+        of: "connections.failed_per_second",
+        how: "perSecond",
+        colour: "failed",
+        note: ["connections.failed", "count", "since start"],
+    },
+    {
+        name: "WebSocket",
+        of: "websocket.active",
+        how: "count",
+        colour: "accent",
+        note: ["websocket.online_users", "count", "users online"],
+    },
+    {
+        name: "Messages out",
+        of: "websocket.deliveries_per_second",
+        how: "perSecond",
+        colour: "sent",
+        note: behind,
+    },
+    {
+        name: "Messages in",
+        of: "websocket.received_messages_per_second",
+        how: "perSecond",
+        colour: "received",
+        note: ["websocket.received_messages", "count", "in all"],
+    },
 ];
+
+function udp({ udp: { active_associations: active = 0 } = {} }, format) {
+    return active > 0 ? `${format.count(active)} with UDP` : "connections begun";
+}
+
+function behind({ websocket: { queued_messages: queued, dropped } = {} }, format) {
+    return `${format.count(queued)} queued, ${format.count(dropped)} dropped`;
+}
 
 export function mount(root, { feed, format }) {
     const tiles = TILES.map((tile) => {
         const value = el("span", {}, format.UNKNOWN);
         const unit = el("span", { class: "unit" });
-        const shown = el("div", { class: "tile-value", data: { figure: tile.figure, value: "" } }, value, unit);
-        const note = el("div", { class: "tile-note cut" });
+        const figure = el("div", { class: "tile-value", data: { figure: tile.of, value: "" } }, value, unit);
+        const note = noteOf(tile.note, format);
         const picture = spark(tile.colour);
-        root.append(el("div", { class: "tile" }, el("div", { class: "tile-name" }, tile.name), shown, note, picture.element));
+        root.append(
+            el(
+                "div",
+                { class: "tile" },
+                el("div", { class: "tile-name" }, tile.name),
+                figure,
+                note.element,
+                picture.element,
+            ),
+        );
         return (data) => {
-            const number = at(data, tile.figure);
-            const [digits, ofWhat] = format.parts[tile.show](number);
+            const number = at(data, tile.of);
+            const [digits, ofWhat] = format.parts[tile.how](number);
             setText(value, digits);
             setText(unit, ofWhat);
-            setText(note, tile.note(data, format));
-            shown.dataset.value = number ?? "";
-            picture.draw(feed.recent.times, feed.recent.column(tile.figure));
+            figure.dataset.value = number ?? "";
+            note.tell(data);
+            picture.draw(feed.recent.times, feed.recent.column(tile.of));
         };
     });
-    feed.on("traffic_data", (data) => tiles.forEach((draw) => draw(data)));
+    feed.on("traffic_data", (data) => tiles.forEach((tell) => tell(data)));
+}
+
+function noteOf(note, format) {
+    const element = el("div", { class: "tile-note cut" });
+    if (typeof note === "function") {
+        return { element, tell: (data) => setText(element, note(data, format)) };
+    }
+    const [path, how, words] = note;
+    element.dataset.figure = path;
+    element.dataset.value = "";
+    return {
+        element,
+        tell(data) {
+            const number = at(data, path);
+            setText(element, `${format[how](number)} ${words}`);
+            element.dataset.value = number ?? "";
+        },
+    };
 }

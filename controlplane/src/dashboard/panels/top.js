@@ -10,7 +10,10 @@ export function mount(root, { feed, format }) {
     const users = list("Users", "No user has moved a byte yet.", "bytes a second, both ways");
     const targets = list("Targets", "No target has been reached yet.", "bytes a second, both ways");
     const topics = list("Topics", "Nobody has subscribed to a topic yet.", "publications a second");
-    root.append(el("div", { class: "panel-head" }, el("h2", {}, "Top"), note), el("div", { class: "thirds" }, users.element, targets.element, topics.element));
+    root.append(
+        el("div", { class: "panel-head" }, el("h2", {}, "Top"), note),
+        el("div", { class: "thirds" }, users.element, targets.element, topics.element),
+    );
 
     feed.on("user_activity", (data) => {
         users.tell((data.users ?? []).map((one) => user(one, format)));
@@ -46,21 +49,33 @@ function target(one, format) {
 
 function topic(one, format) {
     const told = [format.plural(one.subscribers, "subscriber"), `${format.plural(one.publications, "publication")}`];
-    return { name: one.topic, value: format.perSecond(one.publications_per_second), share: one.publications_per_second, told };
+    return {
+        name: one.topic,
+        value: format.perSecond(one.publications_per_second),
+        share: one.publications_per_second,
+        told,
+    };
 }
 
 function list(title, nothing, unit) {
     const rows = el("ol", { class: "ranks" });
-    const empty = el("p", { class: "empty" }, nothing);
+    const empty = el("p", { class: "empty" }, "Waiting for the first figures.");
     let most = 0;
     const draw = rowsIn(rows, () => rank(() => most));
     either(rows, empty, false);
     return {
-        element: el("div", { class: "stack" }, el("h3", {}, title, el("span", { class: "stack-unit" }, unit)), rows, empty),
+        element: el(
+            "div",
+            { class: "stack" },
+            el("h3", {}, title, el("span", { class: "stack-unit" }, unit)),
+            rows,
+            empty,
+        ),
         tell(items) {
             most = Math.max(0, ...items.map(({ share }) => share));
             draw(items.slice(0, ROWS_MAX));
             either(rows, empty, items.length > 0);
+            setText(empty, nothing);
         },
     };
 }

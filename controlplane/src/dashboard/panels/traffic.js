@@ -57,13 +57,21 @@ export function mount(root, { feed, format }) {
     const place = el("div", {});
     let [chosen, chart] = [kept(), null];
     const buttons = Object.entries(VIEWS).map(([key, view]) =>
-        el("button", { type: "button", "aria-pressed": "false", data: { view: key }, on: { click: () => choose(key) } }, view.name),
+        el(
+            "button",
+            { type: "button", "aria-pressed": "false", data: { view: key }, on: { click: () => choose(key) } },
+            view.name,
+        ),
     );
     const draw = () => {
         const { times } = feed.recent;
         const to = times.at(-1) ?? Date.now() / 1000;
         const span = Math.min(SPAN_MOST, Math.max(SPAN_LEAST, to - (times[0] ?? to)));
-        chart.draw(times, VIEWS[chosen].of.map((path) => feed.recent.column(path)), { from: to - span, to });
+        chart.draw(
+            times,
+            VIEWS[chosen].of.map((path) => feed.recent.column(path)),
+            { from: to - span, to },
+        );
     };
     const choose = (key) => {
         chosen = key;
@@ -75,7 +83,12 @@ export function mount(root, { feed, format }) {
         draw();
     };
     root.append(
-        el("div", { class: "panel-head" }, el("h2", {}, "Traffic"), el("div", { class: "switch", role: "group", "aria-label": "What the chart shows" }, buttons)),
+        el(
+            "div",
+            { class: "panel-head" },
+            el("h2", {}, "Traffic"),
+            el("div", { class: "switch", role: "group", "aria-label": "What the chart shows" }, buttons),
+        ),
         place,
     );
     choose(chosen);

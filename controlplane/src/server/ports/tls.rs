@@ -1,6 +1,7 @@
 //! HTTPS: what it is spoken with, and the handshake. A door to rustls.
 
 use crate::guard::Peer;
+use crate::server::feed::{Bridge, Wire};
 use crate::server::{HEADER_READ_MAX, is_near};
 use ringway_dataplane::io::tls::Certificates;
 use ringway_shared::config::{Certificate, ClientCertificates, ControlTls, TlsVersion, common_name};
@@ -12,6 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -68,6 +70,13 @@ impl Tls {
         let peer =
             Peer::Tls { address, near: is_near(stream.get_ref().0), name: name.flatten().map(Into::into) };
         Ok((stream, peer))
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn detach(self) -> io::Result<(OwnedFd, Option<Bridge>)> {
+        let (socket, bridge) = Bridge::from(self)?;
+        Ok((socket, Some(bridge)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How connections come in: from the gateway's own listeners, or from the control port.
 
-use super::slot::{About, End, Path, Slot, Stage};
+use super::slot::{About, Path, Slot, Stage};
 use super::{clock, guarded};
 use crate::core::Core;
 use crate::io::tls::Tls;
@@ -68,7 +68,7 @@ fn take_in(
     cells.sockets_now.add(1);
     let mut state = core.gateway.state.borrow_mut();
     let service = core.service();
-    let timeouts = &service.config.websocket.timeouts;
+    let handshake_max = service.config.websocket.timeouts.handshake;
     let now_tick = core.now_tick();
     let accepted = Instant::now();
     let slot = Slot {
@@ -85,35 +85,13 @@ fn take_in(
         heard_tick: now_tick,
         active_tick: now_tick,
         pinged_tick: 0,
-        due_tick: clock::after(now_tick, timeouts.handshake),
+        due_tick: clock::after(now_tick, handshake_max),
         rate: Default::default(),
         incoming: crate::proto::websocket::Incoming::new(None),
         inflater: None,
         held: None,
         opening: Some(Box::default()),
-        about: Box::new(About {
-            peer,
-            service,
-            listener,
-            accepted,
-            upgraded: None,
-            admission: None,
-            seat: None,
-            user: Arc::default(),
-            info: None,
-            client: 0,
-            expires_at: None,
-            deflate: None,
-            bad_requests: 0,
-            subscriptions: 0,
-            asked: Vec::new(),
-            received_messages: 0,
-            received_bytes: 0,
-            sent_messages: 0,
-            sent_bytes: 0,
-            end: End::default(),
-            grant,
-        }),
+        about: Box::new(About::new(peer, service, accepted, listener, grant)),
     };
     let conn = state.slots.insert(slot) as u32;
     let slot = &state.slots[conn as usize];

@@ -1,12 +1,13 @@
 //! All deadlines: no connection has a timer, a scan finds those that are overdue.
 
 use super::State;
-use super::slot::Stage;
+use super::feed::Lost;
+use super::slot::{Slot, Stage};
 use crate::core::Core;
 use crate::io::sessions::TICK;
 use crate::proto::websocket;
+use crate::service::Service;
 use ringway_shared::closing::Closing;
-use ringway_shared::config::WebSocketTimeouts;
 use ringway_shared::gateway::Frame;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -48,6 +49,7 @@ impl Drain {
 enum Due {
     Abort(Closing),
     Close(Closing),
+    Lost(Lost),
     Ping,
 }
 
@@ -58,7 +60,6 @@ impl State {
         self.replace_again(core);
         self.count(core);
         let service = core.service();
-        let timeouts = &service.config.websocket.timeouts;
         let capacity = self.slots.capacity();
         let share = capacity.div_ceil(SCAN_TICKS).max(SCAN_MIN).min(capacity);
         let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -68,7 +69,7 @@ impl State {
             }
             let conn = self.scan_from as u32;
             self.scan_from += 1;
-            if let Some(due) = self.due(core, timeouts, conn, unix_s) {
+            if let Some(due) = self.due(core, &service, conn, unix_s) {
                 self.serving = Some(conn);
                 self.act_on_due(core, conn, due);
                 self.serving = None;
@@ -76,7 +77,8 @@ impl State {
         }
     }
 
-    fn due(&self, core: &Core, timeouts: &WebSocketTimeouts, conn: u32, unix_s: u64) -> Option<Due> {
+    fn due(&self, core: &Core, service: &Service, conn: u32, unix_s: u64) -> Option<Due> {
+        let timeouts = &service.config.websocket.timeouts;
         let slot = self.slots.get(conn as usize)?;
         let now = core.now_tick();
         let is_due = slot.due_tick != 0 && now >= slot.due_tick;
@@ -84,7 +86,10 @@ impl State {
             Stage::Opening => is_due.then_some(Due::Abort(Closing::HandshakeTimeout)),
             Stage::Closing | Stage::Lingering => is_due.then_some(Due::Abort(Closing::CloseTimeout)),
             Stage::Open => {
-                if self.drain.as_ref().is_some_and(|drain| now >= drain.due_tick(conn, slot.generation)) {
+                if let Some(lost) = self.has_lost_leave(service, conn) {
+                    return Some(Due::Lost(lost));
+                }
+                if self.has_to_go(core, slot, conn) {
                     return Some(Due::Close(Closing::Drained));
                 }
                 if slot.about.expires_at.is_some_and(|expires| unix_s >= expires) {
@@ -105,10 +110,21 @@ impl State {
         }
     }
 
+    /// Whether it is a connection's turn to be told of a drain. Who reads the feed by the control port looks on while the workers rest, and goes at once
+    /// when they end: nobody waits for those few.
+    fn has_to_go(&self, core: &Core, slot: &Slot, conn: u32) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        match slot.about.grant {
+            Some(_) => core.draining.get(),
+            None => core.now_tick() >= drain.due_tick(conn, slot.generation),
+        }
+    }
+
     fn act_on_due(&mut self, core: &Rc<Core>, conn: u32, due: Due) {
         match due {
             Due::Abort(closing) => self.abort(core, conn, closing),
             Due::Close(closing) => self.close(core, conn, closing, closing.text()),
+            Due::Lost(lost) => self.act_on_lost_leave(core, conn, lost),
             Due::Ping => {
                 let Some(slot) = self.slots.get_mut(conn as usize) else { return };
                 slot.pinged_tick = core.now_tick().max(1);

@@ -196,21 +196,6 @@ impl State {
         self.post_letter();
     }
 
-    /// Who reads the feed from now on gets what stands there, however long it is until the next.
-    fn show_board(&mut self, core: &Core, conn: u32, topic: &str) {
-        let Some(data) = Feed::of(topic).and_then(|feed| core.wiring.board.latest(feed)) else { return };
-        let service = core.service();
-        let websocket = &service.config.websocket;
-        let bits = self.slots.get(conn as usize).and_then(|slot| slot.about.deflate);
-        let bits = bits.filter(|_| data.len() >= websocket.compression.threshold_bytes);
-        let mut text = Vec::with_capacity(data.len() + 64);
-        pubsub_json::message(topic, &data, None, &mut text);
-        self.letter_to(conn);
-        self.encoder.frame(Data::Text, &text, bits, websocket.compression.level, &mut self.letter.frames);
-        self.count_text_to(core, conn);
-        self.post_long_letter();
-    }
-
     fn no_longer_asked(&mut self, conn: u32, ticket: Ticket) {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.about.asked.retain(|asked| *asked != ticket.0);

@@ -117,6 +117,7 @@ impl State {
         if let Some(upgraded) = slot.about.upgraded {
             code = slot.about.end.code.unwrap_or(NO_FRAME);
             cells.upgraded_closed.add(1);
+            cells.by_control_port.sub(slot.about.grant.is_some().into());
             cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
             cells.closes[code_index(code)].add(1);
         }

@@ -55,7 +55,9 @@ pub fn kill(core: &Rc<Core>, conn: u32, reason: &str) -> bool {
 /// What a connection counts for, by its user.
 pub fn weigh(core: &Core, conn: u32, by: By, add: impl FnOnce(&str, u64)) {
     let state = core.gateway.state.borrow();
-    let open = state.slots.get(conn as usize).filter(|slot| slot.stage == Stage::Open);
+    // Who came by the control port is no user of the gateway's.
+    let counts = |slot: &&Slot| slot.stage == Stage::Open && slot.about.grant.is_none();
+    let open = state.slots.get(conn as usize).filter(counts);
     if let (By::User, Some(slot)) = (by, open) {
         add(&slot.about.user, slot.about.sent_bytes + slot.about.received_bytes);
     }

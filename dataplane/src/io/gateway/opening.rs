@@ -5,11 +5,13 @@ use super::slot::Path;
 use crate::core::Core;
 use crate::hub::Format;
 use crate::policy::admission::{self, Facts, Identity, Refusal};
+use crate::policy::feed::{Sender, Way};
 use crate::policy::online::{self, UserLimits};
 use crate::proto::deflate::{self, Inflater, Negotiated};
 use crate::proto::upgrade::{Request, Upgrade, accept, refuse};
 use crate::proto::websocket::Incoming;
 use ringway_shared::closing::Closing;
+use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -108,16 +110,20 @@ impl State {
         slot.about.end.path = Some(request.path.chars().take(PATH_CHARS_MAX).collect());
         let path = match &*request.path {
             "/ws" => Path::Json,
-            "/echo" if websocket.echo => Path::Echo,
+            "/echo" if websocket.echo && slot.about.grant.is_none() => Path::Echo,
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
         // With a successor there is no other server to go to: who came in before it did is let in, and told to come again.
-        if (core.draining.get() || core.resting.get()) && !core.retiring.get() {
+        let rests = core.resting.get() && slot.about.grant.is_none();
+        if (core.draining.get() || rests) && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
                 "this server is going down: connect to another",
                 RETRY_AFTER,
             ));
+        }
+        if let Some(grant) = slot.about.grant.clone() {
+            return self.guest(conn, &grant).map(|identity| (path, identity));
         }
         if core.websocket_connections() >= service.websocket_connections_max {
             return Err(No::later(
@@ -136,11 +142,13 @@ impl State {
             Ok(admitted) => slot.about.admission = Some(admitted),
             Err(_) => return Err(Refusal::ClientConnections.into()),
         }
-        // The control port has judged it.
-        if let Some(grant) = &slot.about.grant {
-            let identity = Identity::of_user(grant.holder.clone());
-            return Ok((path, identity));
-        }
+        let sender = Sender {
+            host: &request.host,
+            origin: request.origin.as_deref(),
+            tls: slot.tls.is_some(),
+            forwarded: request.forwarded,
+        };
+        slot.about.way = Way::Gateway { near: slot.is_near(), foreign: service.readers.are_foreign(&sender) };
         let facts = Facts {
             host: &request.host,
             origin: request.origin.as_deref(),
@@ -152,6 +160,18 @@ impl State {
         let identity = service.admission.judge(&facts, unix_s)?;
         self.enter(core, conn, &identity)?;
         Ok((path, identity))
+    }
+
+    /// The control port has judged it, and counts it: the gateway's limits are not for it.
+    fn guest(&mut self, conn: u32, grant: &Grant) -> Result<Identity, No> {
+        if grant.is_revoked() {
+            return Err(No::new(Refused::Unauthorized, 403, Closing::LeaveRevoked.text()));
+        }
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.user = grant.holder.clone();
+            slot.about.client = client_id();
+        }
+        Ok(Identity::of_user(grant.holder.clone()))
     }
 
     /// Counts the session among its user's.
@@ -198,6 +218,7 @@ impl State {
         slot.about.deflate = negotiated.map(|agreed| agreed.server_window_bits);
         slot.about.expires_at = identity.expires_at;
         slot.about.info = identity.info;
+        core.cells.websocket.by_control_port.add(slot.about.grant.is_some().into());
         core.cells.websocket.upgraded.add(1);
         self.hub.join(
             conn,

@@ -146,7 +146,7 @@ impl State {
     fn connections_of(&self, core: &Core, user: &str) -> Vec<(u32, u128)> {
         if user.is_empty() {
             let open = self.slots.iter().filter(|(_, slot)| slot.stage == Stage::Open);
-            let nameless = open.filter(|(_, slot)| slot.about.user.is_empty());
+            let nameless = open.filter(|(_, slot)| slot.about.user.is_empty() && slot.about.grant.is_none());
             return nameless.map(|(conn, slot)| (conn as u32, slot.about.client)).collect();
         }
         let sessions = core.wiring.gate.online.sessions(user);

@@ -5,6 +5,7 @@ use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
 use crate::policy::clients;
+use crate::policy::feed::Way;
 use crate::policy::online::Presence;
 use crate::proto::deflate::Inflater;
 use crate::proto::websocket::{CloseHandshake, Incoming};
@@ -110,6 +111,50 @@ pub struct About {
     pub end: End,
     /// The control port's leave, for who came in there.
     pub grant: Option<Arc<Grant>>,
+    pub way: Way,
+    /// It is subscribed to the feed, or was.
+    pub reads_feed: bool,
+}
+
+impl About {
+    /// Of a connection that has only just been accepted.
+    pub fn new(
+        peer: SocketAddr,
+        service: Rc<Service>,
+        accepted: Instant,
+        listener: Arc<ListenerCells>,
+        grant: Option<Arc<Grant>>,
+    ) -> About {
+        About {
+            peer,
+            service,
+            listener,
+            accepted,
+            upgraded: None,
+            admission: None,
+            seat: None,
+            user: Arc::default(),
+            info: None,
+            client: 0,
+            expires_at: None,
+            deflate: None,
+            bad_requests: 0,
+            subscriptions: 0,
+            asked: Vec::new(),
+            received_messages: 0,
+            received_bytes: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
+            end: End::default(),
+            way: match grant {
+                Some(_) => Way::ControlPort,
+                // Its request will tell.
+                None => Way::Gateway { near: false, foreign: true },
+            },
+            grant,
+            reads_feed: false,
+        }
+    }
 }
 
 /// How it ended, as far as that is clear already.

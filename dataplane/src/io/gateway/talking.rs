@@ -64,9 +64,17 @@ impl State {
         topic: &str,
         request: Option<Option<&RawValue>>,
     ) -> bool {
-        let Some(slot) = self.slots.get_mut(conn as usize) else { return true };
         let id = request.flatten();
-        if slot.about.subscriptions >= core.service().config.websocket.limits.subscriptions_per_client {
+        if let Err(refused) = self.may_subscribe(core, conn, topic, request.is_some()) {
+            let code = ErrorCode::PermissionDenied;
+            self.complain_if(core, conn, request.is_some(), code, refused.text(), id);
+            return true;
+        }
+        let Some(slot) = self.slots.get_mut(conn as usize) else { return true };
+        let is_limited = slot.about.grant.is_none();
+        if is_limited
+            && slot.about.subscriptions >= core.service().config.websocket.limits.subscriptions_per_client
+        {
             self.complain_if(
                 core,
                 conn,
@@ -161,6 +169,9 @@ impl State {
     fn publish(&mut self, core: &Rc<Core>, conn: u32, topic: &str, data: &RawValue, id: Option<&RawValue>) {
         let Some(slot) = self.slots.get(conn as usize) else { return };
         let generation = slot.generation;
+        if slot.about.grant.is_some() {
+            return self.complain(core, ErrorCode::PermissionDenied, "nothing is published here", id);
+        }
         self.queue_answers(conn);
         let asker = Asker::Client { conn, generation, topic: topic.into(), id: id.map(ToOwned::to_owned) };
         let ticket = self.ticket(asker);

@@ -7,6 +7,7 @@ use ringway_shared::closing::Closing;
 use ringway_shared::tls::{TlsResult, TlsService};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use std::net::SocketAddr;
 
 /// What became of one read.
 pub(super) enum Heard {
@@ -92,6 +93,13 @@ impl Slot {
     /// Resets the connection: what was cut short does not look complete.
     pub(super) fn reset(&self) {
         let _ = rustix::net::connect_unspec(&self.socket);
+    }
+
+    /// Whether it reached a loopback address: then it is on this host.
+    pub(super) fn is_near(&self) -> bool {
+        let local = rustix::net::getsockname(&self.socket).ok();
+        let local = local.and_then(|address| SocketAddr::try_from(address).ok());
+        local.is_some_and(|address| address.ip().to_canonical().is_loopback())
     }
 
     /// Whether encrypted bytes wait for room in the socket.

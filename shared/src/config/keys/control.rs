@@ -7,6 +7,7 @@ use crate::config::control::Scope;
 use crate::config::control::written::ClientAuth;
 use crate::config::draft::Draft;
 use crate::config::kind::Kind;
+use std::time::Duration;
 
 /// A file that may be named.
 const fn optional_path(put: fn(&mut Draft, Option<String>)) -> Kind {
@@ -106,6 +107,22 @@ pub const KEYS: &[Key] = &[
         Live,
         Kind::Integer(1..=1 << 16, |d, n| d.config.control.connections_max = n as usize),
         "Control connections at once; those of the Unix socket are counted by themselves. A connection carries one request at a time.",
+    ),
+    key(
+        "control.feed.interval",
+        "250ms",
+        Live,
+        Kind::Duration(Duration::from_millis(250)..=Duration::from_secs(1), |d, t| {
+            d.config.control.feed.interval = t
+        }),
+        "How often `traffic_data` is published while somebody reads it; the other topics of the feed once a second.",
+    ),
+    key(
+        "control.feed.clients_max",
+        "256",
+        Live,
+        Kind::Integer(1..=1 << 16, |d, n| d.config.control.feed.clients_max = n as usize),
+        "WebSocket connections at the control port's `/ws` at once. Workers serve them: they do not count among `control.connections_max`.",
     ),
     key(
         "control.api_keys",

@@ -4,7 +4,7 @@ use crate::config::fields::{Field, Shape};
 use crate::config::keys::{KEYS, Key, SECTIONS};
 use crate::config::kind::Kind;
 use crate::config::read::LIST_LEN_MAX;
-use crate::config::{TargetClass, control, namespaces, proxies, rules, tls, yaml};
+use crate::config::{TargetClass, alerts, control, namespaces, proxies, rules, tls, yaml};
 use serde_json::{Map, Value as Json, json};
 use std::ops::RangeInclusive;
 
@@ -78,6 +78,8 @@ fn shape(kind: &Kind) -> Json {
         Kind::Namespaces(_) => list(mapping(&namespaces::FIELDS)),
         Kind::Certificates(_) => list(mapping(&tls::FIELDS)),
         Kind::ControlTokens(_) => list(mapping(&control::tokens::FIELDS)),
+        Kind::AlertRules(_) => list(mapping(&alerts::rules::FIELDS)),
+        Kind::Webhooks(_) => list(mapping(&alerts::webhooks::FIELDS)),
         Kind::Mode(_) => json!({ "type": ["string", "integer"], "pattern": MODE_PATTERN }),
         Kind::Path(_) => json!({ "type": "string", "minLength": 1 }),
     }
@@ -116,6 +118,12 @@ fn shape_of_field(field: &Field) -> Json {
         Shape::Size(_) => json!({ "type": "string", "pattern": BYTES_PATTERN }),
         Shape::Duration => json!({ "type": "string", "pattern": DURATION_PATTERN }),
         Shape::Mapping(fields) => mapping(fields),
+        Shape::Pairs(example) => json!({
+            "type": "object",
+            "additionalProperties": { "type": ["string", "number", "boolean"] },
+            "description": format!("e.g. {example}"),
+        }),
+        Shape::Threshold => json!({ "type": ["string", "integer"] }),
         Shape::Rules => list(mapping(&rules::FIELDS)),
     }
 }
