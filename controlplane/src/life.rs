@@ -141,7 +141,6 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     };
     let reloader = Rc::new(Reloader::new(settings, running.clone(), workers.clone(), household, levels));
     state.employ(reloader.clone());
-    history.iter().for_each(|history| state.remember(history.clone()));
     let life = Life {
         running,
         cells,
@@ -155,7 +154,6 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
         certificate_facts,
         ports,
         carried,
-        history,
         reloader,
         manager: Rc::new(RefCell::new(Manager::of_environment())),
         handed_over: Cell::default(),
@@ -245,8 +243,6 @@ struct Life {
     clients: Rc<Cell<ClientFacts>>,
     /// What the processes before this one have counted.
     carried: Rc<RefCell<Carried>>,
-    /// None if it is off.
-    history: Option<Rc<History>>,
     reloader: Rc<Reloader>,
     manager: Rc<RefCell<Manager>>,
     /// Another process serves, and keeps the quotas' file.

@@ -74,10 +74,11 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
-    let alerts = tallies.alerts.clone();
+    let (alerts, history) = (tallies.alerts.clone(), tallies.history.clone());
     let meter = meter(tallies, workers.clone(), running.clone());
     let mut state = State::new(facts, running, staff, meter, desk, observer, journal);
     state.alerts = alerts;
+    history.into_iter().for_each(|history| state.remember(history));
     state
 }
 

@@ -23,16 +23,16 @@ impl Life {
     /// Looks at all that is counted, and has it kept.
     pub(super) fn note_history(&self) {
         let now = self.state.snapshot();
-        if let Some(history) = &self.history {
+        if let Some(history) = self.state.history() {
             history.note(&now, &self.running.config().history);
         }
     }
 
     /// Has the last of it kept, to the byte, and lets go of the file.
     pub(super) fn let_history_go(&self) -> impl Future<Output = ()> + use<> {
-        let (state, running, history) = (self.state.clone(), self.running.clone(), self.history.clone());
+        let (state, running) = (self.state.clone(), self.running.clone());
         async move {
-            if let Some(history) = history {
+            if let Some(history) = state.history() {
                 let config = &running.config().history;
                 history.note(&state.look(), config);
                 history.let_go(config).await;
@@ -42,9 +42,9 @@ impl Life {
 
     /// What has been counted since the file was let go of.
     pub(super) fn bequests(&self) -> impl Fn() -> Vec<Bequest> + 'static {
-        let (state, running, history) = (self.state.clone(), self.running.clone(), self.history.clone());
+        let (state, running) = (self.state.clone(), self.running.clone());
         move || {
-            let Some(history) = &history else { return Vec::new() };
+            let Some(history) = state.history() else { return Vec::new() };
             history.note(&state.look(), &running.config().history);
             history.bequests()
         }
@@ -53,7 +53,7 @@ impl Life {
     /// Adds what the process before has counted since it let go.
     pub(super) fn inherit_history(&self, news: &mut News) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if let Some(history) = &self.history {
+        if let Some(history) = self.state.history() {
             history.inherit(std::mem::take(&mut news.history), now.as_secs());
         }
     }

@@ -187,7 +187,8 @@ impl State {
         let _ = self.history.set(history);
     }
 
-    pub(super) fn history(&self) -> Option<Rc<History>> {
+    #[must_use]
+    pub fn history(&self) -> Option<Rc<History>> {
         self.history.get().cloned()
     }
 
