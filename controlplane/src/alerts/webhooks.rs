@@ -8,8 +8,6 @@ use super::message::{Entry, Message};
 use super::queue::{Delivery, Outcome, Queue, Tally};
 use super::silences::Silences;
 use crate::fetch::{self, Ask};
-use hyper::body::Bytes;
-use hyper::{HeaderMap, header};
 use ringway_shared::config::{Alerts as Config, Webhook};
 use serde_json::{Value as Json, json};
 use std::rc::Rc;
@@ -195,25 +193,22 @@ pub async fn deliver(flight: &Flight) -> Outcome {
         method: "POST",
         url: &hook.url,
         headers: &headers,
-        body: Bytes::from(message.to_json(&hook.name, url).to_string()),
+        body: message.to_json(&hook.name, url).to_string().into(),
         time_max: hook.timeout,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
     match fetch::send(&ask, fetch::host_roots).await {
-        Ok(answer) => judge(answer.status, &answer.headers),
+        Ok(answer) => judge(answer.status, answer.retry_after),
         Err(why) => Outcome::Failed { why, after: None },
     }
 }
 
 /// What an answer means. A redirect leads to another host, which nobody has configured.
-fn judge(status: u16, headers: &HeaderMap) -> Outcome {
+fn judge(status: u16, after: Option<Duration>) -> Outcome {
     let why = format!("answered {status}");
     match status {
         200..300 => Outcome::Arrived,
-        408 | 425 | 429 | 500.. => {
-            let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            Outcome::Failed { why, after: after.map(Duration::from_secs) }
-        }
+        408 | 425 | 429 | 500.. => Outcome::Failed { why, after },
         _ => Outcome::Refused { why },
     }
 }
