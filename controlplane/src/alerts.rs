@@ -1,12 +1,13 @@
 //! Alerts: what is watched each second, what fires, and who is told.
 //!
 //! In reading order: `facts` and `windows` (what is known of this second, as values of measures), `engine` and `labels` (rules against
-//! values), `silences`; `groups`, `message`, `queue` and `webhooks` (who is told what and when, and the sending); `view` (what is shown). [`Alerts`] is the one handle of it.
+//! values), `silences`; `groups`, `message`, `queue` and `webhooks` (who is told what and when, and the sending); `legacy` (what the next process is left); `view` (what is shown). [`Alerts`] is the one handle of it.
 
 pub mod engine;
 pub mod facts;
 mod groups;
 pub mod labels;
+mod legacy;
 mod message;
 mod process;
 mod queue;
@@ -253,5 +254,60 @@ mod tests {
         alerts.evaluate(Facts::default(), now());
         assert_eq!((alerts.changed(), alerts.counts()), (4, Counts::default()));
         assert_eq!(alerts.view()["alerts"][0]["state"], "resolved");
+    }
+
+    #[test]
+    fn the_next_process_goes_on_where_this_one_ends() {
+        let rule = config::AlertRule {
+            name: "busy".into(),
+            of: Measure::Connections,
+            when: config::When::Above,
+            threshold: 2.0,
+            written: "2".into(),
+            hold: Duration::ZERO,
+            keep_firing: Duration::ZERO,
+            severity: Severity::Critical,
+            summary: None,
+            labels: Vec::new(),
+        };
+        let hook = config::Webhook {
+            name: "pager".into(),
+            url: "http://127.0.0.1:1/".into(),
+            url_is_secret: false,
+            headers: Vec::new(),
+            timeout: Duration::from_secs(1),
+            severity: Severity::Info,
+            send_resolved: true,
+        };
+        let config = config::Alerts {
+            rules: [rule].into(),
+            webhooks: vec![hook.into()],
+            instance: None,
+            group_wait: Duration::ZERO,
+            group_interval: Duration::from_secs(1),
+            repeat_interval: Duration::from_secs(3600),
+        };
+        let own = || Own { instance: "host:9003".into(), url: "http://host:9003".into() };
+        let (old, next) = (Alerts::default(), Alerts::default());
+        old.follow(&config, 1, own);
+        let busy = || Facts { connections: 3, ..Facts::default() };
+        old.evaluate(busy(), now());
+        old.silence([("name".into(), "x".into())].into(), Duration::from_secs(60), "ops", "").unwrap();
+        let rows = old.bequeath();
+        assert!(old.webhooks.borrow_mut().take(Instant::now()).is_empty(), "nothing more is sent from there");
+        next.follow(&config, 1, own);
+        next.inherit(&rows);
+        assert_eq!(next.view(), old.view());
+        assert_eq!(next.webhooks()[0]["queued"], 1);
+        let before = next.changed();
+        next.evaluate(busy(), now());
+        assert_eq!(
+            (next.changed(), &next.webhooks()[0]["queued"]),
+            (before, &Json::from(1)),
+            "nothing is new"
+        );
+        let waiting = next.webhooks.borrow_mut().take(Instant::now());
+        assert_eq!(waiting[0].message.entries.len(), 1);
+        next.inherit(&["{".into(), "{\"alert\": 1}".into()]);
     }
 }

@@ -33,7 +33,7 @@ pub struct Ask<'a> {
     pub url: &'a str,
     /// Besides those that every request has.
     pub headers: &'a [(&'a str, &'a str)],
-    pub body: Bytes,
+    pub body: Vec<u8>,
     /// From the name's lookup to the last byte.
     pub time_max: Duration,
     /// Of the answer's body.
@@ -43,9 +43,10 @@ pub struct Ask<'a> {
 /// What is answered, whatever its status.
 pub struct Answered {
     pub status: u16,
-    pub headers: HeaderMap,
+    /// How long the server wishes to be left alone (RFC 9110 section 10.2.3); a date is not understood.
+    pub retry_after: Option<Duration>,
     /// Read whole, or why it could not be.
-    pub body: Result<Bytes, String>,
+    pub body: Result<Vec<u8>, String>,
 }
 
 /// The authorities this host trusts.
@@ -108,9 +109,9 @@ async fn exchange(
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, most).collect().await;
         let body = body
-            .map(|body| body.to_bytes())
+            .map(|body| body.to_bytes().into())
             .map_err(|error| format!("the answer cannot be read, or is larger than {most} bytes: {error}"));
-        Ok(Answered { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(Answered { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
     };
     let (mut answer, mut connection) = (pin!(answer), pin!(connection));
     tokio::select! {
@@ -119,6 +120,11 @@ async fn exchange(
         // What came before the end is still to be read.
         _ended = &mut connection => answer.await,
     }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 fn request(ask: &Ask<'_>, uri: &Uri) -> Result<Request<Full<Bytes>>, String> {
@@ -133,5 +139,25 @@ fn request(ask: &Ask<'_>, uri: &Uri) -> Result<Request<Full<Bytes>>, String> {
     let request = request
         .header(header::USER_AGENT, concat!("ringway/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "close");
-    request.body(Full::new(ask.body.clone())).map_err(|error| error.to_string())
+    request.body(Full::new(ask.body.clone().into())).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_be_left_alone_is_understood_in_seconds() {
+        for (value, seconds) in [
+            ("7", Some(7)),
+            ("0", Some(0)),
+            ("-1", None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 }

@@ -8,7 +8,7 @@
 //! ```text
 //! holder  -> heir     Welcome, Listeners…          here are the sockets
 //! heir    -> holder   Listeners…, Ready            I could serve; these are open now
-//! old one -> heir     Counters…, Quotas…, History… (through the supervisor, if there is one)
+//! old one -> heir     Counters…, Quotas…, History…, Alerts… (through the supervisor, if there is one)
 //! old one -> heir     YourTurn                     the control port is yours: I answer nobody there any more
 //! old one -> heir     Counters…, Quotas…, History… what the connections that drain have moved since, each second
 //! ```
@@ -32,7 +32,7 @@ pub const VARIABLE: &str = "RINGWAY_HANDOVER";
 /// The only value it has.
 pub const BY_STDIN: &str = "stdin";
 /// Of [`Message`]; another one is refused, and the old process goes on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Listening sockets of one process.
 pub const LISTENERS_MAX: usize = 4096;
 
@@ -69,6 +69,8 @@ pub enum Message {
     Quotas { used: Vec<(String, u64)> },
     /// What the history lacks of it.
     History { rows: Vec<Bequest> },
+    /// What the one before leaves of alerts, as texts.
+    Alerts { rows: Vec<(String, ())> },
     /// The one before no longer answers at the control port and writes no quota file and no history.
     YourTurn,
 }

@@ -4,7 +4,6 @@
 //! HTTP client; here is when, and what becomes of it.
 
 use crate::fetch;
-use hyper::body::Bytes;
 use ringway_dataplane::policy::jwt::{JWKS_BYTES_MAX, JwkSource, KeyRing};
 use std::cell::Cell;
 use std::fs::File;
@@ -133,7 +132,7 @@ async fn get(url: &str, roots: fetch::Roots) -> Result<String, String> {
         method: "GET",
         url,
         headers: &[("accept", "application/json")],
-        body: Bytes::new(),
+        body: Vec::new(),
         time_max: FETCH_MAX,
         answer_bytes_max: JWKS_BYTES_MAX,
     };
@@ -142,7 +141,7 @@ async fn get(url: &str, roots: fetch::Roots) -> Result<String, String> {
     if answer.status != 200 {
         return Err(format!("answered {}: the URL must answer 200 with a JWK Set", answer.status));
     }
-    String::from_utf8(answer.body?.into()).map_err(|_| "the answer is not UTF-8".to_owned())
+    String::from_utf8(answer.body?).map_err(|_| "the answer is not UTF-8".to_owned())
 }
 
 /// Gives what was fetched to the ring in use now, which may be a newer one than it was fetched for.

@@ -6,6 +6,7 @@
 use super::facts::Sample;
 use super::labels::{Labels, fingerprint};
 use ringway_shared::config::{AlertRule, Measure};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,8 @@ pub struct Now {
 }
 
 /// How an alert stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     Firing,
     Pending,
@@ -74,6 +76,16 @@ pub struct Event {
     pub alert: Alert,
 }
 
+/// An alert that the process before this one had.
+pub struct Legatee {
+    pub labels: Labels,
+    pub stage: Stage,
+    pub since: Now,
+    pub started: Duration,
+    pub value: f64,
+    pub detail: String,
+}
+
 /// All alerts there are.
 #[derive(Default)]
 pub struct Engine {
@@ -89,6 +101,18 @@ impl Engine {
     pub fn follow(&mut self, rules: &[AlertRule], instance: &str) {
         self.rules = rules.iter().cloned().map(Rc::new).collect();
         self.instance = instance.into();
+    }
+
+    /// Takes over an alert of the process before, if its rule is still there and its labels are the same.
+    pub fn adopt(&mut self, rule: &str, alert: Legatee) {
+        let Some(rule) = self.rules.iter().find(|known| *known.name == *rule) else { return };
+        let Legatee { labels, stage, since, started, value, detail } = alert;
+        let fingerprint = fingerprint(&labels);
+        let (rule, labels) = (rule.clone(), Rc::new(labels));
+        let alert =
+            Alert { fingerprint, rule, labels, stage, since, started, value, detail, whole_since: None };
+        self.alerts.insert(fingerprint, alert);
+        self.changes += 1;
     }
 
     #[must_use]

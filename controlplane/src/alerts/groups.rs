@@ -69,6 +69,18 @@ impl Groups {
         messages
     }
 
+    /// What the webhook was told fires.
+    pub fn told(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values().flat_map(|group| group.told.values())
+    }
+
+    /// The process before has told it so. When is not known: it is as if it had arrived now.
+    pub fn adopt(&mut self, name: &str, entry: Entry, now: Instant) {
+        let group = self.0.entry(name.into()).or_default();
+        group.told.insert(entry.fingerprint, entry);
+        (group.last, group.arrived) = (Some(now), Some(now));
+    }
+
     /// A message about this rule has arrived.
     pub fn arrived(&mut self, name: &str, now: Instant) {
         if let Some(group) = self.0.get_mut(name) {

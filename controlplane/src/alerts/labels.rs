@@ -1,6 +1,7 @@
 //! The labels of alerts, and the number that they are known by.
 
 use ringway_shared::config::AlertRule;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 pub const ALERTNAME: &str = "alertname";
 
 /// By name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels(pub BTreeMap<Box<str>, Box<str>>);
 
 impl Labels {

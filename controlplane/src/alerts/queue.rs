@@ -3,7 +3,7 @@
 //! While its receiver is away, what is new about a rule is added to the message that waits; but that an alert is over never takes the
 //! place of that it fires: the receiver hears both, in this order.
 
-use super::message::Message;
+use super::message::{Entry, Message};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -136,6 +136,23 @@ impl Queue {
                 self.count(Delivery::Failed);
                 None
             }
+        }
+    }
+
+    /// Those that wait, and the one under way.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.waiting.iter().map(|message| &**message)
+    }
+
+    /// Takes over a part of a message of the process before, the one with this number.
+    pub fn adopt(&mut self, number: usize, group: &str, entry: Entry) {
+        let is_full = self.waiting.len() >= MESSAGES_MAX;
+        match self.waiting.get_mut(number) {
+            Some(message) => Rc::make_mut(message).entries.push(entry),
+            None if !is_full => {
+                self.waiting.push_back(Rc::new(Message { group: group.into(), entries: vec![entry] }));
+            }
+            None => {}
         }
     }
 

@@ -1,7 +1,9 @@
-//! Silences: alerts that webhooks are not told of for a time. They are kept in memory alone, and end with the process.
+//! Silences: alerts that webhooks are not told of for a time. They are kept in memory alone: a hot restart hands them on, otherwise
+//! they end with the process.
 
 use super::engine::Now;
 use super::labels::{ALERTNAME, Labels};
+use super::legacy::Row;
 use crate::calendar;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::{Value as Json, json};
@@ -76,6 +78,35 @@ impl Silences {
         };
         self.0.push(silence);
         self.0.last().ok_or_else(|| "it was not kept".to_owned())
+    }
+
+    /// Those there are, for the next process.
+    #[must_use]
+    pub fn bequeath(&self) -> Vec<Row> {
+        let row = |silence: &Silence| Row::Silence {
+            id: silence.id.clone(),
+            matchers: silence.matchers.clone(),
+            until: silence.until.unix,
+            by: silence.by.clone(),
+            comment: silence.comment.clone(),
+        };
+        self.0.iter().map(row).collect()
+    }
+
+    /// Takes over one of the process before.
+    pub fn adopt(
+        &mut self,
+        id: Box<str>,
+        matchers: BTreeMap<Box<str>, Box<str>>,
+        until: Duration,
+        by: Box<str>,
+        comment: Box<str>,
+        now: Now,
+    ) {
+        let until = Now { at: now.at + until.saturating_sub(now.unix), unix: until };
+        if self.0.len() < SILENCES_MAX {
+            self.0.push(Silence { id, matchers, until, by, comment });
+        }
     }
 
     /// Ends one. False: there is none of that id.

@@ -2,12 +2,12 @@
 
 use super::engine::{Engine, Now, Stage};
 use super::groups::{Groups, Pace, Scene, Standing};
+use super::labels::ALERTNAME;
+use super::legacy::Row;
 use super::message::{Entry, Message};
 use super::queue::{Delivery, Outcome, Queue, Tally};
 use super::silences::Silences;
 use crate::fetch::{self, Ask};
-use hyper::body::Bytes;
-use hyper::{HeaderMap, header};
 use ringway_shared::config::{Alerts as Config, Webhook};
 use serde_json::{Value as Json, json};
 use std::rc::Rc;
@@ -26,6 +26,8 @@ pub struct Webhooks {
     url: Rc<str>,
     /// Of those that are configured no more.
     gone: Tally,
+    /// The next process sends what is left.
+    retired: bool,
 }
 
 /// One of them.
@@ -93,8 +95,8 @@ impl Webhooks {
 
     /// The messages whose time has come, one for each webhook that has none under way.
     pub fn take(&mut self, now: Instant) -> Vec<Flight> {
-        let url = &self.url;
-        let due = self.lines.iter_mut().filter_map(|line| {
+        let (url, retired) = (&self.url, self.retired);
+        let due = self.lines.iter_mut().filter(|_| !retired).filter_map(|line| {
             let message = line.queue.take(now)?;
             Some(Flight { hook: line.hook.clone(), message, url: url.clone() })
         });
@@ -119,6 +121,41 @@ impl Webhooks {
         }
         if let Some(group) = queue.settle(outcome, now, chance) {
             groups.arrived(&group, now);
+        }
+    }
+
+    /// What was told and what waits, for the next process; nothing more is sent from here.
+    pub fn bequeath(&mut self) -> Vec<Row> {
+        self.retired = true;
+        let mut rows = Vec::new();
+        for Line { hook, groups, queue } in &self.lines {
+            let webhook = || Box::from(&*hook.name);
+            rows.extend(groups.told().map(|entry| Row::Told { webhook: webhook(), entry: entry.into() }));
+            for (message, queued) in queue.messages().enumerate() {
+                rows.extend(queued.entries.iter().map(|entry| Row::Queued {
+                    webhook: webhook(),
+                    message,
+                    group: (*queued.group).into(),
+                    entry: entry.into(),
+                }));
+            }
+        }
+        rows
+    }
+
+    /// Takes over what the process before has told a webhook.
+    pub fn adopt_told(&mut self, webhook: &str, entry: Entry, now: Instant) {
+        if let Some(line) = self.lines.iter_mut().find(|line| *line.hook.name == *webhook)
+            && let Some(group) = entry.labels.get(ALERTNAME).map(str::to_owned)
+        {
+            line.groups.adopt(&group, entry, now);
+        }
+    }
+
+    /// Takes over what it could not send.
+    pub fn adopt_queued(&mut self, webhook: &str, message: usize, group: &str, entry: Entry) {
+        if let Some(line) = self.lines.iter_mut().find(|line| *line.hook.name == *webhook) {
+            line.queue.adopt(message, group, entry);
         }
     }
 
@@ -156,25 +193,22 @@ pub async fn deliver(flight: &Flight) -> Outcome {
         method: "POST",
         url: &hook.url,
         headers: &headers,
-        body: Bytes::from(message.to_json(&hook.name, url).to_string()),
+        body: message.to_json(&hook.name, url).to_string().into(),
         time_max: hook.timeout,
         answer_bytes_max: ANSWER_BYTES_MAX,
     };
     match fetch::send(&ask, fetch::host_roots).await {
-        Ok(answer) => judge(answer.status, &answer.headers),
+        Ok(answer) => judge(answer.status, answer.retry_after),
         Err(why) => Outcome::Failed { why, after: None },
     }
 }
 
 /// What an answer means. A redirect leads to another host, which nobody has configured.
-fn judge(status: u16, headers: &HeaderMap) -> Outcome {
+fn judge(status: u16, after: Option<Duration>) -> Outcome {
     let why = format!("answered {status}");
     match status {
         200..300 => Outcome::Arrived,
-        408 | 425 | 429 | 500.. => {
-            let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-            Outcome::Failed { why, after: after.map(Duration::from_secs) }
-        }
+        408 | 425 | 429 | 500.. => Outcome::Failed { why, after },
         _ => Outcome::Refused { why },
     }
 }

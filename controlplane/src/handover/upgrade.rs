@@ -62,6 +62,8 @@ pub struct News {
     pub quotas: Vec<(String, u64)>,
     /// Since the file of the history was let go of.
     pub history: Vec<Bequest>,
+    /// What is left of alerts: the first time alone.
+    pub alerts: Vec<(String, ())>,
 }
 
 /// Who takes over: our own child, or somebody whom the supervisor started and passes it all on to.
@@ -82,7 +84,8 @@ impl Successor {
         let link = self.link();
         link.say_rows(&news.counters, |rows| Message::Counters { rows }).await?;
         link.say_rows(&news.quotas, |used| Message::Quotas { used }).await?;
-        link.say_rows(&news.history, |rows| Message::History { rows }).await
+        link.say_rows(&news.history, |rows| Message::History { rows }).await?;
+        link.say_rows(&news.alerts, |rows| Message::Alerts { rows }).await
     }
 }
 

@@ -1,13 +1,14 @@
 //! What alerts are told of each second.
 
 use super::Life;
-use crate::alerts::Own;
 use crate::alerts::facts::Facts;
+use crate::alerts::{Alerts, Own};
 use crate::certificates::SHOWN_BY;
 use crate::observe::Snapshot;
 use crate::server;
 use crate::system;
 use ringway_shared::metrics::Cells;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -20,11 +21,25 @@ impl Life {
         if self.handed_over.get() {
             return;
         }
-        let (config, alerts) = (self.running.config(), &self.state.alerts);
-        alerts.follow(&config.alerts, self.running.generation(), || self.own_names());
+        let (config, alerts) = (self.running.config(), self.follow_alerts());
         let snapshot = self.state.snapshot();
         let facts = self.facts(&snapshot, config.workers.stalled_after);
         alerts.watch(facts);
+    }
+
+    /// Alerts, under the configuration in force.
+    fn follow_alerts(&self) -> &Rc<Alerts> {
+        let (config, alerts) = (self.running.config(), &self.state.alerts);
+        alerts.follow(&config.alerts, self.running.generation(), || self.own_names());
+        alerts
+    }
+
+    /// Goes on with the alerts of the process before.
+    pub(super) fn inherit_alerts(&self, rows: Vec<(String, ())>) {
+        if !rows.is_empty() {
+            let rows: Vec<String> = rows.into_iter().map(|(row, ())| row).collect();
+            self.follow_alerts().inherit(&rows);
+        }
     }
 
     /// The host's name and the control port.

@@ -151,6 +151,7 @@ impl Succession {
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
                     Message::History { rows } => all.history.extend(rows),
+                    Message::Alerts { rows } => all.alerts.extend(rows),
                     Message::YourTurn => return Ok::<(), io::Error>(()),
                     Message::Stop => self.told_to_stop = true,
                     _ => {}
@@ -360,6 +361,7 @@ impl Life {
     fn news(&self) -> impl FnMut() -> News + 'static {
         let (state, workers, bequests) = (self.state.clone(), self.workers.clone(), self.bequests());
         let mut told = Told::default();
+        let mut alerts = Some(state.alerts.clone());
         let quotas = self.quotas.borrow();
         let mut used: HashMap<String, u64> =
             quotas.saved().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
@@ -373,8 +375,10 @@ impl Life {
                     quotas.push((account.user.name.to_string(), now - before));
                 }
             }
+            let alerts = alerts.take().map_or_else(Vec::new, |alerts| alerts.bequeath());
+            let alerts = alerts.into_iter().map(|row| (row, ())).collect();
             // After the page, whose snapshot is of now.
-            News { counters, quotas, history: bequests() }
+            News { counters, quotas, history: bequests(), alerts }
         }
     }
 
@@ -382,6 +386,7 @@ impl Life {
     pub fn inherit(&self, mut news: News) {
         self.inherit_history(&mut news);
         self.carried.borrow_mut().add(news.counters);
+        self.inherit_alerts(news.alerts);
         let accounts = self.workers.accounts();
         for (name, bytes) in news.quotas {
             if let Some(account) = accounts.iter().find(|account| *account.user.name == *name) {

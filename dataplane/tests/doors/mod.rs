@@ -80,12 +80,7 @@ pub const DOORS: &[Door] = &[
     Door { package: "metrics_process", files: &["controlplane/src/export.rs"] },
     Door {
         package: "hyper",
-        files: &[
-            "controlplane/src/server.rs",
-            "controlplane/src/fetch.rs",
-            "controlplane/src/jwks.rs",
-            "controlplane/src/ctl.rs",
-        ],
+        files: &["controlplane/src/server.rs", "controlplane/src/fetch.rs", "controlplane/src/ctl.rs"],
     },
     Door {
         package: "tungstenite",
