@@ -6,7 +6,8 @@ import uPlot from "./uplot.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [SPARK_SECONDS_LEAST, SPARK_SECONDS] = [15, 60];
-const FONT = '11.5px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
+/** In whole pixels: uPlot scales the digits before `px` by devicePixelRatio, and of 11.5px those are the 5. */
+const FONT = '12px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
 const HEIGHT = 248;
 /** More areas than these cover each other. */
 const FILLED_MAX = 2;

@@ -157,3 +157,25 @@ test("a theme is chosen, and kept", async (t) => {
     assert.equal(await ground(), dark);
     page.assertClean();
 });
+
+test("what must not happen would be seen", async (t) => {
+    const page = await seen(t);
+    await page.page.evaluate(async () => {
+        console.warn("a warning");
+        document.body.append(Object.assign(document.createElement("img"), { src: "http://192.0.2.1/a.png" }));
+        await fetch("http://stranger.example/").catch(() => {});
+        document.body.insertAdjacentHTML("beforeend", '<p style="color: red">x</p><button></button>');
+    });
+    await eventually(
+        () => page.violations.length >= 3,
+        () => String(page.violations),
+    );
+    assert.match(page.violations.sort().join(), /connect-src.*img-src http:\/\/192\.0\.2\.1.*style-src/);
+    assert.ok(page.said.some((text) => text.startsWith("a warning")));
+    assert.throws(() => page.assertClean());
+    assert.match((await page.axe()).join(), /button-name/);
+
+    page.violations = page.said = [];
+    page.urls.push("http://stranger.example/");
+    assert.throws(() => page.assertClean(), /stranger/);
+});

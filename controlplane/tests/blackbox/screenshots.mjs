@@ -3,9 +3,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { echo, launch, Page } from "./browser.mjs";
+import { launch, Page } from "./browser.mjs";
 import { eventually, start } from "./ringway.mjs";
-import { names, PASSWORD, traffic, USERS } from "./traffic.mjs";
+import { generous, names, PASSWORD, traffic, USERS } from "./traffic.mjs";
 
 const [images, whole] = process.argv.slice(2);
 const WARM_SECONDS = Number(process.env.WARM_SECONDS ?? 150);
@@ -34,7 +34,7 @@ async function main() {
     const folder = await mkdtemp(join(tmpdir(), "ringway-pictures-"));
     const users = USERS.map((name) => `  - {name: ${name}, password: "{plain}${PASSWORD}"}\n`).join("");
     await writeFile(join(folder, "users.yaml"), `users:\n${users}`);
-    const [browser, target, dns] = await Promise.all([launch(), echo(), names()]);
+    const [browser, target, dns] = await Promise.all([launch(), generous(), names()]);
     const server = await start({
         "workers.count": 2,
         "socks5.allow_targets": "[loopback]",

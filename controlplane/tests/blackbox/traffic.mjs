@@ -50,6 +50,22 @@ export async function names() {
     return { address: `127.0.0.1:${server.address().port}`, stop: () => server.close() };
 }
 
+/** A target that answers more than it is asked, by its mood. */
+export async function generous() {
+    const server = net.createServer((socket) => {
+        const mood = 10 * Math.random();
+        socket.on("error", () => {});
+        socket.on("data", (data) => {
+            for (let times = Math.round(4 * tide(mood)); times > 0 && socket.writableLength < 1_000_000; times -= 1) {
+                socket.write(data);
+            }
+        });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return { port: server.address().port, stop: () => server.close() };
+}
+
 /** Between 0 and 1, in waves of their own for each `phase`. */
 function tide(phase) {
     const seconds = performance.now() / 1000;
@@ -97,10 +113,10 @@ async function connect(socks, user, name, port) {
 }
 
 /** Traffic until it is stopped; `share` says how much of it, 1 being a calm day. */
-export async function traffic(server, echoPort) {
+export async function traffic(server, targetPort) {
     const work = { share: 1, going: true, sockets: new Set() };
     const pick = (list) => list[Math.floor(Math.random() * Math.random() * list.length)];
-    const open = async (name = pick(TARGETS), port = echoPort) => {
+    const open = async (name = pick(TARGETS), port = targetPort) => {
         const socket = await connect(server.socks, pick(USERS), name, port);
         if (socket) {
             work.sockets.add(socket.on("close", () => work.sockets.delete(socket)));
@@ -127,7 +143,7 @@ export async function traffic(server, echoPort) {
     };
     const visit = async () => {
         // One in some goes to a port where nobody listens.
-        const socket = await open(undefined, Math.random() < 0.04 ? 9 : echoPort);
+        const socket = await open(undefined, Math.random() < 0.04 ? 9 : targetPort);
         if (socket) {
             socket.resume().write(CHUNK.subarray(0, 2_000));
             setTimeout(() => socket.end(), 200 + 2_000 * Math.random());
