@@ -11,6 +11,19 @@ pub fn stamp(epoch_ms: u64) -> String {
     format!("{:.6}", moment.unwrap_or_default())
 }
 
+/// A moment in seconds since 1970, as RFC 3339 writes it: `2026-11-21T10:34:47Z`.
+#[must_use]
+pub fn seconds(epoch_seconds: u64) -> String {
+    let moment = i64::try_from(epoch_seconds).ok().and_then(|at| Timestamp::from_second(at).ok());
+    format!("{:.0}", moment.unwrap_or_default())
+}
+
+/// Reads a moment as RFC 3339 writes it, in whole seconds since 1970; `None`: it is none, or before that.
+#[must_use]
+pub fn read(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<Timestamp>().ok()?.as_second()).ok()
+}
+
 /// A moment since 1970, to the millisecond, as RFC 3339 has it.
 #[must_use]
 pub fn moment(since_1970: Duration) -> String {
@@ -36,6 +49,17 @@ mod tests {
         assert_eq!(stamp(1_795_257_287_234), "2026-11-21T10:34:47.234000Z");
         assert_eq!(stamp(u64::MAX), "1970-01-01T00:00:00.000000Z");
         assert_eq!(moment(Duration::from_micros(1_795_257_287_234_999)), "2026-11-21T10:34:47.234Z");
+    }
+
+    #[test]
+    fn whole_seconds_are_written_and_read() {
+        assert_eq!(seconds(1_795_257_287), "2026-11-21T10:34:47Z");
+        for text in ["2026-11-21T10:34:47Z", "2026-11-21T11:34:47.9+01:00"] {
+            assert_eq!(read(text), Some(1_795_257_287), "{text}");
+        }
+        for text in ["", "tomorrow", "2026-11-21", "1969-12-31T23:59:59Z"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

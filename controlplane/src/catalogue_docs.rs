@@ -13,6 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Listeners", &["listener_"]),
     ("TLS", &["tls_"]),
     ("Workers", &["worker_"]),
+    ("The history", &["history_"]),
     ("The control port and the log", &["http_", "control_", "log_"]),
     ("Alerts", &["alert"]),
     ("Build and configuration", &["build_", "config_"]),

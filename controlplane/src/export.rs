@@ -10,6 +10,7 @@ pub mod process;
 use crate::alerts::{Counts, Delivery, Tally};
 use crate::certificates::{CertificateFacts, SHOWN_BY};
 use crate::guard::Failure;
+use crate::history::HistoryFacts;
 use crate::http_facts::HttpFacts;
 use crate::observe::{Snapshot, UserRow, WorkerRow, skew};
 pub use page::Format;
@@ -47,6 +48,8 @@ pub struct Facts<'a> {
     pub http: &'a HttpFacts,
     pub log_lines_dropped: u64,
     pub quota_save_failures: u64,
+    /// `None`: it is off.
+    pub history: Option<HistoryFacts>,
     /// Fetches of keys for JSON Web Tokens that succeeded, and that failed.
     pub key_fetches: [u64; 2],
     pub certificates: CertificateFacts,
@@ -140,6 +143,7 @@ impl Exporter {
         let host = &facts.snapshot.host;
         match family.name {
             name if name.starts_with("worker_") => write_worker(family, facts.snapshot, samples),
+            name if name.starts_with("history_") => write_history(family, facts, samples),
             name if name.starts_with("listener_") => write_listener(family, facts.snapshot, samples),
             name if name.starts_with("config_") => write_configuration(family, facts, samples),
             name if name.starts_with("alert") => write_alerts(family, &facts.alerts, samples),
@@ -257,6 +261,18 @@ fn write_alerts(family: &Family, alerts: &AlertFacts, samples: &mut Samples<'_>)
             let results = Delivery::ALL.iter().zip(alerts.deliveries);
             results.for_each(|(result, count)| samples.put(&[result.label()], count));
         }
+        unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
+    }
+}
+
+/// Those of them that tell of the history; none while it is off.
+fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) {
+    let Some(history) = facts.history else { return };
+    match family.name {
+        "history_last_write_successful" => samples.put(&[], u8::from(history.last_write_successful)),
+        "history_write_failures" => samples.put(&[], history.write_failures),
+        "history_minutes_lost" => samples.put(&[], history.minutes_lost),
+        "history_file_size_bytes" => samples.put(&[], history.file_bytes),
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }
 }

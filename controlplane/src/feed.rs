@@ -80,7 +80,8 @@ impl Publisher {
     async fn tell(&self) {
         let mut beat = Instant::now();
         let mut slow = beat;
-        let mut judged = self.state.running.generation();
+        // None yet: the first one is looked at as well.
+        let mut judged = 0;
         loop {
             sleep_until(beat).await;
             let config = self.state.running.config();

@@ -8,9 +8,9 @@
 //! ```text
 //! holder  -> heir     Welcome, Listeners…          here are the sockets
 //! heir    -> holder   Listeners…, Ready            I could serve; these are open now
-//! old one -> heir     Counters…, Quotas…, Alerts…  (through the supervisor, if there is one)
+//! old one -> heir     Counters…, Quotas…, History…, Alerts… (through the supervisor, if there is one)
 //! old one -> heir     YourTurn                     the control port is yours: I answer nobody there any more
-//! old one -> heir     Counters…, Quotas…           what the connections that drain have moved since, each second
+//! old one -> heir     Counters…, Quotas…, History… what the connections that drain have moved since, each second
 //! ```
 //!
 //! A holder that stays (`keeps`) hears `Alive` each second, `Listeners` when their set changes, and `Upgrade`; it says
@@ -24,6 +24,7 @@ pub mod inheritance;
 pub mod link;
 pub mod upgrade;
 
+use crate::history::Bequest;
 use serde::{Deserialize, Serialize};
 
 /// In the environment of an heir: its holder is at the other end of its standard input.
@@ -66,9 +67,11 @@ pub enum Message {
     Counters { rows: Vec<(String, Count)> },
     /// Bytes of quotas that users have used besides.
     Quotas { used: Vec<(String, u64)> },
+    /// What the history lacks of it.
+    History { rows: Vec<Bequest> },
     /// What the one before leaves of alerts, as texts.
     Alerts { rows: Vec<(String, ())> },
-    /// The one before no longer answers at the control port and writes no quota file.
+    /// The one before no longer answers at the control port and writes no quota file and no history.
     YourTurn,
 }
 

@@ -1,11 +1,12 @@
 //! The story of a running process: load, start, take over, serve, wait, drain with a deadline.
 //!
-//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `steering` (another configuration), `listening` (all sockets).
+//! Below it: `beginning` (serving), `ending` (the drain), `succession` (taking over and handing over), `alarming` (what alerts are told of each second), `past` (what was, for the history), `steering` (another configuration), `listening` (all sockets).
 
 mod alarming;
 mod beginning;
 mod ending;
 mod listening;
+mod past;
 mod steering;
 mod succession;
 
@@ -18,6 +19,7 @@ use crate::export::carried::Carried;
 use crate::feed::Publisher;
 use crate::handover::child::Recipe;
 use crate::handover::inheritance;
+use crate::history::History;
 use crate::jwks;
 use crate::logins;
 use crate::logs::{self, Levels, Sink};
@@ -122,7 +124,8 @@ async fn live(start: Start, activated: Vec<OwnedFd>, sink: &mut Sink) -> Result<
     let certificate_facts = Rc::new(Cell::new(CertificateFacts::default()));
     let observer = observer_of(&workers, &cells, epoch);
     let clients = Rc::new(Cell::new(ClientFacts::default()));
-    let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts);
+    let history = past::begin(&config, &workers)?;
+    let tallies = tallies(sink, &quotas.borrow(), &clients, &certificate_facts, &history);
     let carried = tallies.carried.clone();
     let new_keys = jwks::keep(key_ring_of(&workers), tallies.key_fetches.clone());
     let state = Rc::new(port::state(running.clone(), &workers, observer, tallies, journal.clone()));
@@ -174,6 +177,7 @@ fn tallies(
     quotas: &Quotas,
     clients: &Rc<Cell<ClientFacts>>,
     certificates: &Rc<Cell<CertificateFacts>>,
+    history: &Option<Rc<History>>,
 ) -> Tallies {
     Tallies {
         log_lines_dropped: sink.dropped(),
@@ -184,6 +188,7 @@ fn tallies(
         certificates: certificates.clone(),
         alerts: Rc::default(),
         carried: Rc::default(),
+        history: history.clone(),
     }
 }
 
@@ -300,7 +305,7 @@ impl Life {
                 },
                 () = self.reloader.listeners_changed() => self.store_listeners(succession).await,
                 _ = observed.tick() => {
-                    drop(self.state.snapshot());
+                    self.note_history();
                     self.keep_quotas();
                     self.keep_certificates();
                     self.clients.set(self.workers.look_after_clients());
@@ -340,6 +345,7 @@ impl Life {
         // What ended last has its line too; the log's queue does not hold them all at once.
         while sink.flush(FLUSH_PATIENCE) && self.write_records() > 0 {}
         self.keep_quotas();
+        self.let_history_go().await;
     }
 
     fn keep_quotas(&self) {

@@ -1,7 +1,7 @@
 //! The binary `ringway`: starts the workers, watches them, answers for them, and stops them.
 //!
 //! In reading order: `cli` (what was asked), `settings`, `running` and `reload` (the configuration), `life` (from start to end), `logs`,
-//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `certificates` and `jwks` (renewed while running), `fetch` (asking other servers), `export` (to Prometheus), `feed` (live), `alerts` (what is watched, and who is told), `server` (the control port), `guard` and `throttle` (who may do what there), `ctl` (its client).
+//! `access`, `audit`, `lines`, `log_file` and `logins` (what is written), `signals`, `observe` and `system` (facts go up), `quotas` (kept over a restart), `history` (what was, minute by minute), `certificates` and `jwks` (renewed while running), `fetch` (asking other servers), `export` (to Prometheus), `feed` (live), `alerts` (what is watched, and who is told), `server` (the control port), `guard` and `throttle` (who may do what there), `ctl` (its client).
 //! `doctor` looks at the host before any of this, `manual` prints what shells and man(1) want to know.
 
 mod access;
@@ -21,6 +21,7 @@ mod feed;
 mod fetch;
 mod guard;
 mod handover;
+mod history;
 mod http_facts;
 mod jwks;
 mod life;

@@ -6,6 +6,7 @@ use crate::certificates::{self, CertificateFacts};
 use crate::export::carried::Carried;
 use crate::export::{self, BuildFacts, Exporter, Format};
 use crate::guard;
+use crate::history::History;
 use crate::http_facts::HttpFacts;
 use crate::jwks::Fetches;
 use crate::logs::Recent;
@@ -34,6 +35,8 @@ pub struct Tallies {
     pub alerts: Rc<Alerts>,
     /// What the processes before this one have counted.
     pub carried: Rc<RefCell<Carried>>,
+    /// None if it is off.
+    pub history: Option<Rc<History>>,
 }
 
 /// What the operator should know of a configuration.
@@ -71,10 +74,11 @@ pub fn state(
         online_users: Box::new(move || clients.get().online_users),
     };
     let desk = Desk::new(node_name(workers));
-    let alerts = tallies.alerts.clone();
+    let (alerts, history) = (tallies.alerts.clone(), tallies.history.clone());
     let meter = meter(tallies, workers.clone(), running.clone());
     let mut state = State::new(facts, running, staff, meter, desk, observer, journal);
     state.alerts = alerts;
+    history.into_iter().for_each(|history| state.remember(history));
     state
 }
 
@@ -101,6 +105,7 @@ fn meter(tallies: Tallies, workers: Rc<Workers>, running: Rc<Running>) -> Meter 
             certificates: tallies.certificates.get(),
             alerts: tallies.alerts.facts(),
             quota_save_failures: tallies.quota_save_failures.get(),
+            history: tallies.history.as_ref().map(|history| history.facts()),
             config_generation,
             reloads: running.reloads.get(),
         };

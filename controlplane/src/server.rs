@@ -18,6 +18,7 @@ mod drill;
 mod feed;
 mod guard;
 mod health;
+mod history;
 mod inspecting;
 mod memory;
 mod openapi;

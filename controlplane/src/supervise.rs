@@ -266,7 +266,10 @@ impl Supervisor {
                 member.handing_over = false;
                 self.tell_serving(&Message::YourTurn).await;
             }
-            Message::Counters { .. } | Message::Quotas { .. } | Message::Alerts { .. }
+            Message::Counters { .. }
+            | Message::Quotas { .. }
+            | Message::History { .. }
+            | Message::Alerts { .. }
                 if member.role == Role::Going =>
             {
                 self.tell_serving(&message).await;

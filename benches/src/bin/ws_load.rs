@@ -7,7 +7,7 @@ use ringway_benches::socket::raise_fd_limit;
 use ringway_benches::ws::dialect::Dialect;
 use ringway_benches::ws::echo::Pace;
 use ringway_benches::ws::url::{Scheme, Url};
-use ringway_benches::ws::{Setting, connection, echo, fanout, idle, slow, stamp, storm};
+use ringway_benches::ws::{Setting, connection, echo, fanout, idle, slow, stamp, storm, watch};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -107,6 +107,21 @@ enum Load {
         #[arg(long, default_value = "1.5", value_parser = seconds)]
         hold: Duration,
     },
+    /// Open dashboards: what reading the server's own topics costs it, beside what it costs without (needs --server-pid)
+    Watch {
+        #[arg(long, default_value_t = 100, value_parser = positive)]
+        connections: u64,
+        /// What each subscribes to
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "traffic_data,proxy_health,system_performance,user_activity,alerts"
+        )]
+        topics: Vec<String>,
+        /// How long it is measured, without them and with them
+        #[arg(long, default_value = "20", value_parser = seconds)]
+        seconds: Duration,
+    },
 }
 
 #[derive(Args)]
@@ -172,6 +187,10 @@ fn run(cli: &Cli) -> Result<Report, Failure> {
         Load::Idle { connections, topic, hold } => {
             let connections = *connections as usize;
             idle::run(&setting, &idle::Options { connections, topic: topic.clone(), hold: *hold })
+        }
+        Load::Watch { connections, topics, seconds } => {
+            let (connections, topics) = (*connections as usize, topics.clone());
+            watch::run(&setting, &watch::Options { connections, topics, duration: *seconds })
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod stamp;
 pub mod storm;
 pub mod upgrade;
 pub mod url;
+pub mod watch;
 
 use crate::report::Report;
 use crate::ws::dialect::Dialect;

@@ -109,6 +109,7 @@ pub const VERBS: &[Verb] = &[
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
     get("feed", "/api/v1/feed/{topic}"),
+    get("traffic", "/api/v1/history").placing(&["key"]),
     post("ticket", "/api/v1/feed/ticket"),
     get("alerts", "/api/v1/alerts"),
     post("silence add", "/api/v1/alerts/silences").placing(&["matchers"]),

@@ -185,6 +185,8 @@ export class Api {
             this.#storage.removeItem(TOKEN_KEY);
         }
         this.#listeners.forEach((listener) => listener(Boolean(token)));
+        // What waits for its next turn need not: polling.js.
+        globalThis.dispatchEvent?.(new Event("tokenchange"));
     }
 }
 

@@ -8,6 +8,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const [SPARK_SECONDS_LEAST, SPARK_SECONDS] = [15, 60];
 const FONT = '11.5px system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
 const HEIGHT = 248;
+/** More areas than these cover each other. */
+const FILLED_MAX = 2;
 const DAY_SECONDS = 86_400;
 /** A chart's accessible name tells the present values, so often at most: some screen readers speak each change. */
 const NAMED_EVERY_MS = 5_000;
@@ -214,9 +216,9 @@ function options({ series, value, height, binary, whole, width, span, tell }) {
     const line = ({ label, colour: name }) => ({
         label,
         width: 1.6,
-        points: { show: false },
+        points: { show: true, size: 5, width: 0, fill: () => colour(name), filter: lonely },
         stroke: () => colour(name),
-        fill: (chart) => faded(chart, colour(name)),
+        fill: series.length <= FILLED_MAX ? (chart) => faded(chart, colour(name)) : undefined,
     });
     const axis = {
         stroke: () => colour("ink-quiet"),
@@ -313,6 +315,20 @@ function ceiling(max, binary, whole) {
     const radix = binary ? 2 : 10;
     const below = radix ** Math.floor(Math.log(wanted) / Math.log(radix) + 1e-9);
     return below * (digits.find((digit) => below * digit >= wanted) ?? radix);
+}
+
+/** Points between two gaps, which no line goes through. */
+function lonely(chart, number) {
+    const column = chart.data[number];
+    const known = (index) => column[index] !== null && column[index] !== undefined;
+    const found = [];
+    const [first, last] = chart.series[0].idxs ?? [0, column.length - 1];
+    for (let index = first; index <= last; index += 1) {
+        if (known(index) && !known(index - 1) && !known(index + 1)) {
+            found.push(index);
+        }
+    }
+    return found;
 }
 
 function faded(chart, of) {

@@ -115,7 +115,7 @@ export function sentence(text) {
 
 /** Something to know: `kind` is info, warn, bad or ok. */
 export function note(kind, ...children) {
-    return el("div", { class: `ops-note ${kind}`, role: "status" }, children);
+    return el("div", { class: `ops-note ${kind}`, role: "status" }, el("p", {}, children));
 }
 
 /** Calm words where nothing is to be shown. */

@@ -26,7 +26,8 @@ const BUFFERED_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Close codes after which the same client would only be closed again: it has broken a rule, or is not wanted. */
 const FINAL_CODES = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
-const TOKEN_EXPIRED = 3005;
+/** A token has expired, or allows no more what it did: the same one would be refused, another may do. */
+const CREDENTIAL_CODES = new Set([3005, 3507]);
 /** Refusals that pass by themselves: a fault of the server, overload. */
 const PASSING_REFUSALS = new Set([100, 111]);
 const ALREADY_SUBSCRIBED = 105;
@@ -404,9 +405,9 @@ export class WebSocketClient {
 
     /** @param {number} code */
     #comesBack(code) {
-        const wanted = !FINAL_CODES.has(code) && !(code >= 3500 && code <= 3999) && !(code >= 4500 && code <= 4999);
-        const accepted = code !== TOKEN_EXPIRED || this.#renewsUrl;
-        return wanted && accepted && this.#attempts < this.#limits.maxReconnectAttempts;
+        const isFinal = FINAL_CODES.has(code) || (code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999);
+        const wanted = CREDENTIAL_CODES.has(code) ? this.#renewsUrl : !isFinal;
+        return wanted && this.#attempts < this.#limits.maxReconnectAttempts;
     }
 
     /** @param {number} run @param {any} cause */
@@ -707,8 +708,9 @@ function refusal({ code, message, topic }) {
 
 /** @param {number} code @param {string} reason */
 function ended(code, reason) {
-    const unauthorized = code === TOKEN_EXPIRED;
-    return new ClientError(unauthorized ? "unauthorized" : "gave_up", reason || `closed with ${code}`, { code });
+    return new ClientError(CREDENTIAL_CODES.has(code) ? "unauthorized" : "gave_up", reason || `closed with ${code}`, {
+        code,
+    });
 }
 
 /** @param {string} topic A name, or a pattern: `news.*`, `*`. @param {string} name */

@@ -252,6 +252,11 @@ fn files(config: &Config) -> Vec<Writable> {
         let path = config.socks5.quota_file.clone();
         files.push(Writable { key: "socks5.quota_file", fault: folder_fault(&path), path });
     }
+    if let Some(path) = config.history.file.clone().filter(|_| config.history.enabled) {
+        // Its log is written beside it.
+        let unwritable = path.exists().then(|| access_fault(&path)).flatten();
+        files.push(Writable { key: "history.file", fault: unwritable.or_else(|| folder_fault(&path)), path });
+    }
     if let AccessLog::File(path) = &config.log.access {
         let fault = if path.exists() { access_fault(path) } else { folder_fault(path) };
         files.push(Writable { key: "log.access", path: path.clone(), fault });

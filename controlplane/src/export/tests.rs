@@ -109,6 +109,12 @@ impl Scene {
             http,
             log_lines_dropped: 4,
             quota_save_failures: 5,
+            history: Some(HistoryFacts {
+                write_failures: 2,
+                last_write_successful: true,
+                minutes_lost: 1,
+                file_bytes: 4_096,
+            }),
             key_fetches: [6, 7],
             certificates: CertificateFacts {
                 expiries: [None, Some(Duration::from_secs(1_893_456_000)), None],

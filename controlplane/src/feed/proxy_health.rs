@@ -4,6 +4,7 @@ use super::Publisher;
 use crate::calendar;
 use crate::certificates::{ENDS_SOON, SHOWN_BY};
 use crate::server::{sick_workers, verdict};
+use ringway_shared::config::Severity;
 use ringway_shared::upstream::{UpstreamResult, UpstreamState};
 use serde_json::{Map, Value as Json, json};
 use std::collections::VecDeque;
@@ -89,7 +90,9 @@ impl Publisher {
             let failures = upstream.usage.failures.load(Relaxed);
             reasons.push(format!("upstream {} is out after {failures} failures in a row", upstream.name));
         }
-        match self.state.alerts.counts().firing() {
+        // Those that only inform are no fault.
+        let grave = self.state.alerts.counts().firing[Severity::Warning as usize..].iter().sum::<u64>();
+        match grave {
             0 => {}
             1 => reasons.push("an alert is firing".to_owned()),
             firing => reasons.push(format!("{firing} alerts are firing")),

@@ -3,6 +3,7 @@
 use super::child::{Heir, Recipe, told};
 use super::link::Link;
 use super::{Count, Message};
+use crate::history::Bequest;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -59,6 +60,8 @@ pub struct News {
     pub counters: Vec<(String, Count)>,
     /// Bytes of quotas, by user.
     pub quotas: Vec<(String, u64)>,
+    /// Since the file of the history was let go of.
+    pub history: Vec<Bequest>,
     /// What is left of alerts: the first time alone.
     pub alerts: Vec<(String, ())>,
 }
@@ -81,6 +84,7 @@ impl Successor {
         let link = self.link();
         link.say_rows(&news.counters, |rows| Message::Counters { rows }).await?;
         link.say_rows(&news.quotas, |used| Message::Quotas { used }).await?;
+        link.say_rows(&news.history, |rows| Message::History { rows }).await?;
         link.say_rows(&news.alerts, |rows| Message::Alerts { rows }).await
     }
 }

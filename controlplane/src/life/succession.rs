@@ -150,6 +150,7 @@ impl Succession {
                     Message::Counters { rows } => all.counters.extend(rows),
                     // Its file has them by now.
                     Message::Quotas { .. } => {}
+                    Message::History { rows } => all.history.extend(rows),
                     Message::Alerts { rows } => all.alerts.extend(rows),
                     Message::YourTurn => return Ok::<(), io::Error>(()),
                     Message::Stop => self.told_to_stop = true,
@@ -199,6 +200,9 @@ impl Succession {
                 }
                 Ok(Some((Message::Quotas { used: quotas }, _))) => {
                     return Event::News(News { quotas, ..News::default() });
+                }
+                Ok(Some((Message::History { rows: history }, _))) => {
+                    return Event::News(News { history, ..News::default() });
                 }
                 Ok(Some((Message::Upgrade, _))) => return Event::Wanted,
                 Ok(Some((Message::NoHeir { why }, _))) => return Event::NoHeir(why),
@@ -328,12 +332,13 @@ impl Life {
     /// Leaves everything but the connections to the successor.
     fn bequeath(&self, succession: &mut Succession, successor: Successor) {
         self.manager.borrow_mut().leave();
-        // The file is the successor's from now on.
+        // The files are the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
         self.ports.leave_files(true);
-        let ports = self.ports.clone();
+        let (ports, past) = (self.ports.clone(), self.let_history_go());
         let closed = async move {
+            past.await;
             let _ = timeout(ANSWER_PATIENCE, ports.stop()).await;
         };
         let handing = upgrade::hand_over(successor, closed, self.news(), succession.last.clone());
@@ -354,7 +359,7 @@ impl Life {
 
     /// What this process counts from now on; the first time, all that it has published.
     fn news(&self) -> impl FnMut() -> News + 'static {
-        let (state, workers) = (self.state.clone(), self.workers.clone());
+        let (state, workers, bequests) = (self.state.clone(), self.workers.clone(), self.bequests());
         let mut told = Told::default();
         let mut alerts = Some(state.alerts.clone());
         let quotas = self.quotas.borrow();
@@ -372,12 +377,14 @@ impl Life {
             }
             let alerts = alerts.take().map_or_else(Vec::new, |alerts| alerts.bequeath());
             let alerts = alerts.into_iter().map(|row| (row, ())).collect();
-            News { counters, quotas, alerts }
+            // After the page, whose snapshot is of now.
+            News { counters, quotas, history: bequests(), alerts }
         }
     }
 
     /// Adds what the process before has counted.
-    pub fn inherit(&self, news: News) {
+    pub fn inherit(&self, mut news: News) {
+        self.inherit_history(&mut news);
         self.carried.borrow_mut().add(news.counters);
         self.inherit_alerts(news.alerts);
         let accounts = self.workers.accounts();

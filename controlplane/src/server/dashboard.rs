@@ -46,6 +46,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("uplot.css", include_bytes!("../dashboard/uplot.css")),
     ("uplot.js", include_bytes!("../dashboard/uplot.js")),
     ("websocket-client.js", include_bytes!("../dashboard/websocket-client.js")),
+    ("panels/alert_list.js", include_bytes!("../dashboard/panels/alert_list.js")),
     ("panels/alert_words.js", include_bytes!("../dashboard/panels/alert_words.js")),
     ("panels/alerts.js", include_bytes!("../dashboard/panels/alerts.js")),
     ("panels/configuration.js", include_bytes!("../dashboard/panels/configuration.js")),

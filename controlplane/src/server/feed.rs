@@ -125,7 +125,8 @@ pub fn admit(state: &State, by: &Principal, peer: &Peer, head: &Parts) -> Result
         Some(Err(refusal)) => return Err(of_worker(&refusal)),
         _ => return Err(no_upgrade("/ws speaks WebSocket")),
     }
-    if state.is_draining() {
+    // While it only rests who looks on is welcome.
+    if state.draining.get() {
         let hint = "this server is going down: connect to another";
         return Err(Answer::error(503, "ringway is draining", hint).with("retry-after", RETRY_AFTER));
     }

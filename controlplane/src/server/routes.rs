@@ -8,8 +8,8 @@ use super::record::{Record, parameters};
 use super::route::{BODY_BYTES_MAX, Route, ServedBy, bare, ok, text};
 use super::state::State;
 use super::{
-    alerts, bundle, connections, dashboard, debug, drain, drill, feed, health, memory, openapi, pages, push,
-    reload, smoke, stats, top, upgrade,
+    alerts, bundle, connections, dashboard, debug, drain, drill, feed, health, history, memory, openapi,
+    pages, push, reload, smoke, stats, top, upgrade,
 };
 use crate::guard::{Peer, Scope};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -33,6 +33,7 @@ const PAGES: &[&[Route]] = &[
     stats::ROUTES,
     connections::ROUTES,
     top::ROUTES,
+    history::ROUTES,
     feed::ROUTES,
     alerts::ROUTES,
     drain::ROUTES,

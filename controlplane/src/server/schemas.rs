@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     include_str!("schemas/memory.json"),
     include_str!("schemas/connections.json"),
     include_str!("schemas/top.json"),
+    include_str!("schemas/history.json"),
     include_str!("schemas/feed.json"),
     include_str!("schemas/alerts.json"),
     include_str!("schemas/drain.json"),

@@ -9,6 +9,7 @@ use crate::audit::Journal;
 use crate::export::Format;
 use crate::guard::Failure;
 use crate::handover::desk::Upgrades;
+use crate::history::History;
 use crate::logs::Recent;
 use crate::observe::{Observer, Snapshot};
 use crate::reload::Reloader;
@@ -103,6 +104,8 @@ pub struct State {
     pub draining: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
+    /// None if it is off.
+    history: OnceCell<Rc<History>>,
     pub(super) seats: Rc<Seats>,
     /// Turns to look through the workers' tables.
     pub(super) inspectors: Semaphore,
@@ -167,6 +170,7 @@ impl State {
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
             reloader: OnceCell::new(),
+            history: OnceCell::new(),
             observer: RefCell::new(observer),
             latest: RefCell::default(),
             pages: Default::default(),
@@ -178,6 +182,16 @@ impl State {
         let _ = self.reloader.set(reloader);
     }
 
+    /// Lets what was be told by this one.
+    pub fn remember(&self, history: Rc<History>) {
+        let _ = self.history.set(history);
+    }
+
+    #[must_use]
+    pub fn history(&self) -> Option<Rc<History>> {
+        self.history.get().cloned()
+    }
+
     pub(super) fn reloader(&self) -> Option<Rc<Reloader>> {
         self.reloader.get().cloned()
     }
@@ -186,6 +200,12 @@ impl State {
     #[must_use]
     pub fn snapshot(&self) -> Rc<Snapshot> {
         self.snapshot_of(AGE_MAX)
+    }
+
+    /// Everything known now.
+    #[must_use]
+    pub fn look(&self) -> Rc<Snapshot> {
+        self.snapshot_of(Duration::ZERO)
     }
 
     /// All metrics, no older than [`AGE_MAX`], or than the moment given. Writing them never yields either.

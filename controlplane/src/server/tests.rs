@@ -9,6 +9,7 @@ mod push;
 use super::{Desk, Facts, Meter, Ports, Prepared, Staff, State};
 use crate::audit::Journal;
 use crate::export::Format;
+use crate::history::History;
 use crate::logs::{Recent, Sink};
 use crate::observe::{Observer, Subject};
 use crate::running::Running;
@@ -271,6 +272,8 @@ fn state(fake: Fake, begun: Sender<()>, ended: Sender<Ended>, told: Sender<Strin
     let desk = Desk::new("host_8765".to_owned());
     let state = State::new(facts, running, staff, meter(begun, ended), desk, Observer::new(subject), journal);
     state.draining.set(fake.draining);
+    let history = History::begin(&state.running.config().history, Vec::new).unwrap();
+    state.remember(Rc::new(history));
     state
 }
 

@@ -353,7 +353,13 @@ const series = (key, sent, connections = sent) => ({
 });
 
 test("history is shown by the second or minute, whatever the step, and a gap stays a gap", () => {
-    const answer = { by: "total", step_seconds: 3600, series: [series("", [3600, null, 7200])] };
+    const answer = {
+        by: "total",
+        to: "1970-01-01T03:00:00Z",
+        step_seconds: 3600,
+        times: [0, 3600, 7200],
+        series: [series("", [3600, null, 7200])],
+    };
     const [sent, received] = linesOfTotal(answer, "traffic");
     assert.deepEqual([sent.label, sent.values], ["Sent", [1, null, 2]]);
     assert.deepEqual([received.label, received.values], ["Received", [2, null, 4]]);
@@ -361,10 +367,24 @@ test("history is shown by the second or minute, whatever the step, and a gap sta
     assert.deepEqual(linesOfTotal(answer, "active")[0].values, [3600, null, 7200]);
 });
 
+test("the step that has just begun is as long as it lasts by now", () => {
+    const answer = {
+        by: "total",
+        to: "1970-01-01T01:00:30Z",
+        step_seconds: 3600,
+        times: [0, 3600],
+        series: [series("", [3600, 60])],
+    };
+    assert.deepEqual(linesOfTotal(answer, "traffic")[0].values, [1, 2]);
+    assert.deepEqual(linesOfTotal(answer, "connections")[0].values, [60, 120]);
+});
+
 test("of many keys the largest have lines, and the rest is summed", () => {
     const keys = ["a", "b", "c", "d", "e", "f", "g"];
     const answer = {
         by: "user",
+        to: "1970-01-01T00:02:00Z",
+        times: [0, 60],
         step_seconds: 60,
         series: keys.map((key, at) => series(key, [60 * (at + 1), at < 3 ? null : 60])),
     };

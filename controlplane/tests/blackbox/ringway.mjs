@@ -40,14 +40,17 @@ export async function dashboardModule(name) {
     return import(`data:text/javascript;base64,${text.toString("base64")}`);
 }
 
-/** A running ringway, ready to serve: `await start({"workers.count": 1})`. */
-export async function start(options = {}) {
+/** A running ringway, ready to serve: `await start({"workers.count": 1}, {arguments: ["-c", file]})`. */
+export async function start(options = {}, { arguments: words = [] } = {}) {
     const folder = await mkdtemp(join(tmpdir(), "ringway-"));
     const settings = Object.entries({ ...FREE_PORTS, ...options }).flatMap(([key, value]) => [
         "--set",
         `${key}=${value}`,
     ]);
-    const process_ = spawn(process.env.TEST_PROGRAM, settings, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    const process_ = spawn(process.env.TEST_PROGRAM, [...words, ...settings], {
+        cwd: folder,
+        stdio: ["ignore", "pipe", "pipe"],
+    });
     const log = [];
     const ready = new Promise((resolve, reject) => {
         const heard = (line) => {

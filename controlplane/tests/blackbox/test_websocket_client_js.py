@@ -1,36 +1,16 @@
 """The JavaScript client that the dashboard uses: its tests are in websocket_client.test.mjs."""
 
-import subprocess
+from javascript import DASHBOARD, NODE_MODULES, node_tests, run
 
-from ports import free_ports
-from ringway import HERE, REPOSITORY, binary, environment
-
-DASHBOARD = REPOSITORY / "controlplane/src/dashboard"
-NODE_MODULES = REPOSITORY / "target/node/node_modules"
 STRICT = ["--allowJs", "--checkJs", "--strict", "--noEmit", "--target", "es2022", "--module", "es2022", "--lib", "es2022,dom"]
 
 
-def run(*words, **env):
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, env=environment(env))
-
-
 def test_it_does_what_it_says_against_the_binary():
-    first, last = free_ports(4)
-    said = run(
-        "node",
-        "--test",
-        str(HERE / "websocket_client.test.mjs"),
-        NODE_PATH=str(NODE_MODULES),
-        TEST_PROGRAM=binary(),
-        TEST_DASHBOARD=str(DASHBOARD),
-        TEST_PORTS=",".join(map(str, range(first, last + 1))),
-    )
-    assert said.returncode == 0, said.stdout[-20_000:] + said.stderr
-    assert "# fail 0" in said.stdout, said.stdout
+    node_tests("websocket_client.test.mjs")
 
 
 def checked(path):
-    return run(str(NODE_MODULES / ".bin/tsc"), *STRICT, str(path))
+    return run(NODE_MODULES / ".bin/tsc", *STRICT, path)
 
 
 def test_its_types_are_whole():

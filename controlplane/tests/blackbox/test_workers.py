@@ -33,7 +33,7 @@ def talks(connection):
 
 
 def expected_threads(workers, passwords):
-    names = {"ringway", "ringway-dns"} | {f"ringway-w{index}" for index in range(workers)}
+    names = {"ringway", "ringway-dns", "ringway-history"} | {f"ringway-w{index}" for index in range(workers)}
     return names | ({"ringway-pw0", "ringway-pw1"} if passwords else set())
 
 

@@ -430,10 +430,12 @@ test("codes say whether to come back", async () => {
     for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 3000, 3001, 3008, 3012, 3013, 3499, 4000, 4499]) {
         assert.ok(await comes(code), code);
     }
-    for (const code of [1002, 1003, 1007, 1008, 1009, 3005, 3500, 3501, 3503, 3999, 4500, 4999]) {
+    for (const code of [1002, 1003, 1007, 1008, 1009, 3005, 3500, 3501, 3503, 3507, 3999, 4500, 4999]) {
         assert.ok(!(await comes(code)), code);
     }
-    assert.ok(await comes(3005, { getUrl: () => "ws://x/?with=another" }));
+    for (const code of [3005, 3507]) {
+        assert.ok(await comes(code, { getUrl: () => "ws://x/?with=another" }));
+    }
 });
 
 test("each attempt asks for its address; who is not accepted stays away", async () => {

@@ -41,6 +41,7 @@ pub const DOORS: &[Door] = &[
             "controlplane/src/server/ports/tls.rs",
         ],
     },
+    Door { package: "rusqlite", files: &["controlplane/src/history/store.rs"] },
     Door { package: "x509_cert", files: &["shared/src/config/tls.rs"] },
     Door {
         package: "flate2",

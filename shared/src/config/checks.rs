@@ -1,10 +1,11 @@
 //! What single values cannot tell: rules between keys, and between keys and this host.
 //!
 //! A rule is left out while one of its keys is at fault already: its verdict would mislead. Those about what the
-//! SOCKS5 service does for whom stand in `service`, those about who may come to the gateway in `admission`, those about TLS in `tls`, those about the control port in `control`.
+//! SOCKS5 service does for whom stand in `service`, those about who may come to the gateway in `admission`, those about TLS in `tls`, those about the control port in `control`, those about what is kept of traffic in `history`.
 
 mod admission;
 mod control;
+mod history;
 mod service;
 mod tls;
 
@@ -55,6 +56,7 @@ pub fn run(form: &mut Form, host: &HostFacts) {
         .chain(admission::CHECKS)
         .chain(tls::CHECKS)
         .chain(control::CHECKS)
+        .chain(history::CHECKS)
         .filter(|check| !check.keys.iter().any(|key| form.faults.touch(key)))
         .flat_map(|check| (check.run)(&form.draft, host))
         .collect();

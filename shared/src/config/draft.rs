@@ -9,9 +9,9 @@ use super::rules::WrittenRule;
 use super::tls::WrittenCertificate;
 use super::{
     AccessLog, Alerts, Batching, Bind, Commands, Compression, Config, Control, ControlTls, Denied, Dns,
-    DriverChoice, Egress, Fragments, GatewayAuth, Limits, Log, LogFormat, LogLevel, Logins, Prefer,
-    Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls, Udp,
-    UdpFilter, Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
+    DriverChoice, Egress, Fragments, GatewayAuth, History, Keep, Limits, Log, LogFormat, LogLevel, Logins,
+    Prefer, Protocols, ProxyProtocol, ProxyVersion, Relay, Socks5, TargetClass, TargetClasses, Timeouts, Tls,
+    Udp, UdpFilter, Upstream, Users, WebSocket, WebSocketLimits, WebSocketTimeouts, Workers,
 };
 use crate::session::{Command, Protocol};
 use std::path::{Path, PathBuf};
@@ -117,7 +117,12 @@ impl Draft {
         });
         let own = [users_file, &mut config.socks5.quota_file].into_iter().chain(control.paths());
         let hooks = webhooks.iter_mut().flat_map(WrittenWebhook::paths);
-        let own = own.chain(logs).chain(keepers).chain(admission.paths()).chain(hooks);
+        let own = own
+            .chain(&mut config.history.file)
+            .chain(logs)
+            .chain(keepers)
+            .chain(admission.paths())
+            .chain(hooks);
         own.for_each(|path| *path = folder.join(&path));
     }
 
@@ -173,6 +178,7 @@ fn blank_config() -> Config {
             group_interval: Duration::ZERO,
             repeat_interval: Duration::ZERO,
         },
+        history: History { enabled: false, file: None, keep: Keep::default(), users_max: 0 },
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,

@@ -1,9 +1,10 @@
 //! THE TABLE: every key once. Defaults, checks, `config default|schema|effective` and docs/configuration.md
-//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls`, `control` and `alerts`.
+//! come from here. Its rows stand in `process`, `service`, `traffic`, `websocket`, `admission`, `tls`, `control`, `history` and `alerts`.
 
 mod admission;
 mod alerts;
 mod control;
+mod history;
 mod process;
 mod service;
 mod tls;
@@ -104,6 +105,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("control.feed", "The live feed: what ringway publishes about itself."),
     ("control.tls", "The control port over TLS: listeners of their own, beside the plain ones."),
     ("alerts", "What is watched, and who is told ([alerts](alerts.md))."),
+    ("history", "What is kept of traffic over time ([history](history.md))."),
     ("log", "What is written to stderr, and where the lines of other logs go."),
 ];
 
@@ -139,7 +141,7 @@ pub fn new_name(path: &str) -> Option<&'static str> {
 pub static KEYS: &[&Key] = &ALL;
 
 static ALL: [&Key; COUNT] = all();
-const PARTS: [&[Key]; 10] = [
+const PARTS: [&[Key]; 11] = [
     process::WORKERS,
     service::KEYS,
     traffic::KEYS,
@@ -149,6 +151,7 @@ const PARTS: [&[Key]; 10] = [
     tls::WEBSOCKET,
     control::KEYS,
     alerts::KEYS,
+    history::KEYS,
     process::LOG,
 ];
 const COUNT: usize = count();

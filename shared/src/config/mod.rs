@@ -1,6 +1,6 @@
 //! The configuration, parsed and usable: every value typed, every unit in its type.
 //!
-//! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second, `control` those of the control port, `alerts` what is watched. How texts become one, in reading order: `keys` (the table of all keys), `load`
+//! This page holds the types, `socks5` and `websocket` those of the two services, `admission` those of who may come to the second, `control` those of the control port, `history` those of what is kept of traffic, `alerts` what is watched. How texts become one, in reading order: `keys` (the table of all keys), `load`
 //! (the story), `yaml` (text to a tree with places), `form` (trees against the table), `kind`, `read` and `nets`
 //! (what a value may be), `fields` (mappings in lists), `rules`, `proxies`, `namespaces` and `tls` (kinds of them), `overrides` (environment and `--set`), `checks` (rules between keys), `users` (the
 //! users file), `contents` (what of files and secrets tells a change), `difference` (from one configuration to the next), `print` (the table for people and programs). Must not be here: reading a file, asking the
@@ -18,6 +18,7 @@ mod effective;
 mod fault;
 mod fields;
 mod form;
+mod history;
 mod keys;
 mod kind;
 mod load;
@@ -46,6 +47,7 @@ pub use control::{
 pub use difference::{Change, difference};
 pub use effective::{Effective, Setting};
 pub use fault::{Fault, Faults};
+pub use history::{History, Keep};
 pub use keys::{KEYS, Key, Reload};
 pub use load::{FILE_BYTES_MAX, HostFacts, Loaded, Override, SourceFile, Sources, load};
 pub use place::{Place, Source, Span};
@@ -72,6 +74,7 @@ pub struct Config {
     pub websocket: WebSocket,
     pub control: Control,
     pub alerts: Alerts,
+    pub history: History,
     pub log: Log,
 }
 

@@ -130,6 +130,22 @@ pub const FAMILIES: &[Family] = &[
         "Changes of a direction from copying to splicing.",
     )
     .labels(&["worker"]),
+    // The history
+    family(
+        "history_last_write_successful",
+        Gauge,
+        Control,
+        "1 while what was counted is written into the history; 0: the log says why not.",
+    ),
+    family("history_write_failures", Counter, Control, "Times the history could not be opened or written."),
+    family(
+        "history_minutes_lost",
+        Counter,
+        Control,
+        "Minutes that are in no history, because it could not be written for an hour or its thread did not keep up.",
+    ),
+    family("history_file_size_bytes", Gauge, Control, "The history's file, without its write-ahead log.")
+        .unit("bytes"),
     // The host
     family(
         "socks5_system_cpu_usage_percent",

@@ -2,13 +2,12 @@
 
 import { button, el, emptyNote, faultNote, fill, note } from "../dom.js";
 import { poll } from "../polling.js";
-import { countdown } from "../reading.js";
+import { alertList, silenceList, STATES, wordsOf } from "./alert_list.js";
 import { conditionOf, inOrder, severityKind, valueOf } from "./alert_words.js";
 import { silenceForm } from "./silencing.js";
 
 /** The feed tells of alerts at once; rules and webhooks are asked for. */
 const REFRESH_MS = 10_000;
-const STATES = { firing: "bad", pending: "warn", resolved: "ok" };
 
 export function mount(root, context) {
     const panel = new Alerts(root, context);
@@ -32,8 +31,15 @@ class Alerts {
     build(root) {
         this.count = el("span", { class: "row", role: "status" });
         this.faults = el("div", {});
-        this.list = el("div", {}, emptyNote("Looking…"));
-        this.silences = el("div", {});
+        this.alerts = alertList({ format: this.format, onSilence: (alert) => this.silence(alert) });
+        this.silences = silenceList({ onEnd: (silence) => this.endSilence(silence) });
+        this.silenced = el(
+            "div",
+            { class: "ops-silenced", hidden: true },
+            el("h3", {}, "Silences"),
+            this.silences.element,
+        );
+        this.empty = el("div", {}, emptyNote("Looking…"));
         this.delivery = el("div", {});
         this.ruleList = el("div", {});
         fill(
@@ -46,8 +52,9 @@ class Alerts {
                 button("Silence…", () => this.silence({}), { kind: "quiet" }),
             ),
             this.faults,
-            this.list,
-            this.silences,
+            this.empty,
+            this.alerts.element,
+            this.silenced,
             this.delivery,
             el("details", { class: "ops-part" }, el("summary", {}, "Rules, and where they stand"), this.ruleList),
         );
@@ -65,51 +72,26 @@ class Alerts {
             if (!problem.isAborted) {
                 fill(this.faults, faultNote(problem));
                 if (!this.drawn) {
-                    fill(this.list);
+                    fill(this.empty);
                 }
             }
+            return false;
         }
     }
 
     draw({ alerts, silences }) {
         const now = Date.now();
-        // The countdown is part of what is compared: nothing is built anew while nothing shows otherwise, and the focus stays.
-        const text = JSON.stringify([
-            alerts,
-            silences,
-            silences.map(({ until }) => countdown(until, now)),
-            alerts.map(({ since }) => this.age(since, now)),
-        ]);
-        if (text === this.drawn) {
-            return;
-        }
-        this.drawn = text;
-        this.current = silences;
-        const held = this.focused();
-        this.drawCount(alerts);
         const sorted = inOrder(alerts);
-        fill(
-            this.list,
-            sorted.length > 0
-                ? el(
-                      "ul",
-                      { class: "ops-alerts" },
-                      sorted.map((alert) => this.alertView(alert, now)),
-                  )
-                : this.quiet(),
-        );
-        fill(
-            this.silences,
-            silences.length > 0 && [
-                el("h3", {}, "Silences"),
-                el(
-                    "ul",
-                    { class: "ops-silences" },
-                    silences.map((silence) => this.silenceView(silence, now)),
-                ),
-            ],
-        );
-        this.focusAgain(held);
+        const text = JSON.stringify([sorted, silences, this.rules.length]);
+        this.alerts.tell(sorted, now);
+        this.silences.tell(silences, now);
+        if (text !== this.drawn) {
+            this.drawn = text;
+            this.drawCount(alerts);
+            this.alerts.element.hidden = sorted.length === 0;
+            this.silenced.hidden = silences.length === 0;
+            fill(this.empty, sorted.length === 0 && this.quiet());
+        }
     }
 
     quiet() {
@@ -126,69 +108,6 @@ class Alerts {
         const badge = (state) =>
             of(state) > 0 && el("span", { class: `badge ${STATES[state]}` }, `${of(state)} ${state}`);
         fill(this.count, badge("firing"), badge("pending"));
-    }
-
-    age(since, now) {
-        return this.format.duration(Math.max(0, Math.floor((now - Date.parse(since)) / 1_000)));
-    }
-
-    alertView(alert, now) {
-        const { name, state, severity, since, summary, labels, silenced_by: silencedBy, fingerprint } = alert;
-        const extra = Object.entries(labels).filter(
-            ([label]) => !["alertname", "severity", "instance", "name"].includes(label),
-        );
-        return el(
-            "li",
-            { class: `ops-alert ${state} ${silencedBy ? "silenced" : ""}`, data: { alert: name, state, fingerprint } },
-            el(
-                "div",
-                { class: "row" },
-                el("span", { class: `badge ${STATES[state] ?? ""}` }, state),
-                el("strong", { class: "ops-alert-name" }, name),
-                el("span", { class: `badge ${severityKind(severity)}` }, severity),
-                silencedBy && el("span", { class: "badge" }, "silenced"),
-                el("span", { class: "ops-spring" }),
-                state !== "resolved" &&
-                    !silencedBy &&
-                    button("Silence…", () => this.silence(alert), {
-                        kind: "quiet small",
-                        "aria-label": `Silence ${name}`,
-                        "data-key": `alert-${fingerprint}`,
-                    }),
-            ),
-            summary && el("p", {}, summary),
-            el(
-                "p",
-                { class: "panel-note" },
-                valueOf(alert, this.format),
-                state === "resolved"
-                    ? ` · resolved ${this.format.ago(since, now)}`
-                    : ` · ${state} for ${this.age(since, now)}`,
-                extra.map(([label, value]) => [" · ", el("code", {}, `${label}=${value}`)]),
-            ),
-        );
-    }
-
-    silenceView({ id, matchers, until, by, comment }, now) {
-        const left = countdown(until, now);
-        const words = Object.entries(matchers).map(([label, value]) => `${label}=${value}`);
-        return el(
-            "li",
-            { class: "ops-silence", data: { silence: id } },
-            el(
-                "div",
-                { class: "row" },
-                words.length > 0 ? words.map((word) => el("code", {}, word)) : el("span", {}, "every alert"),
-                el("span", { class: "panel-note" }, left ? `for ${left} yet` : "ends now"),
-                el("span", { class: "ops-spring" }),
-                button("End", () => this.endSilence(id, words.join(", ")), {
-                    kind: "small",
-                    "aria-label": `End the silence of ${words.join(", ")}`,
-                    "data-key": `silence-${id}`,
-                }),
-            ),
-            el("p", { class: "panel-note" }, `${comment ? `“${comment}” — ` : ""}${by}`),
-        );
     }
 
     drawRules(rules) {
@@ -261,29 +180,13 @@ class Alerts {
         }
     }
 
-    async endSilence(id, words) {
+    async endSilence({ id, matchers }) {
         try {
             await this.api.delete(`/api/v1/alerts/silences/${encodeURIComponent(id)}`);
-            this.announce(`The silence of ${words || "every alert"} has ended.`, "info");
+            this.announce(`The silence of ${wordsOf(matchers).join(", ")} has ended.`, "info");
         } catch (problem) {
             this.announce(problem.detail, "error");
         }
         this.poll.now();
-    }
-
-    /** What has the focus within the lists, which are built anew. */
-    focused() {
-        return [this.list, this.silences].some((part) => part.contains(document.activeElement))
-            ? document.activeElement.dataset.key
-            : null;
-    }
-
-    focusAgain(key) {
-        const again =
-            key &&
-            [...this.list.querySelectorAll("[data-key]"), ...this.silences.querySelectorAll("[data-key]")].find(
-                (one) => one.dataset.key === key,
-            );
-        again?.focus({ preventScroll: true });
     }
 }

@@ -126,6 +126,7 @@ class Configuration {
             if (!problem.isAborted) {
                 fill(this.faults, faultNote(problem));
             }
+            return false;
         }
     }
 

@@ -186,13 +186,14 @@ class Connections {
             this.take(answer, asked);
         } catch (problem) {
             if (problem.isAborted) {
-                return;
+                return false;
             }
             this.table.classList.add("is-stale");
             if (!this.drawn) {
                 fill(this.empty);
             }
             fill(this.faults, faultNote(problem));
+            return false;
         }
     }
 

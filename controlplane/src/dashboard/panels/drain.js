@@ -78,6 +78,7 @@ export function mountDrain(root, { api, format, announce }) {
             if (!problem.isAborted) {
                 fill(progress, faultNote(problem));
             }
+            return false;
         }
     });
     return () => timer.stop();

@@ -107,6 +107,7 @@ class HistoryPanel {
                     fill(this.pictures);
                 }
             }
+            return false;
         }
     }
 
@@ -141,7 +142,7 @@ class HistoryPanel {
         fill(this.table, this.totalsView(totals, isTotal));
     }
 
-    drawNotes({ file, truncated, kept }) {
+    drawNotes({ file, truncated, kept, fault }) {
         const oldest = Object.values(kept ?? {})
             .filter(Boolean)
             .sort()[0];
@@ -154,11 +155,8 @@ class HistoryPanel {
                     el("code", {}, "history.file"),
                     " names a file to keep it in.",
                 ),
-            truncated &&
-                note(
-                    "warn",
-                    "There are more keys than are answered: the smallest are missing here. The CSV has the same.",
-                ),
+            fault && note("bad", `The history cannot be written: ${fault}.`),
+            truncated && note("warn", "There is more than one answer holds: look at a shorter time."),
             oldest &&
                 file &&
                 Date.parse(oldest) > Date.parse(this.answer.from) &&

@@ -28,12 +28,17 @@ export function historyPath({ from, by }, format) {
     return withQuery("/api/v1/history", { from, by, step: "auto", format });
 }
 
-/** A bucket's number as the one that is shown; what is not known stays unknown: it is a gap, not a zero. */
-function scaled(value, per, stepSeconds) {
-    if (value === null || value === undefined) {
-        return null;
-    }
-    return { second: value / stepSeconds, minute: (value * 60) / stepSeconds, most: value }[per];
+/** A column as it is shown; what is not known stays unknown: it is a gap, not a zero. */
+function scaled(column, answer, per) {
+    const to = Date.parse(answer.to) / 1_000;
+    return column.map((value, at) => {
+        if (value === null || value === undefined || per === "most") {
+            return value ?? null;
+        }
+        // The step that has just begun is as long as it lasts by now.
+        const seconds = Math.min(answer.step_seconds, Math.max(1, to - answer.times[at]));
+        return (value * (per === "minute" ? 60 : 1)) / seconds;
+    });
 }
 
 /** Several columns as one; a gap only where all have one. */
@@ -77,7 +82,7 @@ export function linesOfTotal(answer, measure) {
     return of.map((column) => ({
         label: looks[column][0],
         colour: looks[column][1],
-        values: (series?.[column] ?? []).map((value) => scaled(value, per, answer.step_seconds)),
+        values: scaled(series?.[column] ?? [], answer, per),
     }));
 }
 
@@ -86,10 +91,14 @@ export function linesByKey(answer, measure, totals = totalsOf(answer)) {
     const { of, per } = MEASURES[measure];
     const byKey = new Map(answer.series.map((series) => [series.key, series]));
     const column = (series) =>
-        added(
-            of.map((name) => series[name]),
-            sum,
-        ).map((value) => scaled(value, per, answer.step_seconds));
+        scaled(
+            added(
+                of.map((name) => series[name]),
+                sum,
+            ),
+            answer,
+            per,
+        );
     const keys = totals.map(({ key }) => key);
     const shown = keys.length > LINES_MAX ? keys.slice(0, LINES_MAX - 1) : keys;
     const lines = shown.map((key, at) => ({

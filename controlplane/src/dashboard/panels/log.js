@@ -136,6 +136,7 @@ export function mount(root, { api, format, announce }) {
                     fill(list);
                 }
             }
+            return false;
         }
     });
     return () => (clearTimeout(ticking), timer.stop());

@@ -17,12 +17,13 @@ const OF_CONNECTION = {
 };
 
 export function mount(root, { feed, format }) {
-    const word = el("strong", { class: "strip-word" });
+    // The word alone is read out when it changes: reasons may tell a time that grows each second.
+    const word = el("strong", { class: "strip-word", role: "status" });
     const reasons = el("span", { class: "strip-reasons" });
-    const more = el("span", { class: "strip-more" });
+    const more = el("a", { class: "strip-more", href: "#panel-alerts" });
     const dot = el("span", { class: "dot", "aria-hidden": "true" });
     const again = el("button", { type: "button", class: "button", on: { click: () => feed.retry() } }, "Try again now");
-    const words = el("span", { class: "row", role: "status" }, word, reasons);
+    const words = el("span", { class: "row" }, word, reasons);
     const strip = el("div", { class: "strip" }, dot, words, more, again);
     root.append(strip);
 

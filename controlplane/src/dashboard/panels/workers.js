@@ -5,6 +5,8 @@ import { bar, either, rowsIn } from "../lists.js";
 
 /** The fullest worker against the mean: what is below it is told as even. */
 const EVEN_BELOW = 1.1;
+/** Connections of the fullest worker; with less, one more or less is no skew. */
+const TELLING = 10;
 
 const STATES = { running: "ok", starting: "info", draining: "info", ended: "", stalled: "bad", died: "bad" };
 
@@ -46,7 +48,7 @@ export function mount(root, { feed, format }) {
         most = Math.max(1, ...workers.map(({ connections }) => connections));
         draw(workers);
         either(table, empty, workers.length > 0);
-        setText(skew, workers.length > 1 ? skewOf(data.skew, format) : "");
+        setText(skew, workers.length > 1 && most >= TELLING ? skewOf(data.skew, format) : "");
         tellProcess(process, data, format);
         network.tell(
             format.rate(data.network?.sent_bytes_per_second),

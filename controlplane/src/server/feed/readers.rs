@@ -1,15 +1,19 @@
 //! Who reads the feed by the control port. Workers hold the connections; what is here are the leaves that were given for them.
 
-use crate::guard::{Principal, Scope};
+use crate::guard::{Basis, Peer, Principal, Scope};
 use crate::server::guard::scope_now;
-use ringway_shared::config::Control;
+use ringway_shared::config::{Authorities, Control};
 use ringway_shared::feed::Grant;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 /// All of them.
 #[derive(Default)]
-pub struct Readers(RefCell<Vec<Reader>>);
+pub struct Readers {
+    all: RefCell<Vec<Reader>>,
+    /// Whom client certificates were believed by when the readers were judged last.
+    authorities: RefCell<Option<Authorities>>,
+}
 
 struct Reader {
     worker: usize,
@@ -22,7 +26,7 @@ impl Readers {
     /// How many there are now.
     #[must_use]
     pub fn count(&self) -> usize {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         all.retain(|reader| reader.grant.strong_count() > 0);
         all.len()
     }
@@ -30,19 +34,80 @@ impl Readers {
     /// How many of them were given to one worker.
     #[must_use]
     pub fn of_worker(&self, worker: usize) -> usize {
-        let all = self.0.borrow();
+        let all = self.all.borrow();
         all.iter().filter(|reader| reader.worker == worker && reader.grant.strong_count() > 0).count()
     }
 
     pub fn note(&self, worker: usize, by: Principal, grant: &Arc<Grant>) {
-        self.0.borrow_mut().push(Reader { worker, by, grant: Arc::downgrade(grant) });
+        self.all.borrow_mut().push(Reader { worker, by, grant: Arc::downgrade(grant) });
     }
 
-    /// Takes the leave from those who may not read any more under this configuration; how many that were.
+    /// Takes the leave from those who may not read any more under this configuration; how many that were. Call it before the first comes, too.
     pub fn judge_anew(&self, control: &Control) -> usize {
-        let all = self.0.borrow();
-        let out = all.iter().filter(|reader| scope_now(control, &reader.by) < Scope::Read);
+        let authorities = control.tls.clients.as_ref().map(|clients| clients.authorities.clone());
+        let others = self.authorities.replace(authorities.clone()) != authorities;
+        let all = self.all.borrow();
+        let is_out = |reader: &&Reader| {
+            scope_now(control, &reader.by) < Scope::Read || others && is_by_certificate(&reader.by)
+        };
+        let out = all.iter().filter(is_out);
         let revoked = out.filter_map(|reader| reader.grant.upgrade()).filter(|grant| !grant.is_revoked());
         revoked.map(|grant| grant.revoke()).count()
+    }
+}
+
+fn is_by_certificate(by: &Principal) -> bool {
+    matches!(by.basis, Basis::Connection(Peer::Tls { name: Some(_), .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::tests::config;
+
+    const TOKENS: &str = "control.tokens=[{name: a, scope: read, token: \"{sha256}9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}]";
+
+    fn peer(near: bool) -> Peer {
+        Peer::Tcp { address: ([192, 0, 2, 1], 7).into(), near }
+    }
+
+    fn come(readers: &Readers, by: &Principal) -> Arc<Grant> {
+        let grant = Arc::new(Grant::new("a".into()));
+        readers.note(0, by.clone(), &grant);
+        grant
+    }
+
+    #[test]
+    fn who_is_gone_does_not_count() {
+        let readers = Readers::default();
+        let (one, two) = (come(&readers, &Principal::nobody()), come(&readers, &Principal::nobody()));
+        assert_eq!((readers.count(), readers.of_worker(0), readers.of_worker(1)), (2, 2, 0));
+        drop(one);
+        assert_eq!((readers.count(), readers.of_worker(0)), (1, 1));
+        drop(two);
+        assert_eq!(readers.count(), 0);
+    }
+
+    #[test]
+    fn who_was_asked_nothing_is_out_when_tokens_are_wanted() {
+        let readers = Readers::default();
+        let (open, asks) = (config(&[]), config(&[TOKENS]));
+        let near = come(&readers, &Principal::anybody(&peer(true)));
+        assert_eq!(readers.judge_anew(&open.control), 0);
+        assert!(!near.is_revoked());
+        assert_eq!(readers.judge_anew(&asks.control), 1);
+        assert!(near.is_revoked());
+        assert_eq!(readers.judge_anew(&asks.control), 0, "they are told once");
+    }
+
+    #[test]
+    fn who_showed_a_token_is_out_when_it_is_another_one() {
+        let readers = Readers::default();
+        let asks = config(&[TOKENS]);
+        let digest = asks.control.tokens[0].digest;
+        let by = |digest| Principal { name: "a".into(), scope: Scope::Read, basis: Basis::Shown(digest) };
+        let (same, other) = (come(&readers, &by(digest)), come(&readers, &by([7; 32])));
+        assert_eq!(readers.judge_anew(&asks.control), 1);
+        assert_eq!((same.is_revoked(), other.is_revoked()), (false, true));
     }
 }
