@@ -28,7 +28,7 @@ use user_activity::Activity;
 
 /// How often what changes slowly is told, and what nobody reads is put on the board.
 const SLOWLY: Duration = Duration::from_secs(1);
-/// Publications that their worker has not come to yet; further ones are left out: what it will come to is old enough.
+/// Moments whose snapshots their worker has not come to yet; what further ones tell is left out: what it will come to is old enough.
 const UNANSWERED_MAX: usize = 16;
 
 /// Publishes until the process ends.
@@ -132,11 +132,18 @@ impl Publisher {
             None => {}
         }
         let moment = now();
+        let mut publications = Vec::new();
         for (feed, mut told) in told {
             let interval = if feed == Feed::TrafficData { interval } else { SLOWLY };
             told["time"] = json!(moment);
             told["interval_ms"] = json!(interval.as_millis() as u64);
-            self.publish(feed, told, read(feed));
+            let data = self.note(feed, told);
+            if read(feed) {
+                publications.push((feed, data));
+            }
+        }
+        if !publications.is_empty() && self.unanswered.load(Relaxed) < UNANSWERED_MAX {
+            self.publish(publications);
         }
     }
 
@@ -150,25 +157,26 @@ impl Publisher {
         std::array::from_fn(of)
     }
 
-    /// Puts it on the board, and hands it to the topic's home if somebody reads it.
-    fn publish(&self, feed: Feed, mut told: Json, is_read: bool) {
+    /// Numbers it, and puts it on the board.
+    fn note(&self, feed: Feed, mut told: Json) -> Arc<str> {
         let seq = &self.seqs[feed as usize];
         seq.set(seq.get() + 1);
         told["seq"] = json!(seq.get());
         told["boot"] = json!(self.boot);
         let data: Arc<str> = told.to_string().into();
         self.workers.board().put(feed, data.clone());
-        if !is_read || self.unanswered.load(Relaxed) >= UNANSWERED_MAX {
-            return;
-        }
+        data
+    }
+
+    /// Hands what one moment tells to the topics' home. If its inbox is full, this is left out.
+    fn publish(&self, told: Vec<(Feed, Arc<str>)>) {
         let answered = Unanswered::one_of(&self.unanswered);
-        let reply = Box::new(move |_| drop(answered));
-        // A full inbox: this one is left out, too.
-        let _ = self.workers.push(self.workers.home_of(feed.topic()), Ask::Feed { feed, data }, reply);
+        let home = self.workers.home_of(Feed::TrafficData.topic());
+        let _ = self.workers.push(home, Ask::Feed(told), Box::new(move |_| drop(answered)));
     }
 }
 
-/// One publication on its way; dropped when it is answered, or lost.
+/// What one moment told, on its way; dropped when it is answered, or lost.
 struct Unanswered(Arc<AtomicUsize>);
 
 impl Unanswered {

@@ -273,4 +273,28 @@ mod tests {
             assert_eq!(skew(loads.iter().copied(), idle), expected, "{loads:?}");
         }
     }
+
+    /// Tells how long a look takes with every bucket full, the bar being 1 ms with two workers: `cargo test --release -p
+    /// ringway-controlplane every_bucket -- --nocapture`. That is no matter of passing: machines that are busy take longer.
+    #[test]
+    fn a_look_adds_up_what_all_workers_have_with_every_bucket_full() {
+        let cells: Vec<_> = (0..2).map(|_| Arc::new(Cells::default())).collect();
+        for cells in &cells {
+            for value in (0..60_000).map(|step| step * step) {
+                let measured = [&cells.connect, &cells.dns, &cells.session, &cells.loop_lag];
+                measured.into_iter().for_each(|of| of.record(value));
+                cells.websocket.push_latency.record(value);
+            }
+        }
+        let mut observer = Observer::new(Subject { cells, epoch: Instant::now() });
+        let mut timed = || {
+            let start = Instant::now();
+            let snapshot = observer.look(|_| WorkerState::Running);
+            assert_eq!((snapshot.connect.len(), snapshot.recent.connect.len()), (120_000, 0));
+            start.elapsed()
+        };
+        let mut looks: Vec<_> = (0..9).map(|_| timed()).collect();
+        looks.sort_unstable();
+        println!("a look in {:?}", looks[4]);
+    }
 }

@@ -18,12 +18,9 @@ pub enum Ask {
         /// A publication with the same key in the last minutes is not published again: its answer is given once more.
         idempotency_key: Option<Box<str>>,
     },
-    /// A publication of the live feed, by the control plane itself: nobody else publishes there. Its topic's home is asked; nothing of it is kept.
-    Feed {
-        feed: Feed,
-        /// JSON, passed on byte for byte.
-        data: Arc<str>,
-    },
+    /// Publications of the live feed, by the control plane itself: nobody else publishes there. The home of its topics is asked; nothing of them is
+    /// kept. Each is JSON, passed on byte for byte. What comes together leaves together. Answered as the last one alone would be.
+    Feed(Vec<(Feed, Arc<str>)>),
     Presence {
         topic: Arc<str>,
     },

@@ -34,6 +34,8 @@ const PANELS = {
     log,
 };
 
+/** At most so long until the first try to come back; each further one may take twice as long, up to 30 s. */
+const RECONNECT_MS = 500;
 const TOAST_MS = 7_000;
 const TOASTS_MAX = 4;
 
@@ -91,6 +93,10 @@ function steerPause(feed) {
     // Nobody looks at a hidden tab: it costs the server nothing.
     const look = () => (document.visibilityState === "hidden" ? feed.pause("hidden") : feed.resume("hidden"));
     document.addEventListener("visibilitychange", look);
+    // Who has come back from elsewhere, or has a network again, does not want to wait.
+    const hurry = () => feed.state === "offline" && !feed.isSilent && feed.retry();
+    document.addEventListener("visibilitychange", hurry);
+    addEventListener("online", hurry);
     look();
 }
 
@@ -143,7 +149,11 @@ function mountAll(context) {
 }
 
 const api = new Api();
-const client = new WebSocketClient("/ws", { autoConnect: false, getUrl: () => api.feedUrl() });
+const client = new WebSocketClient("/ws", {
+    autoConnect: false,
+    reconnectInterval: RECONNECT_MS,
+    getUrl: () => api.feedUrl(),
+});
 const feed = new Feed(client).watch();
 
 // Without its token the connection has no business to stay either.

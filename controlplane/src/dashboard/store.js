@@ -75,6 +75,7 @@ export class Feed {
     #heardAt = null;
     #refused = null;
     #told = null;
+    #retryAt = null;
 
     /**
      * @param client a `WebSocketClient`, or what behaves so
@@ -100,6 +101,9 @@ export class Feed {
                 this.#refused = error.message;
             }
             this.#tell();
+        });
+        client.on("close", ({ retryInMs } = {}) => {
+            this.#retryAt = typeof retryInMs === "number" ? this.#now() + retryInMs : null;
         });
         this.#told = this.state;
     }
@@ -135,12 +139,15 @@ export class Feed {
             case "paused":
                 return this.#paused.has("hidden") ? "this tab is hidden" : "you paused it";
             case "offline":
-                return this.isSilent
-                    ? "the connection stands, but nothing comes"
-                    : "there is no connection; this page goes on trying";
+                return this.isSilent ? "the connection stands, but nothing comes" : this.#nextTry();
             default:
                 return "";
         }
+    }
+
+    #nextTry() {
+        const seconds = Math.ceil(((this.#retryAt ?? 0) - this.#now()) / 1000);
+        return seconds > 0 ? `tries again in ${seconds} s` : "trying to connect";
     }
 
     /** When something last came, in ms since 1970; null: nothing yet on this connection. */

@@ -148,6 +148,11 @@ impl Store {
     fn write_all(&mut self, minute: &Minute) -> rusqlite::Result<()> {
         let Store { db, numbers, .. } = self;
         let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut adding = [
+            (Step::Minute, transaction.prepare_cached(ADD_MINUTE)?),
+            (Step::Hour, transaction.prepare_cached(ADD_HOUR)?),
+            (Step::Day, transaction.prepare_cached(ADD_DAY)?),
+        ];
         for row in &minute.rows {
             let name = (row.by, row.key.clone());
             let number = match numbers.get(&name) {
@@ -158,10 +163,11 @@ impl Store {
                     number
                 }
             };
-            for step in Step::ALL {
-                add(&transaction, step, minute.at, number, row)?;
+            for (step, add) in &mut adding {
+                add.execute(values(row, number, step.floor(minute.at)))?;
             }
         }
+        drop(adding);
         transaction.commit()
     }
 
@@ -250,26 +256,20 @@ fn number(db: &Connection, row: &Row) -> rusqlite::Result<i64> {
     find.query_row(params![row.by as i64, &*row.key], |found| found.get(0))
 }
 
-/// Adds a row to what its step has already.
-fn add(db: &Connection, step: Step, at: u64, key: i64, row: &Row) -> rusqlite::Result<()> {
-    let sql = match step {
-        Step::Minute => ADD_MINUTE,
-        Step::Hour => ADD_HOUR,
-        Step::Day => ADD_DAY,
-    };
+/// A row as the tables have it.
+fn values(row: &Row, key: i64, at: u64) -> [i64; 8] {
     let figure = |figure: u64| whole(figure.min(FIGURE_MAX));
     let Figures { sent_bytes, received_bytes, connections, failed, active_max } = row.figures;
-    db.prepare_cached(sql)?.execute(params![
+    [
         row.by as i64,
-        whole(step.floor(at)),
+        whole(at),
         key,
         figure(sent_bytes),
         figure(received_bytes),
         figure(connections),
         figure(failed),
         figure(active_max),
-    ])?;
-    Ok(())
+    ]
 }
 
 macro_rules! adding_to {

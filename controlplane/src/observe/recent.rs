@@ -125,19 +125,4 @@ mod tests {
         let recent = memory.recent(begin + Duration::from_secs(100), [&all; MEASURED]);
         assert_eq!((recent.loop_lag.len(), recent.seconds.round() as u64), (3, 100));
     }
-
-    /// Tells how long it takes with every bucket full, the bar for a whole look being 1 ms: `cargo test --release -p
-    /// ringway-controlplane recent -- --nocapture`. That is no matter of passing.
-    #[test]
-    fn every_bucket_may_be_full() {
-        let (begin, mut memory, mut all) = (Instant::now(), Memory::default(), empty());
-        for step in 0..20u64 {
-            (0..60_000).for_each(|value: u64| all.saturating_record_n(value * value, 1));
-            let at = begin + Duration::from_secs(step);
-            let start = Instant::now();
-            let recent = memory.recent(at, [&all; MEASURED]);
-            println!("{} values of {} in {:?}", recent.connect.len(), all.len(), start.elapsed());
-            assert_eq!(recent.connect.len(), 60_000 * step.min(10));
-        }
-    }
 }

@@ -179,7 +179,7 @@ fn message(topic: &Arc<str>, number: u64) -> Ask {
     let data = json!({"test": true, "number": number, "published_ms": now.as_millis() as u64});
     let data: Arc<str> = data.to_string().into();
     match Feed::of(topic) {
-        Some(feed) => Ask::Feed { feed, data },
+        Some(feed) => Ask::Feed(vec![(feed, data)]),
         None => Ask::Publish { topic: topic.clone(), data, skip_history: false, idempotency_key: None },
     }
 }

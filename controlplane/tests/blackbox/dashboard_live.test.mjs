@@ -238,6 +238,16 @@ test("who is not let in is told apart from who cannot reach it, until the next t
     assert.equal(feed.state, "offline");
 });
 
+test("it is told how long it is until the next try", () => {
+    const { client, feed, clock } = opened();
+    client.become("connected");
+    client.become("reconnecting");
+    client.tell("close", { retryInMs: 2_400 });
+    assert.equal(feed.reason, "tries again in 3 s");
+    clock.now += 2_500;
+    assert.equal(feed.reason, "trying to connect");
+});
+
 test("while it is paused nothing is subscribed, and all who paused it must resume it", () => {
     const { client, feed } = opened();
     let heard = 0;

@@ -50,6 +50,8 @@ export async function start(options = {}, { arguments: words = [] } = {}) {
     const process_ = spawn(process.env.TEST_PROGRAM, [...words, ...settings], {
         cwd: folder,
         stdio: ["ignore", "pipe", "pipe"],
+        // Without what would configure it.
+        env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("RINGWAY_"))),
     });
     const log = [];
     const ready = new Promise((resolve, reject) => {

@@ -175,6 +175,6 @@ pub fn publish(proxy: &Proxy, feed: Feed, data: &Json) {
     let data: Arc<str> = data.to_string().into();
     proxy.workers.board().put(feed, data.clone());
     let home = proxy.workers.home_of(feed.topic());
-    let answer = push(proxy, home, Ask::Feed { feed, data });
+    let answer = push(proxy, home, Ask::Feed(vec![(feed, data)]));
     assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
 }

@@ -16,13 +16,16 @@ const OF_CONNECTION = {
     unauthorized: ["bad", "Not signed in"],
 };
 
-export function mount(root, { feed, format }) {
+const LOOK_EVERY_MS = 1_000;
+
+export function mount(root, { feed, api, format }) {
     // The word alone is read out when it changes: reasons may tell a time that grows each second.
     const word = el("strong", { class: "strip-word", role: "status" });
     const reasons = el("span", { class: "strip-reasons" });
     const more = el("a", { class: "strip-more", href: "#panel-alerts" });
     const dot = el("span", { class: "dot", "aria-hidden": "true" });
-    const again = el("button", { type: "button", class: "button", on: { click: () => feed.retry() } }, "Try again now");
+    const act = () => (feed.state === "unauthorized" ? api.signIn() : feed.retry());
+    const again = el("button", { type: "button", class: "button", on: { click: act } });
     const words = el("span", { class: "row" }, word, reasons);
     const strip = el("div", { class: "strip" }, dot, words, more, again);
     root.append(strip);
@@ -40,6 +43,7 @@ export function mount(root, { feed, format }) {
             );
         }
         setText(more, rest);
+        setText(again, feed.state === "unauthorized" ? "Sign in…" : "Try again now");
         again.hidden = !["offline", "unauthorized"].includes(feed.state);
     };
 
@@ -63,4 +67,6 @@ export function mount(root, { feed, format }) {
     };
     feed.on("proxy_health", draw);
     feed.onState(draw);
+    // Tells how long it is until the next try.
+    setInterval(() => feed.state === "offline" && draw(), LOOK_EVERY_MS);
 }

@@ -56,7 +56,7 @@ fn hub(worker: usize, ask: Ask) -> Told {
             }
             Answer::Published(place(if known { 99 } else { data.len() as u64 }))
         }
-        Ask::Feed { .. } => panic!("nobody publishes to the feed by this way"),
+        Ask::Feed(_) => panic!("nobody publishes to the feed by this way"),
         Ask::Presence { .. } => {
             let present = |client: &str, info: Option<&str>| Present {
                 client: client.into(),

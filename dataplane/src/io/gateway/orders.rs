@@ -30,10 +30,15 @@ impl State {
             Ask::Publish { topic, data, skip_history, idempotency_key } => {
                 self.publish_for(core, Letter { topic: &topic, data, skip_history, idempotency_key }, reply);
             }
-            Ask::Feed { feed, data } => {
-                let (skip_history, idempotency_key) = (true, None);
-                let letter = Letter { topic: feed.topic(), data, skip_history, idempotency_key };
-                self.publish_for(core, letter, reply);
+            Ask::Feed(told) => {
+                let mut reply = Some(reply);
+                let last = told.len().saturating_sub(1);
+                for (index, (feed, data)) in told.into_iter().enumerate() {
+                    let (skip_history, idempotency_key) = (true, None);
+                    let letter = Letter { topic: feed.topic(), data, skip_history, idempotency_key };
+                    let reply = reply.take_if(|_| index == last).unwrap_or_else(|| Box::new(drop));
+                    self.publish_for(core, letter, reply);
+                }
             }
             Ask::Presence { topic } => self.question(core, Question::Presence { topic }, reply),
             Ask::PresenceStats { topic } => self.question(core, Question::PresenceStats { topic }, reply),

@@ -53,6 +53,27 @@ fn a_file_that_cannot_be_had_is_a_fault_in_words() {
     }
 }
 
+#[test]
+fn a_full_disk_takes_nothing_away_and_is_left_once_there_is_room() {
+    let mut store = open(&folder("full").join("history.sqlite3"));
+    store.write(&minute(MIDNIGHT, &[("alice", 5)])).unwrap();
+    let pages: i64 = store.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    let room = |store: &Store, pages: i64| {
+        let said =
+            store.db.pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0));
+        assert_eq!(said, Ok(pages));
+    };
+    room(&store, pages);
+    let users: Vec<String> = (0..500).map(|user| format!("user-{user}")).collect();
+    let users: Vec<_> = users.iter().map(|user| (user.as_str(), 1)).collect();
+    let fault = store.write(&minute(MIDNIGHT + MINUTE, &users)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Passing, "{fault:?}");
+    assert_eq!(rows(&store, By::User, Step::Hour), [(MIDNIGHT, "alice".to_owned(), 5)], "no part of it");
+    room(&store, pages + 100);
+    store.write(&minute(MIDNIGHT + MINUTE, &users)).unwrap();
+    assert_eq!(rows(&store, By::Total, Step::Hour), [(MIDNIGHT, String::new(), 505)]);
+}
+
 const CHILD: &str = "RINGWAY_TEST_HISTORY_WRITER";
 const KILLS: usize = 20;
 
