@@ -105,9 +105,8 @@ fn ticket(state: &State, asked: &Asked) -> Answer {
             Answer::json(200, &body).audited("a ticket for /ws")
         }
         None => {
-            let hint = "use those there are, or wait until they are over";
-            Answer::error(503, "too many tickets wait to be used", hint)
-                .with("retry-after", TICKET_LIFE.as_secs().to_string())
+            let hint = "try again a little later, or show the token in Authorization at /ws";
+            Answer::error(503, "the kernel gives no random numbers", hint).with("retry-after", RETRY_AFTER)
         }
     }
 }
