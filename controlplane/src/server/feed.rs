@@ -37,6 +37,8 @@ const FIELDS: [HeaderName; 6] = [HOST, CONNECTION, UPGRADE, ORIGIN, CONTENT_LENG
 const OWN_FIELDS: &str = "sec-websocket-";
 
 const PATH: &str = "/ws";
+/// One place of so many is kept for scope admin: no holder of less keeps who steers ringway from looking on.
+const KEPT_SHARE: usize = 8;
 
 const A_PROBLEM: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
 
@@ -134,7 +136,9 @@ pub fn admit(state: &State, by: &Principal, peer: &Peer, head: &Parts) -> Result
         let hint = "this server is going down: connect to another";
         return Err(Answer::error(503, "ringway is draining", hint).with("retry-after", RETRY_AFTER));
     }
-    if state.readers.count() >= state.running.config().control.feed.clients_max {
+    let most = state.running.config().control.feed.clients_max;
+    let kept = if by.scope < Scope::Admin { most / KEPT_SHARE } else { 0 };
+    if state.readers.count() >= most - kept {
         let hint = "close some, or raise control.feed.clients_max";
         return Err(
             Answer::error(503, "too many clients read the feed here", hint).with("retry-after", RETRY_AFTER)

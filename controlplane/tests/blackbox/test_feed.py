@@ -420,6 +420,15 @@ def test_there_are_no_more_clients_than_may_be(ringway, read):
     eventually(lambda: refusal(proxy).status == 101)
 
 
+def test_the_last_places_are_kept_for_who_steers(guarded, read):
+    proxy = guarded({"control.feed.clients_max": 8})
+    for _ in range(7):
+        read(proxy.control, "alerts", **authorized("read"))
+    assert refusal(proxy, **authorized("read")).status == refusal(proxy, **authorized("operate")).status == 503
+    read(proxy.control, "alerts", **authorized("admin"))
+    assert refusal(proxy, **authorized("admin")).status == 503
+
+
 def test_clients_are_spread_over_the_workers(ringway, read):
     proxy = ringway({"workers.count": 2})
     for _ in range(8):
