@@ -55,6 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         hook = self.server
         hook.attempts += 1
+        hook.paths.add(self.path)
         status = hook.status
         if status == 200:
             hook.messages.append(json.loads(body))
@@ -81,7 +82,7 @@ class Webhook(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
         # The port is taken, and nobody listens: connections are refused.
         self.server_bind()
-        self.status, self.attempts, self.messages, self.headers = 200, 0, [], []
+        self.status, self.attempts, self.messages, self.headers, self.paths = 200, 0, [], [], set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
         self.opened = False
 
@@ -322,16 +323,19 @@ def test_a_quota_near_its_end_fires_for_its_user(ringway, webhook, target, users
 
 
 @pytest.mark.parametrize("status", [404, 302])
-def test_what_a_receiver_refuses_is_given_up_and_no_redirect_is_followed(ringway, webhook, crowd, status):
+def test_what_a_receiver_refuses_is_told_again_while_it_fires_and_no_redirect_is_followed(ringway, webhook, crowd, status):
     hook = webhook()
     hook.status = status
     hook.open()
     proxy = ringway(watching(hook, rule()))
     crowd.come(proxy)
-    eventually(lambda: pager(proxy)["dropped"] == 1, what=lambda: pager(proxy))
-    shown = pager(proxy)
-    assert shown["last_error"] == f"answered {status}" and shown["queued"] == 0 and hook.attempts == 1
-    assert proxy.metrics().by("alert_webhook_deliveries_total", "result")["refused"] == 1
+    eventually(lambda: pager(proxy)["dropped"] >= 2, what=lambda: pager(proxy))
+    assert pager(proxy)["last_error"] == f"answered {status}" and hook.paths == {"/hook"}
+    assert proxy.metrics().by("alert_webhook_deliveries_total", "result")["refused"] >= 2
+    hook.status = 200
+    eventually(lambda: hook.statuses() == ["firing"], what=lambda: (hook.messages, alerts(proxy)))
+    crowd.leave()
+    eventually(lambda: hook.statuses() == ["firing", "resolved"], what=lambda: (hook.messages, alerts(proxy)))
 
 
 def test_secrets_reach_the_receiver_and_nobody_else(tmp_path, ringway, webhook, crowd):
