@@ -127,21 +127,32 @@ impl Group {
         let has_news = audible().any(is_news) || (scene.send_resolved && !over.is_empty());
         if !has_news {
             self.waiting = None;
-            return self.repeat(name, audible().cloned().collect(), scene);
+            let entries = audible().map(|entry| self.as_told(entry)).collect();
+            return self.repeat(name, entries, scene);
         }
         let waiting = *self.waiting.get_or_insert(scene.now);
         let due = self.last.map_or(waiting + scene.pace.wait, |last| last + scene.pace.interval);
         if scene.now < due {
             return None;
         }
-        let over = over.iter().filter_map(|one| self.told.remove(one)).map(|told| (scene.ended)(&told.entry));
-        let entries: Vec<Entry> = audible().cloned().chain(over).collect();
-        for entry in audible().cloned() {
+        let over = over.iter().filter_map(|one| self.told.remove(one)).map(|told| {
+            let started = told.entry.started;
+            Entry { started, ..(scene.ended)(&told.entry) }
+        });
+        let over: Vec<Entry> = over.collect();
+        let audible: Vec<Entry> = audible().map(|entry| self.as_told(entry)).collect();
+        for entry in audible.iter().cloned() {
             let heard = self.told.get(&entry.fingerprint).is_some_and(|told| told.heard);
             self.told.insert(entry.fingerprint, Told { entry, heard });
         }
         (self.waiting, self.last, self.is_owed) = (None, Some(scene.now), false);
-        Some(entries)
+        Some(audible.into_iter().chain(over).collect())
+    }
+
+    /// One that was over and fires again before anybody was told so is the same one to the receiver: it began when it was told to have.
+    fn as_told(&self, entry: &Entry) -> Entry {
+        let told = self.told.get(&entry.fingerprint);
+        Entry { started: told.map_or(entry.started, |told| told.entry.started), ..entry.clone() }
     }
 
     /// Says again what has been said long ago. What has not arrived yet is not said twice.

@@ -189,3 +189,33 @@ fn what_is_over_by_the_time_it_is_given_up_is_not_told_again() {
     stage.give_up();
     stage.hold(&[(&[], ""), (&[], "")]);
 }
+
+#[test]
+fn what_ends_as_the_receiver_knows_it_has_begun_when_it_knows_it_has() {
+    let (mut groups, now) = (Groups::default(), Instant::now());
+    let pace = Pace { repeat: Duration::from_secs(2), ..Pace::default() };
+    let mut second = |at: u64, started: Option<u64>| -> Vec<(Duration, bool)> {
+        let begun = |started| Entry { started: Duration::from_secs(started), ..entry(1) };
+        let standing = |started| Standing { group: "rule".into(), entry: begun(started), audible: true };
+        let now = now + Duration::from_secs(at);
+        let messages = groups.due(&Scene {
+            firing: &started.map(standing).into_iter().collect::<Vec<_>>(),
+            // The engine knows the latest one alone.
+            ended: &|_| Entry { ended: Some(Duration::from_secs(9)), ..begun(7) },
+            waits: &|_| false,
+            send_resolved: true,
+            pace,
+            now,
+        });
+        messages.iter().for_each(|message| groups.arrived(message, now));
+        let told = messages.iter().flat_map(|message| &message.entries);
+        told.map(|entry| (entry.started, entry.ended.is_some())).collect()
+    };
+    let first = Duration::from_secs(3);
+    assert_eq!(second(0, Some(3)), [(first, false)]);
+    // It was over and fires again, before anybody was told.
+    assert_eq!(second(1, Some(7)), []);
+    assert_eq!(second(2, Some(7)), [(first, false)], "repeated");
+    assert_eq!(second(3, None), [(first, true)]);
+    assert_eq!(second(4, Some(11)), [(Duration::from_secs(11), false)], "another one");
+}
