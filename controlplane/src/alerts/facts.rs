@@ -94,9 +94,9 @@ impl Meters {
     #[must_use]
     pub fn samples(&self, of: Measure) -> Option<Vec<Sample>> {
         let facts = &self.facts;
-        let each = |label, values: &[(Arc<str>, f64)]| {
+        let each = |values: &[(Arc<str>, f64)]| {
             let sample = |(name, value): &(Arc<str>, f64)| Sample {
-                label: Some((label, name.clone())),
+                label: of.subject().map(|label| (label, name.clone())),
                 ..Sample::plain(*value)
             };
             Some(values.iter().map(sample).collect())
@@ -128,7 +128,7 @@ impl Meters {
             Measure::QuotaShare => {
                 let quotas: Vec<_> =
                     facts.quotas.iter().map(|(name, share)| (name.clone(), 100.0 * share)).collect();
-                return each("user", &quotas);
+                return each(&quotas);
             }
             Measure::UpstreamsDown => {
                 return counted("upstream", facts.upstreams_down.iter().map(ToString::to_string).collect());
@@ -136,7 +136,7 @@ impl Meters {
             Measure::ConfigReloadFailed => f64::from(u8::from(facts.reload_failed)),
             Measure::CertificatesExpireDays => {
                 let days = facts.certificates_days.iter().map(|(service, days)| ((*service).into(), *days));
-                return each("service", &days.collect::<Vec<_>>());
+                return each(&days.collect::<Vec<_>>());
             }
             Measure::LoopLagMs => facts.loop_lag_p99?.as_secs_f64() * 1000.0,
             Measure::WebsocketDroppedPerSecond => {

@@ -198,6 +198,16 @@ impl Measure {
     pub fn unit(self) -> Unit {
         self.row().2
     }
+
+    /// The label that tells its alerts from each other; `None`: there is one alert at most.
+    #[must_use]
+    pub fn subject(self) -> Option<&'static str> {
+        match self {
+            Measure::QuotaShare => Some("user"),
+            Measure::CertificatesExpireDays => Some("service"),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
