@@ -12,6 +12,7 @@ from ringway import run, set_arguments
 from succession import Succession
 from targets import echo
 from waiting import eventually
+from websocket_client import WebSocket
 
 SECRET = "hunter2-of-the-pager"
 TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}
@@ -213,6 +214,22 @@ def test_pending_is_not_firing_and_what_goes_by_leaves_no_trace(ringway, webhook
     crowd.leave()
     eventually(lambda: alerts(proxy)["alerts"] == [])
     assert hook.attempts == 0
+
+
+def test_who_only_looks_on_is_no_connection(ringway, webhook, crowd, closing):
+    hook = webhook().open()
+    proxy = ringway(watching(hook, rule(above=0), {"name": "few", "of": "connections", "below": 1}))
+    eventually_is(proxy, "few", "firing")
+    looking = closing(WebSocket(proxy.control, "/ws"))
+    eventually(lambda: proxy.metrics()("websocket_feed_connections") == 1)
+    crowd.come(proxy)
+    eventually_is(proxy, "few", "resolved")
+    eventually_is(proxy, "busy", "firing")
+    # With its eyes still open.
+    crowd.leave()
+    eventually_is(proxy, "busy", "resolved")
+    eventually_is(proxy, "few", "firing")
+    assert looking.ask(type="ping")["type"] == "pong" and proxy.metrics()("websocket_feed_connections") == 1
 
 
 def test_a_silenced_alert_is_told_to_nobody_until_the_silence_ends(ringway, webhook, crowd):
