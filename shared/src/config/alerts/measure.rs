@@ -78,7 +78,12 @@ type Row = (Measure, &'static str, Unit, &'static str);
 
 /// In the order of [`Measure`]'s variants.
 pub const MEASURES: [Row; 17] = [
-    (Measure::Connections, "connections", Unit::Count, "Client connections open now, of both services."),
+    (
+        Measure::Connections,
+        "connections",
+        Unit::Count,
+        "Client connections open now, of both services. Readers of the live feed by the control port are none.",
+    ),
     (
         Measure::ConnectionsShare,
         "connections_share",
