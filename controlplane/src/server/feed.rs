@@ -37,6 +37,8 @@ const FIELDS: [HeaderName; 6] = [HOST, CONNECTION, UPGRADE, ORIGIN, CONTENT_LENG
 const OWN_FIELDS: &str = "sec-websocket-";
 
 const PATH: &str = "/ws";
+/// One place of so many is kept for scope admin: no holder of less keeps who steers ringway from looking on.
+const KEPT_SHARE: usize = 8;
 
 const A_PROBLEM: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
 
@@ -105,9 +107,8 @@ fn ticket(state: &State, asked: &Asked) -> Answer {
             Answer::json(200, &body).audited("a ticket for /ws")
         }
         None => {
-            let hint = "use those there are, or wait until they are over";
-            Answer::error(503, "too many tickets wait to be used", hint)
-                .with("retry-after", TICKET_LIFE.as_secs().to_string())
+            let hint = "try again a little later, or show the token in Authorization at /ws";
+            Answer::error(503, "the kernel gives no random numbers", hint).with("retry-after", RETRY_AFTER)
         }
     }
 }
@@ -135,7 +136,9 @@ pub fn admit(state: &State, by: &Principal, peer: &Peer, head: &Parts) -> Result
         let hint = "this server is going down: connect to another";
         return Err(Answer::error(503, "ringway is draining", hint).with("retry-after", RETRY_AFTER));
     }
-    if state.readers.count() >= state.running.config().control.feed.clients_max {
+    let most = state.running.config().control.feed.clients_max;
+    let kept = if by.scope < Scope::Admin { most / KEPT_SHARE } else { 0 };
+    if state.readers.count() >= most - kept {
         let hint = "close some, or raise control.feed.clients_max";
         return Err(
             Answer::error(503, "too many clients read the feed here", hint).with("retry-after", RETRY_AFTER)

@@ -9,7 +9,7 @@ const { readDuration, readBytes, readFilter, connectionsPath, reasonFault, timeF
     await load("reading.js");
 const { countOf, differenceOf, compare, textOf, placeOf, isSame } = await load("panels/difference.js");
 const { conditionOf, inOrder, valueOf, matchersOf, readMatchers } = await load("panels/alert_words.js");
-const { linesByKey, linesOfTotal, totalsOf, historyPath, isEmpty } = await load("panels/history_series.js");
+const { emptyWords, lateBeginOf, linesByKey, linesOfTotal, totalsOf, historyPath, isEmpty } = await load("panels/history_series.js");
 const { Api, Problem, withQuery } = await load("api.js");
 const format = await load("format.js");
 
@@ -377,6 +377,25 @@ test("the step that has just begun is as long as it lasts by now", () => {
     };
     assert.deepEqual(linesOfTotal(answer, "traffic")[0].values, [1, 2]);
     assert.deepEqual(linesOfTotal(answer, "connections")[0].values, [60, 120]);
+    // One failure in the first second of a minute is no rate of 60 a minute.
+    const early = { ...answer, to: "1970-01-01T01:00:01Z" };
+    assert.deepEqual(linesOfTotal(early, "connections")[0].values, [60, null]);
+    assert.deepEqual(linesOfTotal(early, "active")[0].values, [3600, 60]);
+});
+
+test("since when it is known is told of the steps that are shown", () => {
+    const kept = { minute: "2026-11-21T21:42:00Z", hour: "2026-11-21T21:00:00Z", day: "2026-11-21T00:00:00Z" };
+    const from = "2026-11-20T21:45:00Z";
+    assert.equal(lateBeginOf({ kept, step: "minute", from }), kept.minute);
+    assert.equal(lateBeginOf({ kept, step: "hour", from: "2026-11-21T21:30:00Z" }), null);
+    assert.equal(lateBeginOf({ kept: { minute: null }, step: "minute", from }), null);
+});
+
+test("where nobody has moved anything that is said, and not that nothing is known", () => {
+    const words = (by, rows) => emptyWords({ by, series: rows });
+    assert.match(words("user", []), /no user has moved/i);
+    assert.match(words("listener", []), /no listener/i);
+    assert.match(words("total", [series("", [null])]), /nothing is known/i);
 });
 
 test("of many keys the largest have lines, and the rest is summed", () => {

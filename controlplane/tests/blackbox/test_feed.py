@@ -401,10 +401,13 @@ def test_a_ticket_is_over_after_ten_seconds(guarded):
     assert refusal(proxy, f"/ws?ticket={given['ticket']}").status == 401
 
 
-def test_no_more_tickets_wait_than_may(ringway):
-    proxy = ringway()
-    answers = [proxy.http("POST", "/api/v1/feed/ticket").status for _ in range(65)]
-    assert answers == [200] * 64 + [503]
+def test_nobody_keeps_others_out_by_asking_for_tickets(guarded):
+    proxy = guarded()
+    others = ticket(proxy, **bearer(TOKENS["admin"]))["ticket"]
+    greedy = [ticket(proxy, **bearer(TOKENS["read"]))["ticket"] for _ in range(64)]
+    late = ticket(proxy, **bearer(TOKENS["operate"]))["ticket"]
+    assert [refusal(proxy, f"/ws?ticket={shown}").status for shown in (others, late, greedy[-1])] == [101, 101, 101]
+    assert refusal(proxy, f"/ws?ticket={greedy[0]}").status == 401, "whoever has most lost the oldest"
 
 
 def test_there_are_no_more_clients_than_may_be(ringway, read):
@@ -415,6 +418,15 @@ def test_there_are_no_more_clients_than_may_be(ringway, read):
     assert proxy.get("/stats").status == 200, "they hold none of the control port's own connections"
     readers[0].close()
     eventually(lambda: refusal(proxy).status == 101)
+
+
+def test_the_last_places_are_kept_for_who_steers(guarded, read):
+    proxy = guarded({"control.feed.clients_max": 8})
+    for _ in range(7):
+        read(proxy.control, "alerts", **authorized("read"))
+    assert refusal(proxy, **authorized("read")).status == refusal(proxy, **authorized("operate")).status == 503
+    read(proxy.control, "alerts", **authorized("admin"))
+    assert refusal(proxy, **authorized("admin")).status == 503
 
 
 def test_clients_are_spread_over_the_workers(ringway, read):

@@ -5,7 +5,9 @@ import { button, el, emptyNote, faultNote, fill, note, sentence, setText } from 
 import { poll } from "../polling.js";
 import {
     historyPath,
+    emptyWords,
     isEmpty,
+    lateBeginOf,
     linesByKey,
     linesOfTotal,
     MEASURES,
@@ -125,7 +127,7 @@ class HistoryPanel {
             this.dropCharts();
             fill(
                 this.pictures,
-                emptyNote("Nothing is known of this time.", "A point is there once its minute is over."),
+                emptyNote(emptyWords(answer)),
             );
             fill(this.table);
             setText(this.step, "");
@@ -142,10 +144,8 @@ class HistoryPanel {
         fill(this.table, this.totalsView(totals, isTotal));
     }
 
-    drawNotes({ file, truncated, kept, fault }) {
-        const oldest = Object.values(kept ?? {})
-            .filter(Boolean)
-            .sort()[0];
+    drawNotes({ file, truncated, fault }) {
+        const oldest = lateBeginOf(this.answer);
         fill(
             this.notes,
             !file &&
@@ -159,7 +159,6 @@ class HistoryPanel {
             truncated && note("warn", "There is more than one answer holds: look at a shorter time."),
             oldest &&
                 file &&
-                Date.parse(oldest) > Date.parse(this.answer.from) &&
                 el("p", { class: "panel-note" }, `The oldest that is kept is of ${this.format.dateTime(oldest)}.`),
         );
     }

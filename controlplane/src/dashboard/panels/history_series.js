@@ -24,6 +24,9 @@ export const MEASURES = {
     failed: { title: "Failed", of: ["failed"], per: "minute", unit: "per minute" },
 };
 
+/** A step that has just begun has no rate before. */
+const TELLING_SECONDS = 10;
+
 export function historyPath({ from, by }, format) {
     return withQuery("/api/v1/history", { from, by, step: "auto", format });
 }
@@ -35,8 +38,11 @@ function scaled(column, answer, per) {
         if (value === null || value === undefined || per === "most") {
             return value ?? null;
         }
-        // The step that has just begun is as long as it lasts by now.
-        const seconds = Math.min(answer.step_seconds, Math.max(1, to - answer.times[at]));
+        // The step that has just begun is as long as it lasts by now: of what is too short a rate says nothing.
+        const seconds = Math.min(answer.step_seconds, to - answer.times[at]);
+        if (seconds < TELLING_SECONDS) {
+            return null;
+        }
         return (value * (per === "minute" ? 60 : 1)) / seconds;
     });
 }
@@ -123,6 +129,18 @@ export function linesByKey(answer, measure, totals = totalsOf(answer)) {
 /** A key for people: connections without a user have none. */
 export function nameOf(key) {
     return key === "" ? "(no user)" : key;
+}
+
+/** Since when these steps are kept, if what was asked for begins before; else null. A day is kept from its midnight, whenever ringway began. */
+export function lateBeginOf({ kept, step, from }) {
+    const oldest = kept?.[step] ?? null;
+    return Date.parse(oldest) > Date.parse(from) ? oldest : null;
+}
+
+/** What is said where there is nothing to draw. */
+export function emptyWords({ by, series }) {
+    const nobody = { user: "No user has moved anything in this time.", listener: "No listener was used in this time." };
+    return (series.length === 0 && nobody[by]) || "Nothing is known of this time.";
 }
 
 /** Whether anything is known within the range. */

@@ -5,6 +5,7 @@
 use super::credentials::digest;
 use crate::guard::Principal;
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 /// The parameter that holds it.
@@ -28,16 +29,30 @@ struct Ticket {
 }
 
 impl Tickets {
-    /// Makes one. `None`: as many as may be wait already, or the kernel gives no random numbers.
+    /// Makes one. If as many as may be wait already, whoever has the most loses their oldest. `None`: the kernel gives no random numbers.
     pub fn issue(&mut self, by: &Principal, now: Instant) -> Option<String> {
         self.0.retain(|ticket| ticket.due > now);
         let mut bytes = [0_u8; BYTES];
-        if self.0.len() >= OPEN_MAX || getrandom(&mut bytes[..], GetRandomFlags::empty()) != Ok(BYTES) {
+        if getrandom(&mut bytes[..], GetRandomFlags::empty()) != Ok(BYTES) {
             return None;
+        }
+        if self.0.len() >= OPEN_MAX {
+            self.make_room();
         }
         let text = format!("{:032x}", u128::from_be_bytes(bytes));
         self.0.push(Ticket { digest: digest(text.as_bytes()), holder: by.clone(), due: now + LIFE });
         Some(text)
+    }
+
+    /// No holder keeps the others out by asking for many.
+    fn make_room(&mut self) {
+        let held = |name: &str| self.0.iter().filter(|ticket| &*ticket.holder.name == name).count();
+        let places = self.0.iter().enumerate();
+        // Tickets of several holders may tie; the one that is due first is the oldest.
+        let most = places.max_by_key(|(_, ticket)| (held(&ticket.holder.name), Reverse(ticket.due)));
+        if let Some(place) = most.map(|(place, _)| place) {
+            self.0.swap_remove(place);
+        }
     }
 
     /// Uses one up: whose it was.
@@ -73,11 +88,19 @@ mod tests {
     }
 
     #[test]
-    fn no_more_wait_than_may() {
+    fn no_more_wait_than_may_and_who_has_most_loses_the_oldest() {
         let (mut tickets, now) = (Tickets::default(), Instant::now());
-        let mut issue = |at| tickets.issue(&somebody(), at).is_some();
-        assert!((0..OPEN_MAX).all(|_| issue(now)));
-        assert!(!issue(now));
-        assert!(issue(now + LIFE), "those of before are over");
+        let other = Principal::anybody(&Peer::Tcp { address: ([127, 0, 0, 1], 7).into(), near: true });
+        let other = Principal { name: "other".into(), ..other };
+        let others = tickets.issue(&other, now).unwrap();
+        let ms = Duration::from_millis;
+        let greedy: Vec<_> =
+            (0..OPEN_MAX as u64).map(|at| tickets.issue(&somebody(), now + ms(at)).unwrap()).collect();
+        let late = tickets.issue(&other, now + ms(100)).unwrap();
+        assert_eq!(tickets.0.len(), OPEN_MAX);
+        let at = now + ms(200);
+        let lost: Vec<_> = greedy.iter().map(|ticket| tickets.redeem(ticket, at).is_none()).collect();
+        assert!(lost[..2].iter().all(|lost| *lost) && lost[2..].iter().all(|lost| !lost), "{lost:?}");
+        assert!(tickets.redeem(&others, at).is_some() && tickets.redeem(&late, at).is_some());
     }
 }
