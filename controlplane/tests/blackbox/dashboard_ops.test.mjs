@@ -9,7 +9,7 @@ const { readDuration, readBytes, readFilter, connectionsPath, reasonFault, timeF
     await load("reading.js");
 const { countOf, differenceOf, compare, textOf, placeOf, isSame } = await load("panels/difference.js");
 const { conditionOf, inOrder, valueOf, matchersOf, readMatchers } = await load("panels/alert_words.js");
-const { linesByKey, linesOfTotal, totalsOf, historyPath, isEmpty } = await load("panels/history_series.js");
+const { emptyWords, linesByKey, linesOfTotal, totalsOf, historyPath, isEmpty } = await load("panels/history_series.js");
 const { Api, Problem, withQuery } = await load("api.js");
 const format = await load("format.js");
 
@@ -370,13 +370,17 @@ test("history is shown by the second or minute, whatever the step, and a gap sta
 test("the step that has just begun is as long as it lasts by now", () => {
     const answer = {
         by: "total",
-        to: "1970-01-01T01:00:30Z",
+        to: "1970-01-01T01:10:00Z",
         step_seconds: 3600,
         times: [0, 3600],
-        series: [series("", [3600, 60])],
+        series: [series("", [3600, 1200])],
     };
     assert.deepEqual(linesOfTotal(answer, "traffic")[0].values, [1, 2]);
     assert.deepEqual(linesOfTotal(answer, "connections")[0].values, [60, 120]);
+    // Too little of it is over to say how fast.
+    const early = { ...answer, to: "1970-01-01T01:09:59Z" };
+    assert.deepEqual(linesOfTotal(early, "traffic")[0].values, [1, null]);
+    assert.deepEqual(linesOfTotal(early, "active")[0].values, [3600, 1200]);
 });
 
 test("of many keys the largest have lines, and the rest is summed", () => {
@@ -391,7 +395,7 @@ test("of many keys the largest have lines, and the rest is summed", () => {
     const lines = linesByKey(answer, "traffic");
     assert.deepEqual(
         lines.map(({ label }) => label),
-        ["g", "f", "e", "d", "3 all others"],
+        ["g", "f", "e", "d", "3 further ones"],
     );
     // a, b and c: 1, 2 and 3 a second sent, twice that received; then none of them is known.
     assert.deepEqual(lines.at(-1).values, [18, null]);
@@ -419,6 +423,9 @@ test("history is asked for by range and key", () => {
         "/api/v1/history?from=-1h&by=total&step=auto&format=csv",
     );
     assert.ok(isEmpty({ series: [] }));
+    assert.match(emptyWords({ by: "user", step: "hour", kept: { hour: "1970-01-01T00:00:00Z" } })[0], /^No user has moved/);
+    assert.match(emptyWords({ by: "user", step: "hour", kept: { hour: null } })[0], /^Nothing is known/);
+    assert.match(emptyWords({ by: "total", step: "hour", kept: { hour: null } })[0], /^Nothing is known/);
     assert.ok(isEmpty({ series: [series("", [null, null])] }));
     assert.ok(!isEmpty({ series: [series("", [null, 0])] }));
 });

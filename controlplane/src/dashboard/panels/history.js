@@ -4,6 +4,7 @@ import { timeChart } from "../charts.js";
 import { button, el, emptyNote, faultNote, fill, note, sentence, setText } from "../dom.js";
 import { poll } from "../polling.js";
 import {
+    emptyWords,
     historyPath,
     isEmpty,
     linesByKey,
@@ -123,10 +124,7 @@ class HistoryPanel {
         this.drawNotes(answer);
         if (isEmpty(answer)) {
             this.dropCharts();
-            fill(
-                this.pictures,
-                emptyNote("Nothing is known of this time.", "A point is there once its minute is over."),
-            );
+            fill(this.pictures, emptyNote(...emptyWords(answer)));
             fill(this.table);
             setText(this.step, "");
             return;
@@ -142,10 +140,8 @@ class HistoryPanel {
         fill(this.table, this.totalsView(totals, isTotal));
     }
 
-    drawNotes({ file, truncated, kept, fault }) {
-        const oldest = Object.values(kept ?? {})
-            .filter(Boolean)
-            .sort()[0];
+    drawNotes({ file, truncated, kept, fault, step }) {
+        const oldest = kept?.[step];
         fill(
             this.notes,
             !file &&

@@ -14,7 +14,7 @@ export const RANGES = [
 /** Keys with a line of their own: more are no picture. */
 export const LINES_MAX = 5;
 /** The sum of all that have none. */
-export const OTHERS = "all others";
+export const OTHERS = "further ones";
 
 /** What is drawn of each: `of` are the answer's columns, `per` how a bucket's number becomes the one shown. */
 export const MEASURES = {
@@ -28,6 +28,9 @@ export function historyPath({ from, by }, format) {
     return withQuery("/api/v1/history", { from, by, step: "auto", format });
 }
 
+/** A step that has just begun has no rate before this part of it is over: one failure in its first second is not sixty a minute. */
+const RATE_FROM = 1 / 6;
+
 /** A column as it is shown; what is not known stays unknown: it is a gap, not a zero. */
 function scaled(column, answer, per) {
     const to = Date.parse(answer.to) / 1_000;
@@ -36,7 +39,10 @@ function scaled(column, answer, per) {
             return value ?? null;
         }
         // The step that has just begun is as long as it lasts by now.
-        const seconds = Math.min(answer.step_seconds, Math.max(1, to - answer.times[at]));
+        const seconds = Math.min(answer.step_seconds, to - answer.times[at]);
+        if (seconds < answer.step_seconds * RATE_FROM) {
+            return null;
+        }
         return (value * (per === "minute" ? 60 : 1)) / seconds;
     });
 }
@@ -131,4 +137,13 @@ export function isEmpty(answer) {
         (series) =>
             series.connections.every((value) => value === null) && series.sent_bytes.every((value) => value === null),
     );
+}
+
+/** Why there is nothing to draw: whether nobody with a name moved anything, or nothing was counted. */
+export function emptyWords({ by, kept, step }) {
+    const counted = Boolean(kept?.[step]);
+    if (by !== "total" && counted) {
+        return [`No ${by} has moved anything in this time.`];
+    }
+    return ["Nothing is known of this time.", "ringway did not run, or it is no longer kept."];
 }
