@@ -245,6 +245,10 @@ def test_what_cannot_be_silenced_is_told(ringway):
         ('{"matchers": {"name": "a"}, "for": "soon"}', 422, "is not a duration"),
         ('{"matchers": {"name": "a"}, "for": "90d"}', 422, "out of range"),
         (json.dumps({"matchers": {"name": "a" * 301}, "for": "1h"}), 422, "300 bytes"),
+        (json.dumps({"matchers": {"%0299d" % i: "a" for i in range(14)}, "for": "1h"}), 422, "4096 bytes together"),
+        (json.dumps({"matchers": {"\x01" * 9: "a"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a\x1b[m"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a"}, "for": "1h", "comment": "a\r\nforged"}), 422, "control character"),
     ):
         answer = proxy.http("POST", "/api/v1/alerts/silences", {"Content-Type": "application/json"}, body)
         assert answer.status == status and told in answer.json["detail"], answer.text
@@ -385,8 +389,12 @@ def test_a_hot_restart_hands_alerts_on_and_tells_nobody_twice(tmp_path, webhook,
     assert proxy.http("POST", "/admin/reload-config").status == 422
     eventually(lambda: told(there, "busy") == told(there, "lasting") == ["firing"], what=lambda: alerts(proxy))
     eventually(lambda: pager(proxy)["failed"] >= 1)
-    silence = {"matchers": {"name": "else"}, "for": "1h"}
-    proxy.http("POST", "/api/v1/alerts/silences", {"Content-Type": "application/json"}, json.dumps(silence))
+    # As long as they may be, and such that they are twice as long when they are handed on.
+    longest = {f"{i}".ljust(250, '"'): "" for i in range(16)}
+    for matchers in [{"name": "else"}, *[longest] * 9]:
+        silence = json.dumps({"matchers": matchers, "for": "1h"})
+        made = proxy.http("POST", "/api/v1/alerts/silences", {"Content-Type": "application/json"}, silence)
+        assert made.status == 201, made.text
     before = alerts(proxy)
     path.write_text("{}")
     proxy.upgrade()
