@@ -1,13 +1,14 @@
 //! `ringway ctl`: a client of the control port, for people and scripts.
 //!
 //! In reading order: `verbs` (what can be said, and the routes it is for), `words` (clap's view of that), `fields` (of a request's body), `address`
-//! (where), `client` (the request), `tables` and `shown` (the answer).
+//! (where), `client` (the request), `tables`, `traffic` and `shown` (the answer).
 
 mod address;
 mod client;
 mod fields;
 mod shown;
 mod tables;
+mod traffic;
 mod verbs;
 mod words;
 

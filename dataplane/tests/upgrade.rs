@@ -62,7 +62,17 @@ fn the_rfcs_request_is_read_and_accepted() {
 #[test]
 fn it_is_told_whether_a_proxy_passes_it_on() {
     assert!(!ask(REQUEST).unwrap().forwarded);
-    for line in ["Forwarded: for=192.0.2.1", "VIA: 1.1 front", "X-Forwarded-For: 192.0.2.1", "x-real-ip:"] {
+    for line in [
+        "Forwarded: for=192.0.2.1",
+        "VIA: 1.1 front",
+        "X-Forwarded-For: 192.0.2.1",
+        "x-forwarded-proto: https",
+        "X-Forwarded-Host: example.com",
+        "x-real-ip:",
+        "CF-Connecting-IP: 192.0.2.1",
+        "True-Client-IP: 192.0.2.1",
+        "X-Client-IP: 192.0.2.1",
+    ] {
         let request = with("Origin", &format!("Origin: http://example.com\r\n{line}\r\n"));
         assert!(ask(&request).unwrap().forwarded, "{line}");
     }

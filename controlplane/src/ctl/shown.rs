@@ -2,6 +2,7 @@
 
 use super::client::Answered;
 use super::tables::{cell, clean, named, tables};
+use super::traffic;
 use super::verbs::Show;
 use super::words::Call;
 use serde_json::{Map, Value as Json};
@@ -77,6 +78,7 @@ pub fn text(call: &Call, answer: &Answered, stats: Option<Json>) -> String {
         (Show::Document, Some(body)) => format!("{body:#}"),
         (Show::Status, Some(health)) => status(&health, &stats.unwrap_or_default()),
         (Show::Named, Some(body)) => named(&filtered(&body, filter)),
+        (Show::Traffic, Some(body)) => traffic::table(&body),
         (_, Some(body)) => tables(inner(&body)),
         (_, None) => whole().lines().map(|line| clean(line) + "\n").collect(),
     }

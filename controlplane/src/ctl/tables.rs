@@ -23,6 +23,14 @@ pub fn named(value: &Json) -> String {
     text
 }
 
+/// Rows as a table, whose columns are their names.
+#[must_use]
+pub fn rows(rows: &[Map<String, Json>]) -> String {
+    let mut text = String::new();
+    grid(&mut text, rows, 0);
+    text
+}
+
 fn write(text: &mut String, value: &Json, depth: usize) {
     match value {
         Json::Object(members) => match rows_of(members) {

@@ -16,6 +16,8 @@ pub enum Show {
     Named,
     /// JSON as it came: a document for programs.
     Document,
+    /// What the history says, a row for each time and key.
+    Traffic,
 }
 
 /// One command.
@@ -109,7 +111,7 @@ pub const VERBS: &[Verb] = &[
     verb("connections kill", "DELETE", "/api/v1/connections/{id}").or("POST", "/api/v1/connections/kill"),
     get("top", "/api/v1/top"),
     get("feed", "/api/v1/feed/{topic}"),
-    get("traffic", "/api/v1/history").placing(&["key"]),
+    get("traffic", "/api/v1/history").placing(&["key"]).shown(Show::Traffic),
     post("ticket", "/api/v1/feed/ticket"),
     get("alerts", "/api/v1/alerts"),
     post("silence add", "/api/v1/alerts/silences").placing(&["matchers"]),

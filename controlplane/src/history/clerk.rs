@@ -105,7 +105,11 @@ impl Clerk {
 
     fn forget(&mut self, keep: &Keep, now: u64) {
         let Some(store) = &mut self.store else { return };
-        let outcome = store.expire(keep, now).and_then(|_| store.bytes());
+        let forgotten = match store.trusts(now) {
+            Ok(true) => store.expire(keep, now).map(drop),
+            trusts => trusts.map(drop),
+        };
+        let outcome = forgotten.and_then(|()| store.bytes());
         let is_file = store.is_file();
         if let Ok(bytes) = &outcome {
             self.health.file_bytes.store(if is_file { *bytes } else { 0 }, Relaxed);

@@ -188,8 +188,8 @@ fn moment(text: &str, name: &str, now: u64) -> Result<u64, Misasked> {
     }
 }
 
-/// The year 9999: what RFC 3339 can still write.
-const MOMENT_MAX: u64 = 253_402_300_799;
+/// 9999-12-30T22:00:00Z: what the calendar can still write.
+const MOMENT_MAX: u64 = 253_402_207_200;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ mod readers;
 
 pub use bridge::Bridge;
 pub use leaving::{Exit, Leaving, Wire};
-pub use readers::Readers;
+pub use readers::{Came, Readers};
 
 use super::answer::{Answer, JSON, PROBLEM};
 use super::asked::Asked;
@@ -21,7 +21,7 @@ use super::schemas;
 use super::state::State;
 use crate::guard::{Peer, Principal, Scope};
 use hyper::Method;
-use hyper::header::{CONNECTION, HOST, HeaderName, ORIGIN, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
 use ringway_dataplane::proto::upgrade::{Refusal, Upgrade};
 use ringway_shared::feed::{Feed, Grant};
@@ -31,14 +31,18 @@ use std::sync::Arc;
 
 /// What who comes too many, or too late, is asked to wait, in seconds.
 const RETRY_AFTER: &str = "5";
+/// What the worker judges of a request: a body among them, since hyper would take a part of it and the worker read the rest as frames.
+const FIELDS: [HeaderName; 6] = [HOST, CONNECTION, UPGRADE, ORIGIN, CONTENT_LENGTH, TRANSFER_ENCODING];
 /// What begins the names of the handshake's own fields.
 const OWN_FIELDS: &str = "sec-websocket-";
+
+const PATH: &str = "/ws";
 
 const A_PROBLEM: Content = Content { media_type: PROBLEM, schema: Some(schemas::PROBLEM) };
 
 pub const ROUTES: &[Route] = &[
     Route::post(
-        "/ws",
+        PATH,
         Scope::Read,
         ServedBy::Upgrade,
         "The live feed, by WebSocket.",
@@ -114,6 +118,7 @@ pub struct Entry {
     head: Vec<u8>,
     peer: SocketAddr,
     by: Principal,
+    came: Came,
     grant: Arc<Grant>,
 }
 
@@ -136,22 +141,21 @@ pub fn admit(state: &State, by: &Principal, peer: &Peer, head: &Parts) -> Result
             Answer::error(503, "too many clients read the feed here", hint).with("retry-after", RETRY_AFTER)
         );
     }
+    let came = Came::of(peer, head);
     let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let peer = match peer {
         Peer::Tcp { address, .. } | Peer::Tls { address, .. } => *address,
         Peer::Unix { .. } => SocketAddr::new(nobody, 0),
     };
     let grant = Arc::new(Grant::new((&*by.name).into()));
-    Ok(Entry { head: request, peer, by: by.clone(), grant })
+    Ok(Entry { head: request, peer, by: by.clone(), came, grant })
 }
 
-/// The request as bytes again, with the fields of the handshake alone: what the guard has judged is nothing to the worker, and no secret
+/// The request as bytes again, with what the worker judges alone: what the guard has judged is nothing to the worker, and no secret
 /// goes any further.
 fn rebuilt(head: &Parts) -> Vec<u8> {
     let mut bytes = format!("GET /ws {:?}\r\n", head.version).into_bytes();
-    let concerns = |name: &HeaderName| {
-        [HOST, CONNECTION, UPGRADE, ORIGIN].contains(name) || name.as_str().starts_with(OWN_FIELDS)
-    };
+    let concerns = |name: &HeaderName| FIELDS.contains(name) || name.as_str().starts_with(OWN_FIELDS);
     for (name, value) in head.headers.iter().filter(|(name, _)| concerns(name)) {
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");

@@ -94,6 +94,11 @@ impl Asking<'_> {
     }
 }
 
+/// Whether a request was sent to a name, and by a page, that may ask: nothing else of it is judged.
+pub fn is_of_ours(control: &Control, asking: &Asking<'_>) -> bool {
+    sites::host_is_ours(control, asking).is_ok() && sites::no_foreign_page(control, asking).is_ok()
+}
+
 impl Guard {
     /// Who asks, or why they may not.
     pub fn admit(&self, control: &Control, asking: &Asking<'_>) -> Result<Principal, Refused> {

@@ -50,6 +50,7 @@ test("figures on the page are those of /stats, under load and after it", async (
         assert.ok(shown <= most, `${path}: ${least} ${shown} ${most}`);
     }
     await eventually(async () => (await page.figure("connections.active")) === 8, "eight connections");
+    assert.match(await page.get('.tile:has([data-figure="websocket.active"])').getAttribute("title"), /dashboards/);
     for (const path of ["connections.per_second", "traffic.sent_bytes_per_second"]) {
         assert.ok((await page.figure(path)) !== null, path);
     }
@@ -91,11 +92,13 @@ test("it says that the server is gone, and recovers by itself", async (t) => {
     await server.stop("SIGKILL");
     await page.state("offline");
     await page.text("#panel-status", /disconnected/i);
+    await page.text("#panel-workers tbody", /^(?!.*(just now|ago|running)).*unknown.*–/s);
     tunnelled.destroy();
 
     server = await start(options);
     await page.state("live");
     await eventually(async () => (await page.figure("connections.active")) === 0, "the new process's figures");
+    await page.text("#panel-workers tbody", /running.*just now/s);
     const again = await tunnel(server.socks, target.port);
     await exchange(again, 1_000);
     await eventually(async () => (await page.figure("connections.active")) === 1, "one connection again");

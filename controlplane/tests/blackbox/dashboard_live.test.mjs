@@ -4,6 +4,7 @@ import test from "node:test";
 
 const FOLDER = new URL("../../src/dashboard/", import.meta.url);
 const format = await import(new URL("format.js", FOLDER));
+const { wordsOfAlerts } = await import(new URL("panels/status.js", FOLDER));
 const { Feed, Recent, at, DRAWN } = await import(new URL("store.js", FOLDER));
 
 /** Narrow spaces as plain ones. */
@@ -54,6 +55,14 @@ test("what happens seldom is not shown as never", () => {
         [42.25, "42.3 /s"],
         [12_345, "12.3 k/s"],
     ]);
+});
+
+test("alerts are told without those there are none of", () => {
+    const words = (firing, pending) => plain(wordsOfAlerts(firing, pending, format));
+    assert.deepEqual(
+        [words(0, 0), words(0, 1), words(0, 2), words(1, 0), words(2, 1)],
+        ["no alert", "1 alert pending", "2 alerts pending", "1 alert firing", "2 alerts firing, 1 pending"],
+    );
 });
 
 test("latencies go from microseconds to minutes", () => {

@@ -268,6 +268,24 @@ def test_what_is_no_upgrade_is_told_so(ringway):
     assert proxy.http("POST", "/ws").status == 405
 
 
+@pytest.mark.parametrize("port", ["control", "websocket"])
+def test_an_upgrade_with_a_body_is_refused(ringway, port):
+    """Else the frames behind it would be read as the body, or the body as frames."""
+    where = getattr(ringway(), port)
+    told = frame(TEXT, b'{"type":"subscribe","topic":"alerts"}')
+    json_body = {"Content_Type": "application/json"}
+    bodies = (
+        ({"Content_Length": str(len(told))}, told),
+        ({"Content_Length": "5", "Expect": "100-continue"}, b""),
+        ({"Transfer_Encoding": "chunked"}, b"5\r\nhello\r\n0\r\n\r\n" + told),
+    )
+    for headers, body in bodies:
+        answer = answer_to(where, upgrade_request("/ws", "{}:{}".format(*where), **json_body, **headers) + body)
+        assert answer.status == 400 and b"no body" in answer.body, (headers, answer)
+    empty = upgrade_request("/ws", "{}:{}".format(*where), **json_body, Content_Length="0")
+    assert answer_to(where, empty).status == 101
+
+
 def test_compression_is_spoken_as_on_the_gateway(ringway, closing):
     proxy = ringway()
     client = closing(WebSocket(proxy.control, offer=f"{DEFLATE}; server_no_context_takeover"))
@@ -423,6 +441,26 @@ def test_a_reload_takes_the_leave_from_whoever_loses_their_token(ringway, tmp_pa
     for reader in out:
         assert reader.ended()[0] == UNAUTHORIZED
     assert refusal(proxy, f"/ws?ticket={late}").status in (401, 403), "given before, shown after"
+    seen = stays.told("traffic_data")["seq"]
+    assert stays.told_until("traffic_data", lambda told: told["seq"] > seen + 5)
+
+
+def test_a_reload_takes_the_leave_from_names_and_pages_that_are_no_more_listed(ringway, tmp_path, closing):
+    listed = {"control.allowed_hosts": ["ops.lan"], "control.allowed_origins": ["https://ops.example"]}
+    reloading = Reloading(ringway, tmp_path, listed)
+    proxy = reloading.proxy
+    page = closing(Reader(proxy.control, Origin="https://ops.example", Sec_Fetch_Site="cross-site")).subscribe("alerts")
+    named = closing(Reader(proxy.control, Host="ops.lan")).subscribe("alerts")
+    by_gateway = closing(Reader(proxy.websocket, Host="ops.lan")).subscribe("alerts")
+    stays = closing(Reader(proxy.control, Origin="http://{}:{}".format(*proxy.control))).subscribe("traffic_data")
+    reloading.set(control__allowed_hosts=[], control__allowed_origins=[])
+    assert proxy.http("POST", "/admin/reload-config").status == 200
+    for reader in (page, named):
+        assert reader.ended()[0] == UNAUTHORIZED
+    while (heard := by_gateway.heard())["type"] == "message":
+        pass
+    assert (heard["type"], heard["topic"]) == ("unsubscribed", "alerts")
+    assert by_gateway.ask(type="subscribe", topic="alerts")["type"] == "error"
     seen = stays.told("traffic_data")["seq"]
     assert stays.told_until("traffic_data", lambda told: told["seq"] > seen + 5)
 

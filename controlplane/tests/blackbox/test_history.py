@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import signal
 import sqlite3
@@ -114,8 +115,15 @@ def test_it_is_told_as_csv_and_on_the_command_line(ringway, target, users_file):
         assert {row["key"] for row in rows} == {"a,\"b"} and rows[0]["time"].endswith(":00Z")
     told = run("ctl", "--control", proxy.control_text, "traffic", "--by", "user", "--format", "csv")
     assert told.returncode == 0 and "sent_bytes" in told.stdout and ",500,500," in told.stdout, told.stdout + told.stderr
-    told = run("ctl", "--control", proxy.control_text, "traffic", "--step", "day")
+    told = run("ctl", "--control", proxy.control_text, "traffic", "--by", "user")
+    assert told.returncode == 0, told.stdout + told.stderr
+    rows = [line.split() for line in told.stdout.splitlines() if "a,\"b" in line]
+    assert rows[0][0].endswith(":00Z") and rows[0][2:4] == ["500", "500"], told.stdout
+    told = run("ctl", "--control", proxy.control_text, "traffic")
     assert told.returncode == 0 and "SENT_BYTES" in told.stdout, told.stdout + told.stderr
+    assert len(told.stdout.splitlines()) < 12, "of 1441 minutes only those in which anything moved"
+    told = run("ctl", "--control", proxy.control_text, "traffic", "--json")
+    assert len(json.loads(told.stdout)["times"]) == 1441
 
 
 def test_what_makes_no_sense_is_refused_with_a_hint(ringway):
@@ -162,13 +170,21 @@ def test_a_file_survives_a_restart_and_a_kill(ringway, target, users_file, tmp_p
 
 def test_a_damaged_file_is_moved_aside_and_said_so(ringway, tmp_path):
     path = tmp_path / "history.sqlite3"
-    path.write_bytes(b"no database at all" * 1000)
+    path.write_bytes(b"SQLite format 3\0" + b"no database at all" * 1000)
     proxy = ringway({"workers.count": 1, "history.file": str(path)})
     proxy.eventually_logs("history.sqlite3.damaged")
-    assert (tmp_path / "history.sqlite3.damaged").read_bytes().startswith(b"no database")
+    assert (tmp_path / "history.sqlite3.damaged").read_bytes().endswith(b"no database at all")
     eventually(lambda: history(proxy)["file"])
     proxy.stop()
     assert integrity(path) == [("ok",)]
+
+
+def test_a_file_that_was_named_by_a_slip_is_left_as_it_is(ringway, tmp_path):
+    path = tmp_path / "users.yaml"
+    path.write_text("users: []\n")
+    proxy = ringway({"workers.count": 1, "history.file": str(path)})
+    proxy.eventually_logs("it is no SQLite file")
+    assert path.read_text() == "users: []\n" and [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("users")] == ["users.yaml"]
 
 
 def test_a_file_that_cannot_be_had_is_reported_and_traffic_goes_on(ringway, target, tmp_path):

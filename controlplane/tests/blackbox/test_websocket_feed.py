@@ -71,6 +71,8 @@ def test_on_loopback_without_tokens_it_is_open(ringway, websocket):
         {"X-Forwarded-For": "203.0.113.7"},
         {"Forwarded": "for=203.0.113.7"},
         {"Via": "1.1 front"},
+        {"X-Forwarded-Proto": "https"},
+        {"CF-Connecting-IP": "203.0.113.7"},
     ],
     ids=str,
 )

@@ -93,11 +93,16 @@ impl Readers {
     /// pointed here (DNS rebinding) says that name. A program that is no browser writes no `Origin`.
     #[must_use]
     pub fn are_foreign(&self, sender: &Sender<'_>) -> bool {
-        let own_host = authority(sender.host).is_some_and(|(name, _)| {
-            is_fixed_host(&name) || self.hosts.iter().any(|allowed| allowed.fits(&name))
-        });
         let own_page = Origins::default().allow(sender.origin, sender.host, sender.tls);
-        sender.forwarded || !own_host || !own_page
+        sender.forwarded || !self.is_own(sender.host) || !own_page
+    }
+
+    /// Whether this host may be called so.
+    #[must_use]
+    pub fn is_own(&self, host: &str) -> bool {
+        authority(host).is_some_and(|(name, _)| {
+            is_fixed_host(&name) || self.hosts.iter().any(|allowed| allowed.fits(&name))
+        })
     }
 
     /// Whether the feed is open to a connection that came this way.

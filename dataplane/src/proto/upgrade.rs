@@ -26,7 +26,17 @@ pub use super::http_connect::HEAD_BYTES_MAX;
 /// Of a key as it stands in its field: 16 bytes in base64.
 pub const KEY_BYTES: usize = 24;
 /// What proxies write: RFC 7239, RFC 9110 section 7.6.3, and what was usual before them and still is.
-const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+const FORWARDED: [&str; 7] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+/// What begins the names of more of it: `X-Forwarded-For`, `-Proto`, `-Host` and others.
+const FORWARDED_BY: &[u8] = b"x-forwarded-";
 const NONCE_BYTES: usize = 16;
 /// RFC 6455 section 4.1: the only version there is.
 const VERSION: &[u8] = b"13";
@@ -140,8 +150,15 @@ fn request(head: &[u8]) -> Result<Request, Refusal> {
         extensions,
         authorization: fields.text("authorization")?,
         cookie: fields.text("cookie")?,
-        forwarded: FORWARDED.iter().any(|name| fields.all(name).next().is_some()),
+        forwarded: fields.0.iter().any(|field| is_of_proxy(field.name)),
     })
+}
+
+/// Whether only proxies write such a field.
+fn is_of_proxy(name: &str) -> bool {
+    let begun = name.as_bytes().get(..FORWARDED_BY.len());
+    begun.is_some_and(|begun| begun.eq_ignore_ascii_case(FORWARDED_BY))
+        || FORWARDED.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// What can be wrong before anything of the request is WebSocket's own.

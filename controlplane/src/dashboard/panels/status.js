@@ -18,6 +18,14 @@ const OF_CONNECTION = {
 
 const LOOK_EVERY_MS = 1_000;
 
+/** "2 alerts firing, 1 pending": what there is none of is left out. */
+export function wordsOfAlerts(firing, pending, format) {
+    if (!firing) {
+        return pending ? `${format.plural(pending, "alert")} pending` : "no alert";
+    }
+    return `${format.plural(firing, "alert")} firing${pending ? `, ${format.count(pending)} pending` : ""}`;
+}
+
 export function mount(root, { feed, api, format }) {
     // The word alone is read out when it changes: reasons may tell a time that grows each second.
     const word = el("strong", { class: "strip-word", role: "status" });
@@ -59,10 +67,7 @@ export function mount(root, { feed, api, format }) {
         }
         const [kind, title] = WORDS[health.status] ?? ["warn", health.status];
         const { firing = 0, pending = 0 } = health.alerts ?? {};
-        const alerts =
-            firing || pending
-                ? `${format.plural(firing, "alert")} firing${pending ? `, ${pending} pending` : ""}`
-                : "no alert";
+        const alerts = wordsOfAlerts(firing, pending, format);
         return show(firing && kind === "ok" ? "warn" : kind, title, health.reasons ?? [], alerts);
     };
     feed.on("proxy_health", draw);

@@ -6,7 +6,7 @@ import { at } from "../store.js";
 
 /**
  * `of`: the path within traffic_data of a tile's figure. Below it stands another, with words behind it: `[path, how, words]`, or a
- * text made of the whole.
+ * text made of the whole. `title`: what may surprise.
  */
 const TILES = [
     {
@@ -40,6 +40,7 @@ const TILES = [
     },
     {
         name: "WebSocket",
+        title: "Open dashboards, this one too, are among them",
         of: "websocket.active",
         how: "count",
         colour: "accent",
@@ -79,7 +80,7 @@ export function mount(root, { feed, format }) {
         root.append(
             el(
                 "div",
-                { class: "tile" },
+                { class: "tile", title: tile.title },
                 el("div", { class: "tile-name" }, tile.name),
                 figure,
                 note.element,

@@ -41,10 +41,17 @@ export function mount(root, { feed, format }) {
     tellProcess(process, {}, format);
     network.tell(format.rate(null), format.rate(null));
 
-    let most = 1;
-    const draw = rowsIn(body, () => worker(format, () => most));
+    let [most, workers] = [1, []];
+    const draw = rowsIn(body, () =>
+        worker(
+            format,
+            () => most,
+            () => feed.state === "live",
+        ),
+    );
+    feed.onState(() => draw(workers));
     feed.on("system_performance", (data) => {
-        const workers = data.workers ?? [];
+        workers = data.workers ?? [];
         most = Math.max(1, ...workers.map(({ connections }) => connections));
         draw(workers);
         either(table, empty, workers.length > 0);
@@ -124,7 +131,8 @@ function wire() {
     };
 }
 
-function worker(format, most) {
+/** What a worker does, and when it was heard, is only known while the feed is live: the rest stays as it was last. */
+function worker(format, most, isKnown) {
     const number = el("th", { scope: "row" });
     const state = el("span", { class: "badge" });
     const driver = el("span", { class: "worker-driver" });
@@ -145,16 +153,15 @@ function worker(format, most) {
         element,
         tell(one) {
             setText(number, String(one.worker));
-            setText(state, one.state);
-            state.className = `badge ${STATES[one.state] ?? "warn"}`;
+            setText(state, isKnown() ? one.state : "unknown");
+            state.className = `badge ${isKnown() ? (STATES[one.state] ?? "warn") : ""}`.trim();
             setText(driver, one.driver);
             connections.tell(format.count(one.connections), one.connections / most());
             busy.tell(format.percent(one.busy_share), one.busy_share, one.busy_share > 0.9 ? "warn" : "");
             setText(lag, format.milliseconds(one.loop_lag_p99_ms));
-            setText(
-                heard,
-                one.heartbeat_age_ms < 1_000 ? "just now" : `${format.duration(one.heartbeat_age_ms / 1000)} ago`,
-            );
+            const age = one.heartbeat_age_ms;
+            const ago = age < 1_000 ? "just now" : `${format.duration(age / 1000)} ago`;
+            setText(heard, isKnown() ? ago : format.UNKNOWN);
         },
     };
 }

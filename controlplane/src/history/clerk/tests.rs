@@ -30,7 +30,8 @@ fn sent(clerk: &mut Clerk) -> u64 {
     let question = Question::read(&Written { step: Some("hour"), ..Written::default() }, TEN + 7_200, &KEEP);
     clerk.answer(Asked { question: question.unwrap(), running: None, reply });
     let answer: serde_json::Value = serde_json::from_str(&answer.try_recv().unwrap().unwrap().body).unwrap();
-    answer["series"][0]["sent_bytes"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum()
+    let figures = answer["series"][0]["sent_bytes"].as_array().into_iter().flatten();
+    figures.filter_map(serde_json::Value::as_u64).sum()
 }
 
 #[test]
@@ -77,4 +78,27 @@ fn a_file_that_is_taken_away_is_made_anew() {
     }
     assert!(path.exists(), "{:?}", clerk.fault);
     assert!(!clerk.health.failing.load(Relaxed));
+}
+
+#[test]
+fn a_clock_that_jumps_forwards_takes_nothing_away_until_it_has_gone_on_for_a_while() {
+    const JUMP: u64 = 400 * 24 * 60;
+    let path = folder("jump").join("history.sqlite3");
+    let mut first = clerk(&path);
+    let tell = |clerk: &mut Clerk, index: u64| {
+        clerk.write(minute(index));
+        clerk.forget(&KEEP, minute(index).at);
+    };
+    for index in (0..40).chain([JUMP]) {
+        tell(&mut first, index);
+    }
+    assert_eq!(sent(&mut first), 40);
+    drop(first);
+    // A restart does not make the clock right.
+    let mut second = clerk(&path);
+    (1..20).for_each(|index| tell(&mut second, JUMP + index));
+    assert_eq!(sent(&mut second), 40);
+    // It was no jump: what is too old goes.
+    (20..40).for_each(|index| tell(&mut second, JUMP + index));
+    assert_eq!(sent(&mut second), 0);
 }

@@ -1,4 +1,5 @@
-//! Forgetting: what is older than is kept goes in bounded steps, and pages that are free go back to the disk.
+//! Forgetting: what is older than is kept goes in bounded steps, and pages that are free go back to the disk. Nothing goes by a
+//! clock that has just jumped.
 
 use super::{Fault, Store, oldest, whole};
 use crate::history::question::Step;
@@ -12,6 +13,10 @@ const TIMES_AT_ONCE: u64 = 60;
 const FREE_PAGES_KEPT: i64 = 1_024;
 /// Pages given back at once.
 const PAGES_AT_ONCE: u32 = 256;
+/// Seconds that are looked at to tell a clock that goes on from one that jumped forwards, in which everything would be too old.
+const TRUST_SECONDS: u64 = 3_600;
+/// Minutes of them that must have been written.
+const TRUST_MINUTES: i64 = 30;
 
 impl Store {
     /// Forgets a bounded part of what has been kept long enough by `now`. True: there may be more.
@@ -43,6 +48,15 @@ impl Store {
         transaction.commit()?;
         self.give_back()?;
         Ok(more)
+    }
+
+    /// Whether minutes have been written by this clock for long enough that what it says is old may go. The file knows, so
+    /// a restart changes nothing.
+    pub fn trusts(&self, now: u64) -> Result<bool, Fault> {
+        let sql = "SELECT count(*) FROM minutes WHERE kind = ?1 AND time > ?2 AND time <= ?3";
+        let range = params![By::Total as i64, whole(now.saturating_sub(TRUST_SECONDS)), whole(now)];
+        let minutes: i64 = self.db.prepare_cached(sql)?.query_row(range, |row| row.get(0))?;
+        Ok(minutes >= TRUST_MINUTES)
     }
 
     fn give_back(&self) -> Result<(), Fault> {

@@ -4,6 +4,7 @@ use super::{BUSY_MAX, Fault, FaultKind, File, Patience, STEPS_BETWEEN_LOOKS, Sto
 use rusqlite::{Connection, OpenFlags};
 use std::collections::HashMap;
 use std::fs::OpenOptions;
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ const CACHE_KIB: u32 = 4_096;
 const LOG_BYTES_MAX: u32 = 4 << 20;
 /// Statements kept ready: all there are.
 const STATEMENTS_MAX: usize = 32;
+/// What every file of SQLite begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// What is appended to the name of a damaged file. One is kept: the last.
 const DAMAGED: &str = ".damaged";
 /// Of the write-ahead log and its index.
@@ -91,7 +94,7 @@ impl Store {
         let unreadable = |error| Fault { kind: FaultKind::Lost, text: format!("{error}") };
         // SQLite gives the files beside it the permissions that this one has.
         let made = OpenOptions::new().read(true).write(true).create(true).mode(MODE).open(path);
-        drop(made.map_err(unreadable)?);
+        refuse_what_is_no_database(&mut made.map_err(unreadable)?)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(Fault::from);
         let file = identity(path).map(|identity| File { path: path.to_owned(), identity });
@@ -123,6 +126,18 @@ impl Store {
         db.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || own.is_over()))?;
         Ok(Store { db, file, numbers: HashMap::new(), patience })
     }
+}
+
+/// A file without SQLite's first bytes was never a history, such as the configuration, named by a slip: it is not ours to move aside.
+fn refuse_what_is_no_database(file: &mut std::fs::File) -> Result<(), Fault> {
+    let mut head = Vec::with_capacity(MAGIC.len());
+    let read = file.take(MAGIC.len() as u64).read_to_end(&mut head);
+    read.map_err(|error| Fault { kind: FaultKind::Lost, text: format!("{error}") })?;
+    // A power cut may leave zeros.
+    if head.is_empty() || head == MAGIC || head.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    Err(Fault { kind: FaultKind::Lost, text: "it is no SQLite file, and left as it is".into() })
 }
 
 /// Looks through the whole file, some ten milliseconds for each ten megabytes: damage that is found later would be found by a

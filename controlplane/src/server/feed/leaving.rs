@@ -72,7 +72,7 @@ impl Exit {
 impl Leaving {
     /// Gives the connection to a worker. `behind`: what has been read after the request. Its last request is told of here.
     pub fn go(self, stream: impl Wire, behind: &[u8], state: &Rc<State>) {
-        let Leaving { entry: Entry { mut head, peer, by, grant }, mut record } = self;
+        let Leaving { entry: Entry { mut head, peer, by, came, grant }, mut record } = self;
         let Ok((socket, bridge)) = stream.detach() else { return };
         head.extend_from_slice(behind);
         let mut arrival = Arrival { socket, peer, head, grant: grant.clone() };
@@ -82,7 +82,7 @@ impl Leaving {
         for worker in workers_by_load(state) {
             match (state.staff.welcome)(worker, arrival) {
                 Ok(()) => {
-                    state.readers.note(worker, by, &grant);
+                    state.readers.note(worker, by, came, &grant);
                     return record.answered(&mut Answer::switching());
                 }
                 Err(refused) => arrival = refused,

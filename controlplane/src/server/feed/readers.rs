@@ -1,11 +1,18 @@
 //! Who reads the feed by the control port. Workers hold the connections; what is here are the leaves that were given for them.
 
+use super::{PATH, ROUTES};
 use crate::guard::{Basis, Peer, Principal, Scope};
-use crate::server::guard::scope_now;
+use crate::server::guard::{Asking, is_of_ours, scope_now};
+use hyper::Request;
+use hyper::header::{HOST, ORIGIN};
+use hyper::http::request::Parts;
 use ringway_shared::config::{Authorities, Control};
 use ringway_shared::feed::Grant;
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
+
+/// What begins the names of Fetch Metadata's fields.
+const FETCH: &str = "sec-fetch-";
 
 /// All of them.
 #[derive(Default)]
@@ -18,8 +25,35 @@ pub struct Readers {
 struct Reader {
     worker: usize,
     by: Principal,
+    came: Came,
     /// Gone as soon as the connection is.
     grant: Weak<Grant>,
+}
+
+/// Where a reader's request was sent to, and by whose page: `control.allowed_hosts` and `control.allowed_origins` are asked about it
+/// again when they change.
+pub struct Came {
+    peer: Peer,
+    head: Parts,
+}
+
+impl Came {
+    pub fn of(peer: &Peer, head: &Parts) -> Came {
+        let (mut kept, ()) = Request::new(()).into_parts();
+        kept.uri = head.uri.clone();
+        // No secret is kept, and a ticket has been used up.
+        let concerns =
+            |name: &str| [HOST.as_str(), ORIGIN.as_str()].contains(&name) || name.starts_with(FETCH);
+        for (name, value) in head.headers.iter().filter(|(name, _)| concerns(name.as_str())) {
+            kept.headers.append(name, value.clone());
+        }
+        Came { peer: peer.clone(), head: kept }
+    }
+
+    fn is_of_ours(&self, control: &Control) -> bool {
+        let route = ROUTES.iter().find(|route| route.path == PATH);
+        route.is_some_and(|route| is_of_ours(control, &Asking { route, peer: &self.peer, head: &self.head }))
+    }
 }
 
 impl Readers {
@@ -38,8 +72,8 @@ impl Readers {
         all.iter().filter(|reader| reader.worker == worker && reader.grant.strong_count() > 0).count()
     }
 
-    pub fn note(&self, worker: usize, by: Principal, grant: &Arc<Grant>) {
-        self.all.borrow_mut().push(Reader { worker, by, grant: Arc::downgrade(grant) });
+    pub fn note(&self, worker: usize, by: Principal, came: Came, grant: &Arc<Grant>) {
+        self.all.borrow_mut().push(Reader { worker, by, came, grant: Arc::downgrade(grant) });
     }
 
     /// Takes the leave from those who may not read any more under this configuration; how many that were. Call it before the first comes, too.
@@ -48,7 +82,10 @@ impl Readers {
         let others = self.authorities.replace(authorities.clone()) != authorities;
         let all = self.all.borrow();
         let is_out = |reader: &&Reader| {
-            scope_now(control, &reader.by) < Scope::Read || others && is_by_certificate(&reader.by)
+            let by_gone_authority = others && is_by_certificate(&reader.by);
+            scope_now(control, &reader.by) < Scope::Read
+                || by_gone_authority
+                || !reader.came.is_of_ours(control)
         };
         let out = all.iter().filter(is_out);
         let revoked = out.filter_map(|reader| reader.grant.upgrade()).filter(|grant| !grant.is_revoked());
@@ -72,9 +109,49 @@ mod tests {
     }
 
     fn come(readers: &Readers, by: &Principal) -> Arc<Grant> {
+        come_with(readers, by, &[("host", "127.0.0.1:9003")])
+    }
+
+    fn come_with(readers: &Readers, by: &Principal, fields: &[(&str, &str)]) -> Arc<Grant> {
+        let request = fields
+            .iter()
+            .fold(Request::builder().uri("/ws"), |request, (name, value)| request.header(*name, *value));
+        let head = request.body(()).unwrap().into_parts().0;
         let grant = Arc::new(Grant::new("a".into()));
-        readers.note(0, by.clone(), &grant);
+        readers.note(0, by.clone(), Came::of(&peer(true), &head), &grant);
         grant
+    }
+
+    #[test]
+    fn who_came_by_a_name_or_a_page_is_out_when_it_is_no_more_listed() {
+        let readers = Readers::default();
+        let listed = config(&[
+            "control.allowed_hosts=[ops.lan]",
+            "control.allowed_origins=[https://ops.example, https://other.example]",
+            TOKENS,
+        ]);
+        let by = Principal {
+            name: "a".into(),
+            scope: Scope::Read,
+            basis: Basis::Shown(listed.control.tokens[0].digest),
+        };
+        let comes = |fields: &[(&str, &str)]| come_with(&readers, &by, fields);
+        let named = comes(&[("host", "ops.lan:9003"), ("origin", "http://ops.lan:9003")]);
+        let page = comes(&[
+            ("host", "127.0.0.1"),
+            ("origin", "https://ops.example"),
+            ("sec-fetch-site", "cross-site"),
+        ]);
+        let other = comes(&[("host", "127.0.0.1"), ("origin", "https://other.example")]);
+        let own = comes(&[
+            ("host", "127.0.0.1"),
+            ("origin", "http://127.0.0.1"),
+            ("sec-fetch-site", "same-origin"),
+        ]);
+        assert_eq!(readers.judge_anew(&listed.control), 0);
+        let fewer = config(&["control.allowed_origins=[https://other.example]", TOKENS]);
+        assert_eq!(readers.judge_anew(&fewer.control), 2);
+        assert!(named.is_revoked() && page.is_revoked() && !other.is_revoked() && !own.is_revoked());
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl State {
     ) -> Result<(), feed::Refused> {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return Ok(()) };
         let about = &mut slot.about;
-        core.service().readers.may_subscribe(topic, about.way, own_wish)?;
+        let readers = &core.service().readers;
+        readers.may_subscribe(topic, about.way_now(readers), own_wish)?;
         about.reads_feed |= feed::is_reserved(topic);
         Ok(())
     }
@@ -50,7 +51,11 @@ impl State {
         let about = &self.slots.get(conn as usize)?.about;
         match &about.grant {
             Some(grant) => grant.is_revoked().then_some(Lost::Connection),
-            None => (about.reads_feed && !service.readers.let_in(about.way)).then_some(Lost::Subscriptions),
+            None if !about.reads_feed => None,
+            None => {
+                let may = service.readers.let_in(about.way_now(&service.readers));
+                (!may).then_some(Lost::Subscriptions)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::proto::websocket::Incoming;
 use ringway_shared::closing::Closing;
 use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
+use ringway_shared::origin::{authority, is_fixed_host};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -149,6 +150,8 @@ impl State {
             forwarded: request.forwarded,
         };
         slot.about.way = Way::Gateway { near: slot.is_near(), foreign: service.readers.are_foreign(&sender) };
+        let by_name = authority(&request.host).is_some_and(|(name, _)| !is_fixed_host(&name));
+        slot.about.named_host = by_name.then(|| request.host.as_str().into());
         let facts = Facts {
             host: &request.host,
             origin: request.origin.as_deref(),

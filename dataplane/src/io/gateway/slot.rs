@@ -5,7 +5,7 @@ use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
 use crate::policy::clients;
-use crate::policy::feed::Way;
+use crate::policy::feed::{Readers, Way};
 use crate::policy::online::Presence;
 use crate::proto::deflate::Inflater;
 use crate::proto::websocket::{CloseHandshake, Incoming};
@@ -112,6 +112,8 @@ pub struct About {
     /// The control port's leave, for who came in there.
     pub grant: Option<Arc<Grant>>,
     pub way: Way,
+    /// The `Host` it came by, where the configuration had to allow that name.
+    pub named_host: Option<Box<str>>,
     /// It is subscribed to the feed, or was.
     pub reads_feed: bool,
 }
@@ -152,7 +154,18 @@ impl About {
                 None => Way::Gateway { near: false, foreign: true },
             },
             grant,
+            named_host: None,
             reads_feed: false,
+        }
+    }
+
+    /// How it came, as it is judged now: names that were allowed then may not be any more.
+    pub fn way_now(&self, readers: &Readers) -> Way {
+        match (&self.named_host, self.way) {
+            (Some(host), Way::Gateway { near, .. }) if !readers.is_own(host) => {
+                Way::Gateway { near, foreign: true }
+            }
+            (_, way) => way,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 #[test]
 fn a_damaged_file_is_moved_aside_and_another_one_begun() {
-    for (name, damage) in [("header", 0), ("page", 2 * 4096)] {
+    for (name, damage) in [("header", 16), ("page", 2 * 4096)] {
         let path = folder(name).join("history.sqlite3");
         let mut store = open(&path);
         for index in 0..100 {
@@ -42,6 +42,22 @@ fn a_file_of_somebody_elses_or_of_a_later_ringway_is_left_alone() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let fault = Store::open(Some(&path)).err().unwrap();
     assert!(fault.0.contains("later ringway (schema 99"), "{fault:?}");
+}
+
+#[test]
+fn a_file_that_never_was_a_database_is_left_alone() {
+    let folder = folder("slip");
+    for (name, text) in [("users.yaml", "users:\n  - name: alice\n"), ("short", "x")] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let fault = Store::open(Some(&path)).err().unwrap();
+        assert!(fault.0.contains("no SQLite file"), "{fault:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing was moved");
+    // Zeros are what a power cut leaves of a database.
+    std::fs::write(folder.join("zeros"), [0; 5000]).unwrap();
+    assert!(Store::open(Some(&folder.join("zeros"))).unwrap().moved_aside.is_some());
 }
 
 #[test]
