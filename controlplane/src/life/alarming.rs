@@ -35,9 +35,8 @@ impl Life {
     }
 
     /// Goes on with the alerts of the process before.
-    pub(super) fn inherit_alerts(&self, rows: Vec<(String, ())>) {
+    pub(super) fn inherit_alerts(&self, rows: Vec<String>) {
         if !rows.is_empty() {
-            let rows: Vec<String> = rows.into_iter().map(|(row, ())| row).collect();
             self.follow_alerts().inherit(&rows);
         }
     }

@@ -263,6 +263,10 @@ def test_what_cannot_be_silenced_is_told(ringway):
         ('{"matchers": {"name": "a"}, "for": "soon"}', 422, "is not a duration"),
         ('{"matchers": {"name": "a"}, "for": "90d"}', 422, "out of range"),
         (json.dumps({"matchers": {"name": "a" * 301}, "for": "1h"}), 422, "300 bytes"),
+        (json.dumps({"matchers": {"%0299d" % i: "a" for i in range(14)}, "for": "1h"}), 422, "4096 bytes together"),
+        (json.dumps({"matchers": {"\x01" * 9: "a"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a\x1b[m"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a"}, "for": "1h", "comment": "a\r\nforged"}), 422, "control character"),
     ):
         answer = proxy.http("POST", "/api/v1/alerts/silences", {"Content-Type": "application/json"}, body)
         assert answer.status == status and told in answer.json["detail"], answer.text
