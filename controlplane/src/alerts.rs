@@ -253,7 +253,11 @@ mod tests {
         assert!(alerts.unsilence(made["id"].as_str().unwrap()) && alerts.changed() == 3);
         alerts.evaluate(Facts::default(), now());
         assert_eq!((alerts.changed(), alerts.counts()), (4, Counts::default()));
-        assert_eq!(alerts.view()["alerts"][0]["state"], "resolved");
+        let over = &alerts.view()["alerts"][0];
+        assert_eq!(
+            (&over["state"], &over["summary"]),
+            (&"resolved".into(), &"connections was 3, above 2".into())
+        );
     }
 
     #[test]

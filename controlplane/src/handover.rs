@@ -70,7 +70,7 @@ pub enum Message {
     /// What the history lacks of it.
     History { rows: Vec<Bequest> },
     /// What the one before leaves of alerts, as texts.
-    Alerts { rows: Vec<(String, ())> },
+    Alerts { rows: Vec<String> },
     /// The one before no longer answers at the control port and writes no quota file and no history.
     YourTurn,
 }

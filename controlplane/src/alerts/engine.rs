@@ -140,22 +140,24 @@ impl Engine {
         let mut events = Vec::new();
         let mut seen = BTreeSet::new();
         for rule in self.rules.clone() {
+            // Those of other labels, or of another severity, are of the rule as it was before: orphans.
+            let is_own =
+                |alert: &&Alert| alert.rule.name == rule.name && alert.labels.are_of(&rule, &self.instance);
+            let own = self.alerts.values().filter(is_own);
+            let own: Vec<u64> = own.map(|alert| alert.fingerprint).collect();
             let Some(samples) = samples(rule.of) else {
                 // Nothing is known: nothing changes.
-                let own = self.alerts.values().filter(|alert| alert.rule.name == rule.name);
-                seen.extend(own.map(|alert| alert.fingerprint));
+                seen.extend(own);
                 continue;
             };
             for (fingerprint, labels, sample) in self.broken(&rule, samples) {
                 seen.insert(fingerprint);
                 events.extend(self.break_one(&rule, fingerprint, labels, sample, now));
             }
-            let whole = self.alerts.values().filter(|alert| alert.rule.name == rule.name);
-            let whole: Vec<u64> =
-                whole.map(|alert| alert.fingerprint).filter(|one| !seen.contains(one)).collect();
-            for fingerprint in whole {
-                seen.insert(fingerprint);
-                events.extend(self.mend(&rule, fingerprint, now));
+            for fingerprint in own {
+                if seen.insert(fingerprint) {
+                    events.extend(self.mend(&rule, fingerprint, now));
+                }
             }
         }
         let orphans: Vec<u64> = self.alerts.keys().filter(|one| !seen.contains(one)).copied().collect();

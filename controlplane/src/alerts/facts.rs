@@ -94,9 +94,9 @@ impl Meters {
     #[must_use]
     pub fn samples(&self, of: Measure) -> Option<Vec<Sample>> {
         let facts = &self.facts;
-        let each = |label, values: &[(Arc<str>, f64)]| {
+        let each = |values: &[(Arc<str>, f64)]| {
             let sample = |(name, value): &(Arc<str>, f64)| Sample {
-                label: Some((label, name.clone())),
+                label: of.subject().map(|label| (label, name.clone())),
                 ..Sample::plain(*value)
             };
             Some(values.iter().map(sample).collect())
@@ -106,7 +106,7 @@ impl Meters {
             Measure::ConnectionsShare => 100.0 * facts.connections_share,
             Measure::FailedPerSecond => {
                 facts.ended?;
-                self.window.average(MINUTE, |totals| totals.failed)?
+                self.window.rate(MINUTE, |totals| totals.failed)?
             }
             Measure::FailedShare => self.failed_share()?,
             Measure::TrafficChange => self.traffic_change?,
@@ -128,7 +128,7 @@ impl Meters {
             Measure::QuotaShare => {
                 let quotas: Vec<_> =
                     facts.quotas.iter().map(|(name, share)| (name.clone(), 100.0 * share)).collect();
-                return each("user", &quotas);
+                return each(&quotas);
             }
             Measure::UpstreamsDown => {
                 return counted("upstream", facts.upstreams_down.iter().map(ToString::to_string).collect());
@@ -136,11 +136,11 @@ impl Meters {
             Measure::ConfigReloadFailed => f64::from(u8::from(facts.reload_failed)),
             Measure::CertificatesExpireDays => {
                 let days = facts.certificates_days.iter().map(|(service, days)| ((*service).into(), *days));
-                return each("service", &days.collect::<Vec<_>>());
+                return each(&days.collect::<Vec<_>>());
             }
             Measure::LoopLagMs => facts.loop_lag_p99?.as_secs_f64() * 1000.0,
             Measure::WebsocketDroppedPerSecond => {
-                self.window.average(MINUTE, |totals| totals.websocket_dropped)?
+                self.window.rate(MINUTE, |totals| totals.websocket_dropped)?
             }
         };
         Some(vec![Sample::plain(value)])
@@ -148,7 +148,7 @@ impl Meters {
 
     fn failed_share(&self) -> Option<f64> {
         self.facts.ended?;
-        let per_minute = |of: fn(&Totals) -> u64| Some(self.window.average(MINUTE, of)? * 60.0);
+        let per_minute = |of: fn(&Totals) -> u64| Some(self.window.rate(MINUTE, of)? * 60.0);
         let (ended, failed) = (per_minute(|totals| totals.ended)?, per_minute(|totals| totals.failed)?);
         Some(if ended.round() < ENDED_MIN { 0.0 } else { 100.0 * failed / ended })
     }
@@ -225,6 +225,7 @@ mod tests {
     fn failures_are_a_share_of_many_ended_connections_only() {
         let (mut meters, mut at) = (Meters::default(), Instant::now());
         meters.take(Facts { ended: Some((0, 0)), ..Facts::default() }, at);
+        pass(&mut meters, &mut at, 60, |_| ());
         pass(&mut meters, &mut at, 1, |facts| facts.ended = Some((19, 19)));
         assert_eq!(value(&meters, Measure::FailedShare), Some(0.0));
         pass(&mut meters, &mut at, 1, |facts| facts.ended = Some((40, 20)));
@@ -233,6 +234,19 @@ mod tests {
         assert!((per_second - 20.0 / 60.0).abs() < 1e-9, "{per_second}");
         pass(&mut meters, &mut at, 61, |_| ());
         assert_eq!(value(&meters, Measure::FailedShare), Some(0.0), "a minute later it is forgotten");
+    }
+
+    #[test]
+    fn what_a_minute_is_like_is_not_known_before_it_has_passed() {
+        let (mut meters, mut at) = (Meters::default(), Instant::now());
+        let calm = |facts: &mut Facts| facts.ended = Some((0, 0));
+        let rates = [Measure::FailedPerSecond, Measure::FailedShare, Measure::WebsocketDroppedPerSecond];
+        // The first of these seconds is the minute's beginning.
+        for second in 0..=60 {
+            assert_eq!(rates.map(|of| value(&meters, of)), [None; 3], "second {second}");
+            pass(&mut meters, &mut at, 1, calm);
+        }
+        assert_eq!(rates.map(|of| value(&meters, of)), [Some(0.0); 3]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! When a webhook is told what: the alerts of one rule go together, after a wait for others, at intervals, and again after long.
 //!
 //! Pure. A webhook is told that an alert is over if it was told of it at all, also of one that has been silenced meanwhile; of one that
-//! was silenced or over by the time of its message it hears nothing.
+//! was silenced or over by the time of its message it hears nothing. What it would not take has not been told.
 
 use super::message::{Entry, Message};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,13 +44,21 @@ pub struct Groups(BTreeMap<Rc<str>, Group>);
 #[derive(Default)]
 struct Group {
     /// Alerts that it was told fire.
-    told: BTreeMap<u64, Entry>,
+    told: BTreeMap<u64, Told>,
+    /// It did not take a message of what fires: that is news still.
+    is_owed: bool,
     /// Since when there is something to tell.
     waiting: Option<Instant>,
     /// When the last message was made.
     last: Option<Instant>,
     /// When the last one arrived, unless it has been repeated since.
     arrived: Option<Instant>,
+}
+
+struct Told {
+    entry: Entry,
+    /// It has taken a message that says so.
+    heard: bool,
 }
 
 impl Groups {
@@ -71,20 +79,37 @@ impl Groups {
 
     /// What the webhook was told fires.
     pub fn told(&self) -> impl Iterator<Item = &Entry> {
-        self.0.values().flat_map(|group| group.told.values())
+        self.0.values().flat_map(|group| group.told.values()).map(|told| &told.entry)
     }
 
     /// The process before has told it so. When is not known: it is as if it had arrived now.
     pub fn adopt(&mut self, name: &str, entry: Entry, now: Instant) {
         let group = self.0.entry(name.into()).or_default();
-        group.told.insert(entry.fingerprint, entry);
+        group.told.insert(entry.fingerprint, Told { entry, heard: true });
         (group.last, group.arrived) = (Some(now), Some(now));
     }
 
-    /// A message about this rule has arrived.
-    pub fn arrived(&mut self, name: &str, now: Instant) {
-        if let Some(group) = self.0.get_mut(name) {
-            group.arrived = Some(now);
+    /// A message has arrived.
+    pub fn arrived(&mut self, message: &Message, now: Instant) {
+        let Some(group) = self.0.get_mut(&message.group) else { return };
+        group.arrived = Some(now);
+        for entry in &message.entries {
+            if let Some(told) = group.told.get_mut(&entry.fingerprint) {
+                told.heard = true;
+            }
+        }
+    }
+
+    /// A message was given up, and nothing that waits says the same: what of it fires is told again after the interval, until it is
+    /// taken or over. That something is over is not: nobody waits for it who never heard that it began.
+    pub fn given_up(&mut self, message: &Message, now: Instant) {
+        let Some(group) = self.0.get_mut(&message.group) else { return };
+        for entry in message.entries.iter().filter(|entry| entry.ended.is_none()) {
+            let Some(told) = group.told.get(&entry.fingerprint) else { continue };
+            (group.is_owed, group.last) = (true, Some(now));
+            if !told.heard {
+                group.told.remove(&entry.fingerprint);
+            }
         }
     }
 }
@@ -98,22 +123,36 @@ impl Group {
         if !scene.send_resolved {
             over.iter().for_each(|one| drop(self.told.remove(one)));
         }
-        let has_news = audible().any(|entry| !self.told.contains_key(&entry.fingerprint))
-            || (scene.send_resolved && !over.is_empty());
+        let is_news = |entry: &Entry| self.is_owed || !self.told.contains_key(&entry.fingerprint);
+        let has_news = audible().any(is_news) || (scene.send_resolved && !over.is_empty());
         if !has_news {
             self.waiting = None;
-            return self.repeat(name, audible().cloned().collect(), scene);
+            let entries = audible().map(|entry| self.as_told(entry)).collect();
+            return self.repeat(name, entries, scene);
         }
         let waiting = *self.waiting.get_or_insert(scene.now);
         let due = self.last.map_or(waiting + scene.pace.wait, |last| last + scene.pace.interval);
         if scene.now < due {
             return None;
         }
-        let over = over.iter().filter_map(|one| self.told.remove(one)).map(|entry| (scene.ended)(&entry));
-        let entries: Vec<Entry> = audible().cloned().chain(over).collect();
-        self.told.extend(audible().map(|entry| (entry.fingerprint, entry.clone())));
-        (self.waiting, self.last) = (None, Some(scene.now));
-        Some(entries)
+        let over = over.iter().filter_map(|one| self.told.remove(one)).map(|told| {
+            let started = told.entry.started;
+            Entry { started, ..(scene.ended)(&told.entry) }
+        });
+        let over: Vec<Entry> = over.collect();
+        let audible: Vec<Entry> = audible().map(|entry| self.as_told(entry)).collect();
+        for entry in audible.iter().cloned() {
+            let heard = self.told.get(&entry.fingerprint).is_some_and(|told| told.heard);
+            self.told.insert(entry.fingerprint, Told { entry, heard });
+        }
+        (self.waiting, self.last, self.is_owed) = (None, Some(scene.now), false);
+        Some(audible.into_iter().chain(over).collect())
+    }
+
+    /// One that was over and fires again before anybody was told so is the same one to the receiver: it began when it was told to have.
+    fn as_told(&self, entry: &Entry) -> Entry {
+        let told = self.told.get(&entry.fingerprint);
+        Entry { started: told.map_or(entry.started, |told| told.entry.started), ..entry.clone() }
     }
 
     /// Says again what has been said long ago. What has not arrived yet is not said twice.

@@ -25,6 +25,16 @@ impl Labels {
         Labels(labels)
     }
 
+    /// Whether an alert of this rule, as it is now, may have them.
+    #[must_use]
+    pub fn are_of(&self, rule: &AlertRule, instance: &str) -> bool {
+        let (mut own, mut wanted) = (self.clone(), Labels::of(rule, instance, None));
+        if let Some(subject) = rule.of.subject() {
+            [&mut own, &mut wanted].into_iter().for_each(|labels| drop(labels.0.remove(subject)));
+        }
+        own == wanted
+    }
+
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| &**value)

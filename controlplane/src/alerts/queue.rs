@@ -4,7 +4,7 @@
 //! place of that it fires: the receiver hears both, in this order.
 
 use super::message::{Entry, Message};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,13 @@ pub enum Outcome {
     Refused {
         why: String,
     },
+}
+
+/// A message that waits no more.
+pub enum Settled {
+    Arrived(Rc<Message>),
+    /// What nobody will hear now.
+    GivenUp(Message),
 }
 
 /// How deliveries went, for metrics: one each.
@@ -74,28 +81,37 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn push(&mut self, message: Message) {
+    /// Adds a message. If that is one too many, what nobody will hear now of the one that was given up for it.
+    pub fn push(&mut self, message: Message) -> Option<Message> {
         let open = usize::from(self.flying);
         let last = self.waiting.iter().rposition(|other| other.group == message.group);
         if let Some(index) = last.filter(|index| *index >= open && fits(&self.waiting[*index], &message)) {
             add(Rc::make_mut(&mut self.waiting[index]), message);
-            return;
-        }
-        if self.waiting.len() >= MESSAGES_MAX {
-            self.give_up_one(open);
+            return None;
         }
         self.waiting.push_back(Rc::new(message));
+        (self.waiting.len() > MESSAGES_MAX).then(|| self.give_up_one(open))?
     }
 
     /// Makes room for one, without losing how any rule stands now.
-    fn give_up_one(&mut self, open: usize) {
+    fn give_up_one(&mut self, open: usize) -> Option<Message> {
         let is_old = |index: &usize| {
             let group = &self.waiting[*index].group;
             self.waiting.iter().skip(index + 1).any(|later| later.group == *group)
         };
         let index = (open..self.waiting.len()).find(is_old).unwrap_or(open);
-        self.waiting.remove(index);
+        let given_up = self.waiting.remove(index)?;
         self.count(Delivery::QueueFull);
+        Some(self.unsaid(&given_up))
+    }
+
+    /// What of a message nothing that waits tells of.
+    fn unsaid(&self, message: &Message) -> Message {
+        let waiting = self.messages().filter(|waiting| waiting.group == message.group);
+        let said: BTreeSet<u64> =
+            waiting.flat_map(|waiting| &waiting.entries).map(|entry| entry.fingerprint).collect();
+        let entries = message.entries.iter().filter(|entry| !said.contains(&entry.fingerprint));
+        Message { group: message.group.clone(), entries: entries.cloned().collect() }
     }
 
     /// The message whose time has come; it is under way then, until [`Queue::settle`].
@@ -108,8 +124,8 @@ impl Queue {
         Some(first)
     }
 
-    /// What came of it; the rule whose message arrived. `chance`: 0 to 1, so that not all try at once.
-    pub fn settle(&mut self, outcome: Outcome, now: Instant, chance: f64) -> Option<Rc<str>> {
+    /// What came of it. `chance`: 0 to 1, so that not all try at once.
+    pub fn settle(&mut self, outcome: Outcome, now: Instant, chance: f64) -> Option<Settled> {
         if !std::mem::take(&mut self.flying) {
             return None;
         }
@@ -117,14 +133,14 @@ impl Queue {
             Outcome::Arrived => {
                 (self.failures, self.next_try, self.last_error) = (0, None, None);
                 self.count(Delivery::Delivered);
-                Some(self.waiting.pop_front()?.group.clone())
+                Some(Settled::Arrived(self.waiting.pop_front()?))
             }
             Outcome::Refused { why } => {
                 (self.failures, self.next_try) = (0, None);
                 self.last_error = Some(cut(why));
                 self.count(Delivery::Refused);
-                self.waiting.pop_front();
-                None
+                let refused = self.waiting.pop_front()?;
+                Some(Settled::GivenUp(self.unsaid(&refused)))
             }
             Outcome::Failed { why, after } => {
                 let longest = RETRY_MIN.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);

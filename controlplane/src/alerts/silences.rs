@@ -17,6 +17,28 @@ pub const SILENCES_MAX: usize = 100;
 pub const MATCHERS_MAX: usize = 16;
 /// Bytes of a comment, and of a matcher's value.
 pub const TEXT_BYTES_MAX: usize = 300;
+/// Bytes of all texts of one: matchers and comment. The next process is told of it in one message.
+pub const TEXTS_BYTES_MAX: usize = 4 * 1024;
+
+/// Whether a silence may say this. The error says what is wrong.
+pub fn check(matchers: &BTreeMap<Box<str>, Box<str>>, comment: &str) -> Result<(), String> {
+    if matchers.is_empty() {
+        return Err("matchers names no label: it would silence everything".to_owned());
+    }
+    let texts = || matchers.iter().flat_map(|(name, value)| [&**name, &**value]).chain([comment]);
+    if matchers.len() > MATCHERS_MAX || texts().any(|text| text.len() > TEXT_BYTES_MAX) {
+        return Err(format!(
+            "more than {MATCHERS_MAX} matchers, or a text of more than {TEXT_BYTES_MAX} bytes"
+        ));
+    }
+    if texts().map(str::len).sum::<usize>() > TEXTS_BYTES_MAX {
+        return Err(format!("matchers and comment have more than {TEXTS_BYTES_MAX} bytes together"));
+    }
+    if texts().any(|text| text.contains(char::is_control)) {
+        return Err("a matcher or the comment has a control character, such as a line's end".to_owned());
+    }
+    Ok(())
+}
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -183,6 +205,48 @@ mod tests {
         assert!(!silences.end(now.at + Duration::from_secs(59)));
         assert!(silences.end(now.at + Duration::from_secs(60)));
         assert!(!silences.remove(&id));
+    }
+
+    #[test]
+    fn texts_have_bounds_each_and_together() {
+        let text = |bytes: usize| "x".repeat(bytes);
+        let check = |pairs: &[(&str, &str)], comment: &str| check(&labels(pairs), comment);
+        let long = text(TEXT_BYTES_MAX);
+        assert_eq!(check(&[(&long, &long)], &long), Ok(()));
+        assert!(check(&[], "all").unwrap_err().contains("everything"));
+        for (name, value, comment) in
+            [(301, 1, 1), (1, 301, 1), (1, 1, 301)].map(|(a, b, c)| (text(a), text(b), text(c)))
+        {
+            assert!(check(&[(&name, &value)], &comment).unwrap_err().contains("300 bytes"));
+        }
+        let names: Vec<_> = (0..=MATCHERS_MAX).map(|number| format!("{number:0>256}")).collect();
+        let pairs: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+        assert_eq!(check(&pairs[..MATCHERS_MAX], ""), Ok(()));
+        assert!(check(&pairs[..MATCHERS_MAX], "1").unwrap_err().contains("4096 bytes together"));
+        assert!(check(&pairs, "").unwrap_err().contains("16 matchers"));
+    }
+
+    #[test]
+    fn nothing_that_is_not_printed_is_taken() {
+        assert_eq!(check(&labels(&[("user", "zoë ☂")]), "café"), Ok(()));
+        for text in ["a\nb", "\u{1}", "\t", "\u{7f}", "\u{9b}"] {
+            for (name, value, comment) in [(text, "b", "c"), ("a", text, "c"), ("a", "b", text)] {
+                let why = check(&labels(&[(name, value)]), comment).unwrap_err();
+                assert!(why.contains("control character") && !why.contains(text), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_one_is_far_from_the_bound_of_a_message() {
+        let now = Now { at: Instant::now(), unix: Duration::from_secs(1_795_000_000) };
+        let names: Vec<_> = (0..MATCHERS_MAX).map(|number| format!("{number:\"<256}")).collect();
+        let pairs: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+        assert_eq!(check(&labels(&pairs), ""), Ok(()));
+        let mut silences = Silences::default();
+        silences.add(labels(&pairs), Duration::from_secs(60), "ops", "", now).unwrap();
+        let row = serde_json::to_string(&silences.bequeath()[0]).unwrap();
+        assert!(serde_json::to_string(&row).unwrap().len() < 32 * 1024);
     }
 
     #[test]

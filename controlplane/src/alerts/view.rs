@@ -1,7 +1,7 @@
 //! Alerts as they are shown: by the API, and by the feed.
 
 use super::Alerts;
-use super::engine::Alert;
+use super::engine::{Alert, Stage};
 use super::labels;
 use super::silences::{Silence, stamp};
 use ringway_shared::config::{AlertRule, show_duration};
@@ -93,15 +93,16 @@ pub fn summary(alert: &Alert) -> String {
     alert.rule.summary.as_deref().map_or_else(|| description(alert), str::to_owned)
 }
 
-/// The value and its threshold in words.
+/// The value and its threshold in words; of what is over, the last value that was wrong.
 #[must_use]
 pub fn description(alert: &Alert) -> String {
-    let Alert { rule, value, detail, labels, .. } = alert;
+    let Alert { rule, stage, value, detail, labels, .. } = alert;
     let whose = ["user", "service"].into_iter().find_map(|name| labels.get(name));
     let whose = whose.map_or_else(String::new, |whose| format!(" of {whose}"));
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     let value = rule.of.unit().show(*value);
-    format!("{}{whose} is {value}{detail}, {} {}", rule.of.label(), rule.when.label(), rule.written)
+    let verb = if *stage == Stage::Resolved { "was" } else { "is" };
+    format!("{}{whose} {verb} {value}{detail}, {} {}", rule.of.label(), rule.when.label(), rule.written)
 }
 
 /// Nobody reads more figures behind the point.

@@ -5,7 +5,7 @@ use super::groups::{Groups, Pace, Scene, Standing};
 use super::labels::ALERTNAME;
 use super::legacy::Row;
 use super::message::{Entry, Message};
-use super::queue::{Delivery, Outcome, Queue, Tally};
+use super::queue::{Delivery, Outcome, Queue, Settled, Tally};
 use super::silences::Silences;
 use crate::fetch::{self, Ask};
 use ringway_shared::config::{Alerts as Config, Webhook};
@@ -89,7 +89,9 @@ impl Webhooks {
                 pace: self.pace,
                 now: now.at,
             });
-            due.into_iter().for_each(|message| queue.push(message));
+            for lost in due.into_iter().filter_map(|message| queue.push(message)) {
+                groups.given_up(&lost, now.at);
+            }
         }
     }
 
@@ -119,8 +121,10 @@ impl Webhooks {
             }
             _ => {}
         }
-        if let Some(group) = queue.settle(outcome, now, chance) {
-            groups.arrived(&group, now);
+        match queue.settle(outcome, now, chance) {
+            Some(Settled::Arrived(message)) => groups.arrived(&message, now),
+            Some(Settled::GivenUp(lost)) => groups.given_up(&lost, now),
+            None => {}
         }
     }
 

@@ -28,26 +28,14 @@ impl Window {
         self.0.push_back((at, totals));
     }
 
-    /// Per second over the last `time`; `None`: less than that is known.
+    /// Per second over the last `time`; `None`: less than that is known. What the process before this one has counted is not, so after
+    /// a hot restart a shorter time would tell of a calm that nobody has seen.
     #[must_use]
     pub fn rate(&self, time: Duration, of: impl Fn(&Totals) -> u64) -> Option<f64> {
-        let (grown, passed) = self.growth(time, of)?;
-        (passed >= time).then(|| grown / passed.as_secs_f64())
-    }
-
-    /// The same, but of the time before the start it is taken that there was nothing.
-    #[must_use]
-    pub fn average(&self, time: Duration, of: impl Fn(&Totals) -> u64) -> Option<f64> {
-        let (grown, passed) = self.growth(time, of)?;
-        Some(grown / passed.max(time).as_secs_f64())
-    }
-
-    /// How much a total has grown since the newest moment that is at least `time` ago, or else the oldest; and how long that is.
-    fn growth(&self, time: Duration, of: impl Fn(&Totals) -> u64) -> Option<(f64, Duration)> {
         let (now, latest) = self.0.back()?;
         let passed = |at: &Instant| now.saturating_duration_since(*at);
-        let (at, before) = self.0.iter().rev().find(|(at, _)| passed(at) >= time).or(self.0.front())?;
-        Some((of(latest).saturating_sub(of(before)) as f64, passed(at)))
+        let (at, before) = self.0.iter().rev().find(|(at, _)| passed(at) >= time)?;
+        Some(of(latest).saturating_sub(of(before)) as f64 / passed(at).as_secs_f64())
     }
 }
 
@@ -96,12 +84,11 @@ mod tests {
         let start = Instant::now();
         let mut window = Window::default();
         let rate = |window: &Window| window.rate(Duration::from_secs(10), |t| t.traffic_bytes);
-        let average = |window: &Window| window.average(Duration::from_secs(10), |t| t.traffic_bytes);
-        assert_eq!((rate(&window), average(&window)), (None, None));
+        assert_eq!(rate(&window), None);
         for second in 0..200_u64 {
             window.push(start + Duration::from_secs(second), bytes(if second < 100 { 0 } else { 30 }));
             match second {
-                5 => assert_eq!((rate(&window), average(&window)), (None, Some(0.0))),
+                0..10 => assert_eq!(rate(&window), None, "{second}"),
                 100..110 => assert_eq!(rate(&window), Some(3.0), "{second}"),
                 110.. => assert_eq!(rate(&window), Some(0.0), "{second}"),
                 _ => {}

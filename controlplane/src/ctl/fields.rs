@@ -53,6 +53,12 @@ impl Field {
         self.is_of("integer") || self.is_of("number")
     }
 
+    /// Whether what is meant may begin with `-`, as a moment that is so long ago does.
+    pub fn may_begin_with_hyphen(&self) -> bool {
+        let shown = self.schema["examples"].as_array().into_iter().flatten().chain([&self.schema["default"]]);
+        self.is_number() || shown.filter_map(Json::as_str).any(|text| text.starts_with('-'))
+    }
+
     /// Several texts.
     pub fn is_list(&self) -> bool {
         self.is_of("array") && resolved(&self.schema["items"])["type"] == "string"

@@ -175,7 +175,7 @@ fn argument(verb: &Verb, input: &Input) -> Arg {
         return arg.action(ArgAction::SetTrue);
     }
     let shown = if field.is_map() { "NAME=VALUE".to_owned() } else { name.to_uppercase() };
-    arg = arg.value_name(shown).allow_hyphen_values(field.is_number());
+    arg = arg.value_name(shown).allow_hyphen_values(field.may_begin_with_hyphen());
     if field.is_list() || field.is_map() {
         arg = arg.action(ArgAction::Append);
         // An option is repeated: else it would take what is given by its place.

@@ -15,10 +15,10 @@ use tokio::net::UnixDatagram;
 
 /// Bytes of one message; the kernel's buffer takes three of them.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of the rows in one message, roughly.
+/// Bytes of the rows in one message, as they are encoded; a longer row goes by itself.
 const ROWS_BYTES: usize = 32 * 1024;
-/// What a row has besides its name.
-const ROW_BYTES: usize = 32;
+/// Bytes of a row that still fits into a message; the rest is for what is around rows.
+const ROW_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
 /// SCM_MAX_FD of the kernel.
 const DESCRIPTORS_PER_MESSAGE: usize = 253;
 const CONTROL_BYTES: usize = rustix::cmsg_space!(ScmRights(DESCRIPTORS_PER_MESSAGE));
@@ -64,25 +64,34 @@ impl Link {
         Ok(())
     }
 
-    /// Says a long list in messages of a size.
-    pub async fn say_rows<T: Clone + Serialize>(
+    /// Says a long list in messages of a size. A row that fits into none is left out with a warning that names the
+    /// rows' `kind`: it must not cost what follows it. How many were left out.
+    pub async fn say_rows<T: Serialize>(
         &self,
-        rows: &[(String, T)],
-        message: impl Fn(Vec<(String, T)>) -> Message,
-    ) -> io::Result<()> {
-        let mut rest = rows;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|(name, _)| {
-                bytes += name.len() + ROW_BYTES;
-                bytes <= ROWS_BYTES
-            });
-            // A row that is too long by itself fails to be sent, and so is told of.
-            let (part, others) = rest.split_at(fits.count().max(1));
-            self.say(&message(part.to_vec())).await?;
-            rest = others;
+        kind: &str,
+        rows: Vec<T>,
+        message: impl Fn(Vec<T>) -> Message,
+    ) -> io::Result<usize> {
+        let (mut part, mut bytes, mut left_out) = (Vec::new(), 0, 0);
+        for row in rows {
+            let Some(more) = row_bytes(&row) else {
+                left_out += 1;
+                continue;
+            };
+            if bytes + more > ROWS_BYTES && !part.is_empty() {
+                self.say(&message(std::mem::take(&mut part))).await?;
+                bytes = 0;
+            }
+            bytes += more;
+            part.push(row);
         }
-        Ok(())
+        if !part.is_empty() {
+            self.say(&message(part)).await?;
+        }
+        if left_out > 0 {
+            tracing::warn!("{kind}: {left_out} rows are too long to be handed over, and are left out");
+        }
+        Ok(left_out)
     }
 
     /// Says something if the other end has room for it; what is repeated anyway can be lost.
@@ -107,6 +116,13 @@ impl Link {
 /// Known to the runtime. It is no datagram socket; but all that is asked of it here is to say when it is ready.
 fn registered(socket: OwnedFd) -> io::Result<UnixDatagram> {
     UnixDatagram::from_std(socket.into())
+}
+
+/// What a row takes in a message, with what parts it from the next. `None`: it fits into none, or cannot be encoded.
+fn row_bytes(row: &impl Serialize) -> Option<usize> {
+    // Nothing less tells it: what is escaped takes up to six times its bytes.
+    let bytes = serde_json::to_vec(row).ok()?.len() + 1;
+    (bytes <= ROW_BYTES_MAX).then_some(bytes)
 }
 
 fn encoded(message: &Message) -> io::Result<Vec<u8>> {
@@ -276,7 +292,7 @@ mod tests {
                 (0..5_000).map(|row| (format!("name_{row}{{label=\"v\"}}"), count(row))).collect();
             let sent = rows.clone();
             let saying = async {
-                old.say_rows(&sent, |rows| Message::Counters { rows }).await.unwrap();
+                old.say_rows("counters", sent, |rows| Message::Counters { rows }).await.unwrap();
                 old.say(&Message::YourTurn).await.unwrap();
             };
             let hearing = async {
@@ -291,6 +307,53 @@ mod tests {
             assert_eq!(heard, rows);
             assert!(messages > 1);
         });
+    }
+
+    /// The lengths of the rows that arrive, message by message, and how many were left out.
+    fn arriving(rows: Vec<String>) -> (Vec<Vec<usize>>, usize) {
+        let mut told = (Vec::new(), 0);
+        let result = &mut told;
+        between(|old, heir| async move {
+            let saying = async {
+                let left_out = old.say_rows("alerts", rows, |rows| Message::Alerts { rows }).await.unwrap();
+                old.say(&Message::YourTurn).await.unwrap();
+                left_out
+            };
+            let hearing = async {
+                let mut heard = Vec::new();
+                while let (Message::Alerts { rows }, _) = heir.hear().await.unwrap().unwrap() {
+                    heard.push(rows.iter().map(String::len).collect());
+                }
+                heard
+            };
+            let (left_out, heard) = tokio::join!(saying, hearing);
+            *result = (heard, left_out);
+        });
+        told
+    }
+
+    #[test]
+    fn rows_are_measured_as_they_are_encoded() {
+        // Six bytes each in JSON: two of these rows are more than a message, let alone more of them.
+        let escaped = || "\u{1}".repeat(6_000);
+        let (heard, left_out) = arriving(vec![escaped(); 4]);
+        assert_eq!((heard, left_out), (vec![vec![6_000]; 4], 0));
+        // A text of JSON in JSON: a message of it would be twice as long as the texts.
+        let quoted = || "\"".repeat(1_000);
+        let (heard, left_out) = arriving(vec![quoted(); 60]);
+        assert_eq!((heard.concat(), left_out), (vec![1_000; 60], 0));
+        assert!(heard.len() > 2, "{heard:?}");
+    }
+
+    #[test]
+    fn a_row_that_fits_into_no_message_is_left_out_alone() {
+        // Two quotes and a comma.
+        let longest = ROW_BYTES_MAX - 3;
+        let rows = [1, longest, longest + 1, MESSAGE_BYTES_MAX * 5, 2].map(|bytes| "x".repeat(bytes));
+        assert_eq!(arriving(rows.to_vec()), (vec![vec![1], vec![longest], vec![2]], 2));
+        let (heard, left_out) = arriving(vec!["\u{1}".repeat(12_000), "y".into()]);
+        assert_eq!((heard, left_out), (vec![vec![1]], 1));
+        assert_eq!(arriving(Vec::new()), (Vec::new(), 0));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How long the heir may leave what it is told unread.
 const TELLING_MAX: Duration = Duration::from_secs(5);
+/// How long it may leave alerts unread: without them it can do.
+const ALERTS_MAX: Duration = Duration::from_secs(2);
 
 /// Starts the heir and waits until it could serve. The error says what became of it; then it is gone.
 pub async fn start(
@@ -63,7 +65,7 @@ pub struct News {
     /// Since the file of the history was let go of.
     pub history: Vec<Bequest>,
     /// What is left of alerts: the first time alone.
-    pub alerts: Vec<(String, ())>,
+    pub alerts: Vec<String>,
 }
 
 /// Who takes over: our own child, or somebody whom the supervisor started and passes it all on to.
@@ -80,12 +82,28 @@ impl Successor {
         }
     }
 
+    /// Tells what has been counted, then what is left of alerts.
     async fn tell(&self, news: News) -> io::Result<()> {
+        let News { counters, quotas, history, alerts } = news;
         let link = self.link();
-        link.say_rows(&news.counters, |rows| Message::Counters { rows }).await?;
-        link.say_rows(&news.quotas, |used| Message::Quotas { used }).await?;
-        link.say_rows(&news.history, |rows| Message::History { rows }).await?;
-        link.say_rows(&news.alerts, |rows| Message::Alerts { rows }).await
+        let counts = async {
+            link.say_rows("counters", counters, |rows| Message::Counters { rows }).await?;
+            link.say_rows("quotas", quotas, |used| Message::Quotas { used }).await?;
+            link.say_rows("history", history, |rows| Message::History { rows }).await
+        };
+        timeout(TELLING_MAX, counts).await??;
+        let alerts = link.say_rows("alerts", alerts, |rows| Message::Alerts { rows });
+        // What comes after them matters more than they do.
+        match timeout(ALERTS_MAX, alerts).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("not all alerts and silences are handed over: {error}"),
+            Err(_) => tracing::warn!("not all alerts and silences are handed over: they are not read"),
+        }
+        Ok(())
+    }
+
+    async fn give_way(&self) -> io::Result<()> {
+        timeout(TELLING_MAX, self.link().say(&Message::YourTurn)).await?
     }
 }
 
@@ -101,18 +119,14 @@ pub async fn hand_over(
         heir.release();
     }
     closed.await;
-    let begin = async {
-        successor.tell(news()).await?;
-        successor.link().say(&Message::YourTurn).await
-    };
-    let mut heard = matches!(timeout(TELLING_MAX, begin).await, Ok(Ok(())));
+    let mut heard = successor.tell(news()).await.is_ok() && successor.give_way().await.is_ok();
     let mut is_last = false;
     while heard && !is_last {
         is_last = tokio::select! {
             () = sleep(TOLD_EVERY) => false,
             () = last.notified() => true,
         };
-        heard = matches!(timeout(TELLING_MAX, successor.tell(news())).await, Ok(Ok(())));
+        heard = successor.tell(news()).await.is_ok();
     }
     if let (false, Successor::Child(heir)) = (heard, &mut successor) {
         let status = heir.ended();
@@ -124,5 +138,39 @@ pub async fn hand_over(
                 heir.pid()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_that_cannot_be_told_cost_nothing_else() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let heard = runtime.block_on(async {
+            let (ours, theirs) = Link::pair().unwrap();
+            let heir = Link::of(theirs).unwrap();
+            let mut alerts = Some(vec!["one".to_owned(), "\u{1}".repeat(57_000), "two".to_owned()]);
+            let news = move || News {
+                counters: vec![("counted".to_owned(), Count::Whole(1))],
+                alerts: alerts.take().unwrap_or_default(),
+                ..News::default()
+            };
+            let last = Rc::new(Notify::new());
+            last.notify_one();
+            let saying = hand_over(Successor::Unknown(ours), async {}, news, last);
+            let hearing = async {
+                let mut heard = Vec::new();
+                while let Some((message, _)) = heir.hear().await.unwrap() {
+                    heard.push(message);
+                }
+                heard
+            };
+            tokio::join!(saying, hearing).1
+        });
+        let counters = Message::Counters { rows: vec![("counted".to_owned(), Count::Whole(1))] };
+        let alerts = Message::Alerts { rows: vec!["one".to_owned(), "two".to_owned()] };
+        assert_eq!(heard, [counters.clone(), alerts, Message::YourTurn, counters]);
     }
 }

@@ -111,7 +111,7 @@ impl Question {
         let by = one_of(&By::ALL, By::label, written.by, "by")?.unwrap_or(By::Total);
         let step = match written.step {
             Some("auto") => None,
-            step => one_of(&Step::ALL, Step::label, step, "step")?,
+            step => one_of(&Step::ALL, Step::label, step, "step, if it is not auto,")?,
         };
         let format = match written.format {
             None if written.prefers_csv => Format::Csv,

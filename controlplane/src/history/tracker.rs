@@ -91,6 +91,11 @@ impl Figures {
         self.failed = self.failed.saturating_add(other.failed);
     }
 
+    /// What opened and closed between two looks was open too: one at least.
+    fn with_what_came_and_went(self) -> Figures {
+        Figures { active_max: self.active_max.max(self.connections.min(1)), ..self }
+    }
+
     fn is_nothing(&self) -> bool {
         *self == Figures::default()
     }
@@ -164,7 +169,7 @@ impl Tracker {
             failed: grown(before.failed, counters.failed),
             active_max: counters.active,
         };
-        entry.figures.add(&figures);
+        entry.figures.add(&figures.with_what_came_and_went());
         figures
     }
 
@@ -174,7 +179,7 @@ impl Tracker {
         let entry = self.entries[By::Total as usize].entry("".into()).or_default();
         entry.before.active = grown.active_max;
         entry.seen = now;
-        entry.figures.add(grown);
+        entry.figures.add(&grown.with_what_came_and_went());
     }
 
     /// Adds what somebody else has counted, to the minute that is under way.

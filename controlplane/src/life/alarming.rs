@@ -35,9 +35,8 @@ impl Life {
     }
 
     /// Goes on with the alerts of the process before.
-    pub(super) fn inherit_alerts(&self, rows: Vec<(String, ())>) {
+    pub(super) fn inherit_alerts(&self, rows: Vec<String>) {
         if !rows.is_empty() {
-            let rows: Vec<String> = rows.into_iter().map(|(row, ())| row).collect();
             self.follow_alerts().inherit(&rows);
         }
     }
@@ -62,11 +61,12 @@ impl Life {
         let sick = |row| ["stalled", "died"].contains(&server::condition(row, stalled_after));
         let rows = snapshot.workers.iter();
         Facts {
-            connections: sum(&Cells::client_sockets),
+            // Who opens the dashboard to see an alert does not end it.
+            connections: sum(&Cells::guestless_sockets),
             connections_share: f64::max(
                 share(sum(&|cells| cells.clients_now.get()), self.workers.connections_max()),
                 share(
-                    sum(&|cells| cells.websocket.sockets_now.get()),
+                    sum(&|cells| cells.websocket.client_sockets()),
                     self.workers.websocket_connections_max(),
                 ),
             ),

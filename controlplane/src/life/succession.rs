@@ -376,7 +376,6 @@ impl Life {
                 }
             }
             let alerts = alerts.take().map_or_else(Vec::new, |alerts| alerts.bequeath());
-            let alerts = alerts.into_iter().map(|row| (row, ())).collect();
             // After the page, whose snapshot is of now.
             News { counters, quotas, history: bequests(), alerts }
         }

@@ -5,7 +5,7 @@ use super::asked::Asked;
 use super::route::{Content, Parameter, Route, ServedBy, bare, json, ok, said};
 use super::schemas;
 use super::state::State;
-use crate::alerts::silences::{MATCHERS_MAX, TEXT_BYTES_MAX};
+use crate::alerts::silences;
 use crate::guard::Scope;
 use ringway_shared::config::{read_duration, show_duration};
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub const ROUTES: &[Route] = &[
         &[
             said(201, "It is kept, in memory, until its time is over or the process ends.", json("Silence")),
             said(409, "There are as many silences as there may be.", FAULT),
-            said(422, "It has no matchers, too long texts or an impossible time.", FAULT),
+            said(422, "It has no matchers, too long texts, control characters or an impossible time.", FAULT),
         ],
     )
     .taking(json("SilenceRequest")),
@@ -101,16 +101,7 @@ fn read(body: &[u8]) -> Result<(Body, Duration), (u16, String)> {
         let (least, most) = (show_duration(*TIMES.start()), show_duration(*TIMES.end()));
         return Err((422, format!("for: {} is out of range: {least} to {most}", body.time)));
     }
-    if body.matchers.is_empty() {
-        return Err((422, "matchers names no label: it would silence everything".to_owned()));
-    }
-    let long = |text: &str| text.len() > TEXT_BYTES_MAX;
-    let texts = body.matchers.iter().flat_map(|(name, value)| [name, value]);
-    if body.matchers.len() > MATCHERS_MAX || long(&body.comment) || texts.into_iter().any(|text| long(text)) {
-        let message =
-            format!("more than {MATCHERS_MAX} matchers, or a text of more than {TEXT_BYTES_MAX} bytes");
-        return Err((422, message));
-    }
+    silences::check(&body.matchers, &body.comment).map_err(|why| (422, why))?;
     Ok((body, time))
 }
 

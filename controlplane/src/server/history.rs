@@ -36,7 +36,7 @@ pub const ROUTES: &[Route] = &[Route::get(
     },
     Parameter {
         name: "to",
-        schema: r#"{"type":"string","default":"now"}"#,
+        schema: r#"{"type":"string","default":"now","examples":["-1h"]}"#,
         summary: "Until when, as `from`.",
     },
     Parameter {

@@ -249,9 +249,7 @@ impl State {
     /// Moves a drain on. True: the process is to end.
     pub fn go_on_resting(&self) -> bool {
         // Who reads the feed by the control port is nobody that is waited for.
-        let left =
-            |cells: &Arc<Cells>| cells.client_sockets().saturating_sub(cells.websocket.by_control_port.get());
-        let left = self.with_cells(|cells| cells.iter().map(left).sum());
+        let left = self.with_cells(|cells| cells.iter().map(|cells| cells.guestless_sockets()).sum());
         self.rest.go_on(Instant::now(), self.staff.count, &self.staff.tell, left)
     }
 

@@ -12,6 +12,7 @@ from ringway import run, set_arguments
 from succession import Succession
 from targets import echo
 from waiting import eventually
+from websocket_client import WebSocket
 
 SECRET = "hunter2-of-the-pager"
 TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"}
@@ -55,6 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         hook = self.server
         hook.attempts += 1
+        hook.paths.add(self.path)
         status = hook.status
         if status == 200:
             hook.messages.append(json.loads(body))
@@ -81,7 +83,7 @@ class Webhook(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
         # The port is taken, and nobody listens: connections are refused.
         self.server_bind()
-        self.status, self.attempts, self.messages, self.headers = 200, 0, [], []
+        self.status, self.attempts, self.messages, self.headers, self.paths = 200, 0, [], [], set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook"
         self.opened = False
 
@@ -214,6 +216,22 @@ def test_pending_is_not_firing_and_what_goes_by_leaves_no_trace(ringway, webhook
     assert hook.attempts == 0
 
 
+def test_who_only_looks_on_is_no_connection(ringway, webhook, crowd, closing):
+    hook = webhook().open()
+    proxy = ringway(watching(hook, rule(above=0), {"name": "few", "of": "connections", "below": 1}))
+    eventually_is(proxy, "few", "firing")
+    looking = closing(WebSocket(proxy.control, "/ws"))
+    eventually(lambda: proxy.metrics()("websocket_feed_connections") == 1)
+    crowd.come(proxy)
+    eventually_is(proxy, "few", "resolved")
+    eventually_is(proxy, "busy", "firing")
+    # With its eyes still open.
+    crowd.leave()
+    eventually_is(proxy, "busy", "resolved")
+    eventually_is(proxy, "few", "firing")
+    assert looking.ask(type="ping")["type"] == "pong" and proxy.metrics()("websocket_feed_connections") == 1
+
+
 def test_a_silenced_alert_is_told_to_nobody_until_the_silence_ends(ringway, webhook, crowd):
     hook = webhook().open()
     proxy = ringway(watching(hook, rule(), rule(name="also", severity="info"), **{"log.audit": "stderr"}))
@@ -245,6 +263,10 @@ def test_what_cannot_be_silenced_is_told(ringway):
         ('{"matchers": {"name": "a"}, "for": "soon"}', 422, "is not a duration"),
         ('{"matchers": {"name": "a"}, "for": "90d"}', 422, "out of range"),
         (json.dumps({"matchers": {"name": "a" * 301}, "for": "1h"}), 422, "300 bytes"),
+        (json.dumps({"matchers": {"%0299d" % i: "a" for i in range(14)}, "for": "1h"}), 422, "4096 bytes together"),
+        (json.dumps({"matchers": {"\x01" * 9: "a"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a\x1b[m"}, "for": "1h"}), 422, "control character"),
+        (json.dumps({"matchers": {"name": "a"}, "for": "1h", "comment": "a\r\nforged"}), 422, "control character"),
     ):
         answer = proxy.http("POST", "/api/v1/alerts/silences", {"Content-Type": "application/json"}, body)
         assert answer.status == status and told in answer.json["detail"], answer.text
@@ -322,16 +344,19 @@ def test_a_quota_near_its_end_fires_for_its_user(ringway, webhook, target, users
 
 
 @pytest.mark.parametrize("status", [404, 302])
-def test_what_a_receiver_refuses_is_given_up_and_no_redirect_is_followed(ringway, webhook, crowd, status):
+def test_what_a_receiver_refuses_is_told_again_while_it_fires_and_no_redirect_is_followed(ringway, webhook, crowd, status):
     hook = webhook()
     hook.status = status
     hook.open()
     proxy = ringway(watching(hook, rule()))
     crowd.come(proxy)
-    eventually(lambda: pager(proxy)["dropped"] == 1, what=lambda: pager(proxy))
-    shown = pager(proxy)
-    assert shown["last_error"] == f"answered {status}" and shown["queued"] == 0 and hook.attempts == 1
-    assert proxy.metrics().by("alert_webhook_deliveries_total", "result")["refused"] == 1
+    eventually(lambda: pager(proxy)["dropped"] >= 2, what=lambda: pager(proxy))
+    assert pager(proxy)["last_error"] == f"answered {status}" and hook.paths == {"/hook"}
+    assert proxy.metrics().by("alert_webhook_deliveries_total", "result")["refused"] >= 2
+    hook.status = 200
+    eventually(lambda: hook.statuses() == ["firing"], what=lambda: (hook.messages, alerts(proxy)))
+    crowd.leave()
+    eventually(lambda: hook.statuses() == ["firing", "resolved"], what=lambda: (hook.messages, alerts(proxy)))
 
 
 def test_secrets_reach_the_receiver_and_nobody_else(tmp_path, ringway, webhook, crowd):

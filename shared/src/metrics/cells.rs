@@ -100,6 +100,12 @@ impl Cells {
         self.clients_now.get() + self.websocket.sockets_now.get()
     }
 
+    /// The same without those that read the live feed by the control port: who only looks on is no client.
+    #[must_use]
+    pub fn guestless_sockets(&self) -> u64 {
+        self.clients_now.get() + self.websocket.client_sockets()
+    }
+
     /// Connections open now. Never negative: `closed` is read first.
     #[must_use]
     pub fn active(&self) -> u64 {
@@ -177,6 +183,12 @@ impl WebSocketCells {
     pub fn active(&self) -> u64 {
         let closed = self.upgraded_closed.get();
         self.upgraded.get().saturating_sub(closed)
+    }
+
+    /// Sockets open now, upgraded or not, but for those that came by the control port.
+    #[must_use]
+    pub fn client_sockets(&self) -> u64 {
+        self.sockets_now.get().saturating_sub(self.by_control_port.get())
     }
 
     /// Of them those that came to the gateway's own listeners: clients, and nobody who only looks on.

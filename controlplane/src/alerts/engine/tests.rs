@@ -19,6 +19,11 @@ fn rule(name: &str, hold: u64, keep_firing: u64) -> AlertRule {
     }
 }
 
+/// One with an alert for each user.
+fn rule_of_users() -> AlertRule {
+    AlertRule { of: Measure::QuotaShare, ..rule("a", 0, 0) }
+}
+
 /// An engine and its clock.
 struct Scene {
     engine: Engine,
@@ -133,7 +138,7 @@ fn a_rule_that_is_changed_keeps_its_alerts_and_one_that_is_gone_resolves_them() 
 
 #[test]
 fn each_subject_has_an_alert_of_its_own_up_to_the_limit() {
-    let mut scene = Scene::of(&[rule("a", 0, 0)]);
+    let mut scene = Scene::of(&[rule_of_users()]);
     let of = |names: std::ops::Range<usize>, value: f64| -> Vec<Sample> {
         let sample = |name: usize| Sample {
             label: Some(("user", Arc::from(format!("user{name}")))),
@@ -154,7 +159,7 @@ fn each_subject_has_an_alert_of_its_own_up_to_the_limit() {
 
 #[test]
 fn resolved_ones_are_bounded() {
-    let mut scene = Scene::of(&[rule("a", 0, 0)]);
+    let mut scene = Scene::of(&[rule_of_users()]);
     for round in 0..10 {
         let sample = |name: usize| Sample {
             label: Some(("user", Arc::from(format!("user{round}.{name}")))),
@@ -208,4 +213,28 @@ fn at_random_it_holds_what_it_promises() {
             firing = if wanted.is_empty() { firing } else { wanted == "fired" };
         }
     }
+}
+
+#[test]
+fn a_rule_with_other_labels_ends_its_alerts_and_begins_others() {
+    let before = rule("a", 0, 3600);
+    let severe = AlertRule { severity: Severity::Critical, ..before.clone() };
+    let labelled = AlertRule { labels: vec![("team".into(), "net".into())], ..before.clone() };
+    for (after, instance) in [(&severe, "host:9003"), (&labelled, "host:9003"), (&before, "other:9003")] {
+        for (value, happened) in [(Some(11.0), "fired resolved"), (Some(9.0), "resolved"), (None, "resolved")]
+        {
+            let mut scene = Scene::of(std::slice::from_ref(&before));
+            assert_eq!(scene.second(Some(11.0)), "fired");
+            scene.engine.follow(std::slice::from_ref(after), instance);
+            assert_eq!(scene.second(value), happened, "{after:?} {value:?}");
+        }
+    }
+    // Another threshold is no other alert, nor is one of a user that is still there.
+    let of_users = rule_of_users();
+    let milder = AlertRule { threshold: 12.0, keep_firing: Duration::from_secs(60), ..of_users.clone() };
+    let mut scene = Scene::of(&[of_users]);
+    let alice = Sample { label: Some(("user", "alice".into())), ..Sample::plain(11.0) };
+    assert_eq!(scene.samples(Some(vec![alice])), "fired");
+    scene.engine.follow(&[milder], "host:9003");
+    assert_eq!((scene.samples(None), scene.samples(Some(Vec::new()))), (String::new(), String::new()));
 }

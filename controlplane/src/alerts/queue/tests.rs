@@ -28,6 +28,14 @@ fn failed() -> Outcome {
     Outcome::Failed { why: "refused".into(), after: None }
 }
 
+/// The one under way is refused; what nobody will hear now.
+fn refused(queue: &mut Queue, now: Instant) -> String {
+    match queue.settle(Outcome::Refused { why: "answered 400".into() }, now, 0.0) {
+        Some(Settled::GivenUp(message)) => text(&message),
+        _ => "nothing was given up".to_owned(),
+    }
+}
+
 /// Takes and delivers all there is.
 fn drained(queue: &mut Queue, now: Instant) -> Vec<String> {
     let mut all = Vec::new();
@@ -75,10 +83,20 @@ fn what_the_receiver_will_never_take_is_given_up() {
     queue.push(message("a+1"));
     queue.push(message("b+1"));
     queue.take(now).unwrap();
-    queue.settle(Outcome::Refused { why: "answered 400".into() }, now, 0.0);
+    assert_eq!(refused(&mut queue, now), "a+1");
     assert_eq!(queue.last_error.as_deref(), Some("answered 400"));
     assert_eq!(drained(&mut queue, now), ["b+1"]);
     assert_eq!(queue.tally, [1, 0, 1, 0]);
+}
+
+#[test]
+fn nothing_is_lost_that_a_later_message_tells() {
+    let (mut queue, now) = (Queue::default(), Instant::now());
+    queue.push(message("a+1 +2 +3"));
+    queue.take(now).unwrap();
+    queue.push(message("a-1 +2"));
+    queue.push(message("b+3"));
+    assert_eq!(refused(&mut queue, now), "a+3");
 }
 
 #[test]

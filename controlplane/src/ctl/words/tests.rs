@@ -110,6 +110,7 @@ fn words_become_requests() {
             "/api/v1/connections/kill",
             Some(r#"{"filter":{"user":"a","service":"socks5"},"dry_run":true}"#),
         ),
+        ("traffic --from -7d --to -1d", &get, "/api/v1/history?from=-7d&to=-1d", None),
         ("hist", &get, "/debug/hist", None),
         ("hist connect", &get, "/debug/hist/connect", None),
         ("command info", &post, "/api", Some(r#"{"method":"info"}"#)),

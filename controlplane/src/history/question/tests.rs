@@ -62,7 +62,7 @@ fn what_makes_no_sense_is_refused_with_what_would() {
     let none = Written::default();
     for (written, detail) in [
         (Written { by: Some("target"), ..none }, "total, user, listener"),
-        (Written { step: Some("week"), ..none }, "minute, hour, day"),
+        (Written { step: Some("week"), ..none }, "not auto, must be one of minute, hour, day"),
         (Written { format: Some("xml"), ..none }, "json, csv"),
         (Written { key: Some("alice"), ..none }, "no keys"),
         (Written { from: Some("now"), ..none }, "not before"),

@@ -46,6 +46,17 @@ fn a_minute_has_what_was_counted_in_it_and_the_most_that_were_open() {
 }
 
 #[test]
+fn what_opened_and_closed_between_two_looks_was_open() {
+    let mut tracker = Tracker::default();
+    look(&mut tracker, TEN, &[("alice", Counters::default())], 9);
+    look(&mut tracker, TEN + 1, &[("alice", counters(1, 3, 0))], 9);
+    let minute = look(&mut tracker, TEN + 60, &[("alice", counters(1, 3, 0))], 9).unwrap();
+    let most: Vec<_> = minute.rows.iter().map(|row| row.figures.active_max).collect();
+    assert_eq!(most, [1, 1], "the total's and the user's");
+    assert_eq!(users_of(&tracker.so_far(9).unwrap()), [], "nobody is open in the next minute");
+}
+
+#[test]
 fn a_minute_without_traffic_has_the_total_alone() {
     let mut tracker = Tracker::default();
     look(&mut tracker, TEN, &[("idle", Counters::default())], 9);

@@ -78,7 +78,12 @@ type Row = (Measure, &'static str, Unit, &'static str);
 
 /// In the order of [`Measure`]'s variants.
 pub const MEASURES: [Row; 17] = [
-    (Measure::Connections, "connections", Unit::Count, "Client connections open now, of both services."),
+    (
+        Measure::Connections,
+        "connections",
+        Unit::Count,
+        "Client connections open now, of both services. Readers of the live feed by the control port are none.",
+    ),
     (
         Measure::ConnectionsShare,
         "connections_share",
@@ -89,19 +94,20 @@ pub const MEASURES: [Row; 17] = [
         Measure::FailedPerSecond,
         "failed_per_second",
         Unit::PerSecond,
-        "Connections that ended by a failure, over the last minute.",
+        "Connections that ended by a failure, over the last minute. Not known in the first minute of a process.",
     ),
     (
         Measure::FailedShare,
         "failed_share",
         Unit::Percent,
-        "The share of failures among the connections that ended in the last minute; 0 while fewer than 20 did.",
+        "The share of failures among the connections that ended in the last minute; 0 while fewer than 20 did. Not known in the first minute \
+         of a process.",
     ),
     (
         Measure::TrafficChange,
         "traffic_change",
         Unit::Percent,
-        "Bytes per second over the last 10 s, both directions, against their own level of the last 10 minutes: `-80%` is a fifth of it, \
+        "SOCKS5 bytes per second over the last 10 s, both directions, against their own level of the last 10 minutes: `-80%` is a fifth of it, \
          `300%` four times. Not known in the first 10 minutes of a process; 0 while both are below 64 KiB/s.",
     ),
     (
@@ -164,7 +170,8 @@ pub const MEASURES: [Row; 17] = [
         Measure::WebsocketDroppedPerSecond,
         "websocket_dropped_per_second",
         Unit::PerSecond,
-        "Publications that were not delivered to a slow WebSocket connection, over the last minute.",
+        "Publications that were not delivered to a slow WebSocket connection, over the last minute. Not known in the first minute of a \
+         process.",
     ),
 ];
 
@@ -195,6 +202,16 @@ impl Measure {
     #[must_use]
     pub fn unit(self) -> Unit {
         self.row().2
+    }
+
+    /// The label that tells its alerts from each other; `None`: there is one alert at most.
+    #[must_use]
+    pub fn subject(self) -> Option<&'static str> {
+        match self {
+            Measure::QuotaShare => Some("user"),
+            Measure::CertificatesExpireDays => Some("service"),
+            _ => None,
+        }
     }
 }
 
