@@ -71,6 +71,8 @@ test("a phone shows all of it without scrolling sideways", async (t) => {
     const cells = await page.get("#panel-connections tbody tr").first().evaluate(shares);
     assert.ok(cells.target > 0.95 && cells.client > 0.4 && cells.user > 0.2, JSON.stringify(cells));
     await page.get("details").evaluateAll((all) => all.forEach((one) => (one.open = true)));
+    const condition = page.get("#panel-alerts .ops-fires").first();
+    assert.ok((await condition.evaluate((one) => one.clientWidth)) > 120, "a rule's condition has room");
     assert.ok(await page.isAsWideAsItsWindow(), await wider(page));
     await traffic.stop();
     page.assertClean();

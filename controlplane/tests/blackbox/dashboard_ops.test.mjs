@@ -410,7 +410,7 @@ test("of many keys the largest have lines, and the rest is summed", () => {
     const lines = linesByKey(answer, "traffic");
     assert.deepEqual(
         lines.map(({ label }) => label),
-        ["g", "f", "e", "d", "3 all others"],
+        ["g", "f", "e", "d", "3 further ones"],
     );
     // a, b and c: 1, 2 and 3 a second sent, twice that received; then none of them is known.
     assert.deepEqual(lines.at(-1).values, [18, null]);

@@ -126,7 +126,7 @@ class Alerts {
                 el("td", {}, el("code", {}, rule.of)),
                 el("td", {}, el("span", { class: `badge ${severityKind(rule.severity)}` }, rule.severity)),
                 el("td", { class: "number" }, valueOf({ value: rule.value, unit: rule.unit }, this.format)),
-                el("td", {}, conditionOf(rule, this.format)),
+                el("td", { class: "ops-fires" }, conditionOf(rule, this.format)),
             );
         fill(
             this.ruleList,

@@ -14,7 +14,7 @@ export const RANGES = [
 /** Keys with a line of their own: more are no picture. */
 export const LINES_MAX = 5;
 /** The sum of all that have none. */
-export const OTHERS = "all others";
+export const OTHERS = "further ones";
 
 /** What is drawn of each: `of` are the answer's columns, `per` how a bucket's number becomes the one shown. */
 export const MEASURES = {
