@@ -271,7 +271,7 @@ fn write_history(family: &Family, facts: &Facts<'_>, samples: &mut Samples<'_>) 
     match family.name {
         "history_last_write_successful" => samples.put(&[], u8::from(history.last_write_successful)),
         "history_write_failures" => samples.put(&[], history.write_failures),
-        "history_minutes_lost" => samples.put(&[], history.minutes_lost),
+        "history_records_lost" => samples.put(&[], history.minutes_lost),
         "history_file_size_bytes" => samples.put(&[], history.file_bytes),
         unknown => debug_assert!(false, "{unknown} is in the catalogue and has no value here"),
     }

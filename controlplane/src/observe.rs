@@ -32,6 +32,9 @@ pub struct Subject {
     pub epoch: Instant,
 }
 
+/// The wall clock has been set when it is so far from where it should be. Less is the time between two looks at two clocks.
+const CLOCK_SET: Duration = Duration::from_millis(100);
+
 /// Everything known at one moment.
 pub struct Snapshot {
     pub at: Instant,
@@ -91,6 +94,8 @@ pub struct Observer {
     entrances: Box<Entrances>,
     speed: Speed,
     memory: Memory,
+    /// The process's epoch on the wall clock, since 1970.
+    epoch_unix: Duration,
 }
 
 /// Every address there is something to tell of.
@@ -109,7 +114,15 @@ impl Observer {
     pub fn new(subject: Subject) -> Self {
         let times = vec![ThreadTimes::default(); subject.cells.len()];
         let (speed, memory) = (Speed::default(), Memory::default());
-        Observer { times, subject, host: Host::default(), entrances: Box::new(Vec::new), speed, memory }
+        Observer {
+            times,
+            subject,
+            host: Host::default(),
+            entrances: Box::new(Vec::new),
+            speed,
+            memory,
+            epoch_unix: Duration::ZERO,
+        }
     }
 
     /// Tells of these listeners too.
@@ -124,9 +137,22 @@ impl Observer {
         &self.subject.cells
     }
 
+    /// This moment, and what it is on the wall clock: counted from one epoch as long as the clock is not set, so that what a worker has noted
+    /// has the same time whenever it is told (Prometheus drops exemplars that go back).
+    fn now(&mut self) -> (Instant, Duration) {
+        let at = Instant::now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let uptime = at.saturating_duration_since(self.subject.epoch);
+        let seen = wall.saturating_sub(uptime);
+        if self.epoch_unix.abs_diff(seen) > CLOCK_SET {
+            self.epoch_unix = seen;
+        }
+        (at, self.epoch_unix + uptime)
+    }
+
     /// Reads everything now. `state` tells how worker `i` is doing.
     pub fn look(&mut self, state: impl Fn(usize) -> WorkerState) -> Snapshot {
-        let at = Instant::now();
+        let (at, unix) = self.now();
         for (times, cells) in self.times.iter_mut().zip(&self.subject.cells) {
             let seen = thread_times(cells.thread_id.get());
             if seen.busy >= times.busy {
@@ -144,7 +170,7 @@ impl Observer {
         Snapshot {
             at,
             uptime: at.saturating_duration_since(self.subject.epoch),
-            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            unix,
             workers: self.worker_rows(at, state),
             opened: totals.opened,
             closed,

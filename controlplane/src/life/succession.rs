@@ -335,6 +335,7 @@ impl Life {
         // The files are the successor's from now on.
         self.keep_quotas();
         self.handed_over.set(true);
+        self.state.succeeded.set(true);
         self.ports.leave_files(true);
         let (ports, past) = (self.ports.clone(), self.let_history_go());
         let closed = async move {

@@ -45,7 +45,8 @@ pub fn livez(state: &State, _: &Asked) -> Answer {
 
 /// `GET /readyz`
 pub fn readyz(state: &State, _: &Asked) -> Answer {
-    if state.is_draining() {
+    // After a hot restart's turn this process may answer for a moment more: those whom a probe speaks for are served.
+    if state.is_draining() && !state.succeeded.get() {
         return Answer::json(503, &json!({"status": "draining"}));
     }
     Answer::json(200, &json!({"status": "ready", "notices": state.facts.notices}))

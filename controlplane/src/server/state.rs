@@ -102,6 +102,8 @@ pub struct State {
     /// What is watched.
     pub alerts: Rc<Alerts>,
     pub draining: Cell<bool>,
+    /// A successor serves: who comes is welcome, there.
+    pub succeeded: Cell<bool>,
     /// Who changes the configuration; none in tests of pages that do not.
     reloader: OnceCell<Rc<Reloader>>,
     /// None if it is off.
@@ -169,6 +171,7 @@ impl State {
             alerts: Rc::default(),
             upgrades: Upgrades::default(),
             draining: Cell::new(false),
+            succeeded: Cell::new(false),
             reloader: OnceCell::new(),
             history: OnceCell::new(),
             observer: RefCell::new(observer),

@@ -119,6 +119,8 @@ def test_it_is_told_as_csv_and_on_the_command_line(ringway, target, users_file):
     assert told.returncode == 0, told.stdout + told.stderr
     rows = [line.split() for line in told.stdout.splitlines() if "a,\"b" in line]
     assert rows[0][0].endswith(":00Z") and rows[0][2:4] == ["500", "500"], told.stdout
+    # What users and what all have moved is looked at in turn.
+    eventually_moved(proxy, {"": (500, 500)}, by="total")
     told = run("ctl", "--control", proxy.control_text, "traffic")
     assert told.returncode == 0 and "SENT_BYTES" in told.stdout, told.stdout + told.stderr
     assert len(told.stdout.splitlines()) < 12, "of 1441 minutes only those in which anything moved"

@@ -157,7 +157,7 @@ def test_threads_are_those_of_the_design(ringway, websocket):
         client = websocket(proxy, "/echo")
         client.send(BINARY, bytes(100_000))
         assert client.message()[1] == bytes(100_000)
-    assert set(proxy.threads()) == {"ringway", "ringway-dns", "ringway-w0", "ringway-w1"}
+    assert set(proxy.threads()) == {"ringway", "ringway-dns", "ringway-history", "ringway-w0", "ringway-w1"}
 
 
 # The drain

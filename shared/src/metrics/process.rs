@@ -139,7 +139,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     family("history_write_failures", Counter, Control, "Times the history could not be opened or written."),
     family(
-        "history_minutes_lost",
+        "history_records_lost",
         Counter,
         Control,
         "Minutes that are in no history, because it could not be written for an hour or its thread did not keep up.",
