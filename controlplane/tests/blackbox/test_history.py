@@ -97,7 +97,7 @@ def test_each_listener_has_its_part_and_what_failed_is_counted(ringway, target, 
     assert (of[socks]["sent_bytes"], of[socks]["received_bytes"], of[socks]["connections"]) == (1000, 1000, 2)
     assert of[gateway]["connections"] == 1 and of[gateway]["received_bytes"] >= 200
     # The total is that of all listeners.
-    total = sums(proxy)[""]
+    total = eventually(lambda: sums(proxy).get(""), what=lambda: history(proxy))
     assert all(total[name] == of[socks][name] + of[gateway][name] for name in LINES[:4])
     assert total["active_max"] >= 2
     assert sums(proxy, by="user")["alice"]["failed"] == 1
