@@ -78,7 +78,8 @@ async fn told(state: &State, asked: &Asked) -> Result<Answer, Answer> {
     let config = &state.running.config().history;
     let now = state.snapshot();
     let keep = if config.file.is_some() { config.keep } else { config.keep.in_memory() };
-    let question = Question::read(&written(asked), now.unix.as_secs(), &keep).map_err(senseless)?;
+    // The second that is under way is part of it: in a minute's first one that minute would be missing otherwise.
+    let question = Question::read(&written(asked), now.unix.as_secs() + 1, &keep).map_err(senseless)?;
     // What was counted until a moment ago is part of it.
     history.note(&now, config);
     let answered = history.ask(question, config).await.map_err(refused)?;
