@@ -10,20 +10,29 @@ import os
 import socket
 
 FIRST, LAST = 10_000, 32_000
-APART = 100  # Tests of another process begin this far away.
+EVERYWHERE = ("0.0.0.0", "::1")
+# Tests of another process begin this far away, and those of another worker of this run further than one run takes.
+APART, WORKERS_APART = 100, 5_000
 
-_next = FIRST + os.getpid() % ((LAST - FIRST) // APART) * APART
+
+def beginning():
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return FIRST + (worker * WORKERS_APART + run * APART) % (LAST - FIRST)
 
 
-def free_ports(count, kind=socket.SOCK_STREAM, hosts=("0.0.0.0",)):
-    """The first and last of `count` ports in a row that are free at all of `hosts`, and were not given out lately."""
+_next = beginning()
+
+
+def free_ports(count, kind=socket.SOCK_STREAM):
+    """The first and last of `count` ports in a row that are free at every address, and were not given out lately."""
     global _next
     for _ in range(LAST - FIRST):
         first = _next if _next + count <= LAST else FIRST
         _next = first + count
         with contextlib.ExitStack() as held:
             try:
-                for address in ((host, port) for host in hosts for port in range(first, first + count)):
+                for address in ((host, port) for host in EVERYWHERE for port in range(first, first + count)):
                     held.enter_context(probing(address[0], kind)).bind(address)
                 return first, first + count - 1
             except OSError as error:
@@ -31,9 +40,9 @@ def free_ports(count, kind=socket.SOCK_STREAM, hosts=("0.0.0.0",)):
     raise AssertionError(f"no {count} free ports in a row")
 
 
-def free_port(*hosts):
-    """One port that is free at all of `hosts`, without any at 127.0.0.1."""
-    return free_ports(1, hosts=hosts or ("127.0.0.1",))[0]
+def free_port(kind=socket.SOCK_STREAM):
+    """One port that is free at every address: who is asked at another address than the server's finds nobody."""
+    return free_ports(1, kind)[0]
 
 
 def free_listeners(*keys):

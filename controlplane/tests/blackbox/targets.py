@@ -6,6 +6,7 @@ import socket
 import threading
 
 import socks5
+from ports import free_port
 
 BACKLOG = 1024
 TIMEOUT_SECONDS = 30
@@ -15,7 +16,7 @@ def listening(host="127.0.0.1", port=0, backlog=BACKLOG):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    listener.bind((host, port or free_port()))
     listener.listen(backlog)
     return listener
 
@@ -172,7 +173,7 @@ class UdpServer:
     def __init__(self, answer=same, host="127.0.0.1"):
         self.answer = answer
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((host, 0))
+        self.socket.bind((host, free_port(socket.SOCK_DGRAM)))
         self.address = self.socket.getsockname()[:2]
         self.heard = []
         self.peers = []

@@ -53,7 +53,7 @@ def both(target, listener, closing, dns):
 
     def start(*alive):
         hosts = ("::1", "127.0.0.1")
-        port = free_port(*hosts)
+        port = free_port()
         servers = {host: target(echo, host, port) if host in alive else Dead(host, port) for host in hosts}
         servers["port"] = port
         servers["names"] = dns({"both.example": ["::1", "127.0.0.1"]})

@@ -21,7 +21,10 @@ class HttpProxy(Server):
     def relay(self, client):
         head = bytearray()
         while not head.endswith(b"\r\n\r\n"):
-            head += socks5.receive_exactly(client, 1)
+            byte = client.recv(1)
+            if not byte:
+                return None  # A probe, or a racer that lost.
+            head += byte
         head = head.decode()
         method, to, _ = head.split("\r\n")[0].split(" ")
         assert method == "CONNECT"
