@@ -5,6 +5,8 @@ use crate::report::Report;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Memory and descriptors of a process tree at one moment.
@@ -46,6 +48,55 @@ pub fn holdings(pid: u32) -> Result<Holdings, Failure> {
         sum.processes += 1;
     }
     Ok(sum)
+}
+
+/// What a server holds and spends while nothing happens.
+#[derive(Clone, Copy)]
+pub struct Rest {
+    pub holdings: Holdings,
+    /// Watched for a while; `None`: not at all, or this kernel does not say.
+    pub cpu_us_per_second: Option<f64>,
+}
+
+/// Watches the tree under `pid` for `window` and then reads what it holds.
+pub fn rest(pid: u32, window: Duration) -> Result<Rest, Failure> {
+    let (started, before) = (Instant::now(), precise_cpu(pid));
+    thread::sleep(window);
+    let spent = before.zip(precise_cpu(pid)).map(|(before, after)| after.saturating_sub(before));
+    let us_per_second = spent.map(|spent| spent.as_secs_f64() * 1e6 / started.elapsed().as_secs_f64());
+    Ok(Rest { holdings: holdings(pid)?, cpu_us_per_second: us_per_second.filter(|_| !window.is_zero()) })
+}
+
+impl Rest {
+    /// Adds what each of so many connections costs, in memory and in time, from this moment to `after`.
+    pub fn describe_growth(self, after: Rest, connections: f64, report: &mut Report) {
+        self.holdings.describe_growth(after.holdings, connections, report);
+        if let (Some(before), Some(after)) = (self.cpu_us_per_second, after.cpu_us_per_second) {
+            report.measure("idle_cpu_us_per_second_before", before);
+            report.measure("idle_cpu_us_per_second_after", after);
+            report.measure("idle_cpu_us_per_connection_second", (after - before) / connections);
+        }
+    }
+}
+
+/// CPU time of all living threads of the tree under `pid` so far, to the nanosecond: at rest a tick is too coarse.
+fn precise_cpu(pid: u32) -> Option<Duration> {
+    let threads = |pid: u32| fs::read_dir(format!("/proc/{pid}/task")).ok();
+    let of = |pid: u32| -> Option<u64> {
+        threads(pid)?.flatten().map(|thread| nanoseconds_of(&thread.path())).sum()
+    };
+    tree(pid).ok()?.into_iter().map(of).sum::<Option<u64>>().map(Duration::from_nanos)
+}
+
+/// CPU time of the thread that `pid` began with; ringway's is the control plane.
+#[must_use]
+pub fn first_thread_cpu(pid: u32) -> Option<Duration> {
+    nanoseconds_of(Path::new(&format!("/proc/{pid}/task/{pid}"))).map(Duration::from_nanos)
+}
+
+/// The first field of a thread's `schedstat` (proc_pid_schedstat in the kernel's sched-stats.rst).
+fn nanoseconds_of(thread: &Path) -> Option<u64> {
+    fs::read_to_string(thread.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Measures time passed and CPU spent, by the server's tree and by this program, from its making on.
@@ -196,5 +247,19 @@ mod tests {
         let own = holdings(std::process::id()).unwrap();
         assert!(own.pss_kib > 0 && own.fds > 2 && own.processes >= 1);
         assert!(holdings(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn work_at_rest_is_seen_to_the_microsecond() {
+        let own = std::process::id();
+        let working = thread::spawn(|| {
+            let end = Instant::now() + Duration::from_millis(200);
+            while Instant::now() < end {}
+        });
+        let seen = rest(own, Duration::from_millis(100)).unwrap().cpu_us_per_second;
+        working.join().unwrap();
+        assert!(seen.is_none_or(|us| us > 1_000.0), "{seen:?}");
+        assert!(rest(own, Duration::ZERO).unwrap().cpu_us_per_second.is_none());
+        assert_eq!(seen.is_some(), first_thread_cpu(own).is_some());
     }
 }
