@@ -110,7 +110,7 @@ hold() {
             --url "ws://127.0.0.1:$websocket/ws" >"$scratch/holder" 2>&1 &
         holders+=($!)
     fi
-    for _ in {1..300}; do
+    for _ in {1..900}; do
         (($(descriptors) < wanted)) || return 0
         sleep 0.1
     done
