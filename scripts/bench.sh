@@ -93,12 +93,12 @@ for name in "${!other_commands[@]}" "${!other_urls[@]}"; do peers+=,$name; done
 IFS=, read -ra peers <<<"$peers"
 IFS=, read -ra figures <<<"$figures"
 
-server_cpu=0 load_cpu=1 port=7101 target_port=7110 server_pid=
+server_cpu=0 port=7101 target_port=7110 server_pid=
+on_server_cpu=() on_load_cpu=()
+[[ -z $pinned ]] || on_server_cpu=(taskset -c "$server_cpu") on_load_cpu=(taskset -c 1)
 peer_tools=target/peers
 
 measured() { [[ " ${peers[*]} " == *" $1 "* ]]; }
-
-on_cpu() { if [[ -n $pinned ]]; then taskset -c "$@"; else "${@:2}"; fi; }
 
 # Debian's packages start services when installed; RUNLEVEL=1 keeps them from it.
 install_package() { DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$1" >/dev/null; }
@@ -131,7 +131,7 @@ server_command() {
 
 start_server() {
     server_command "$1"
-    on_cpu "$server_cpu" "${command[@]}" >"$scratch/$1.log" 2>&1 &
+    "${on_server_cpu[@]}" "${command[@]}" >"$scratch/$1.log" 2>&1 &
     server_pid=$!
     for _ in {1..250}; do
         ! "${kind}_serves" "$1" || return 0
@@ -168,7 +168,7 @@ measure() {
     if [[ $figure == ws_beside ]]; then
         ws_run_beside "$peer" "$round"
     else
-        on_cpu "$load_cpu" "$load" "${arguments[@]}" "${route[@]}" --json \
+        "${on_load_cpu[@]}" "$load" "${arguments[@]}" "${route[@]}" --json \
             --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
     fi
     stop_server

@@ -136,9 +136,10 @@ pub(super) fn row(first: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {first} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// Three significant digits, and no exponent.
+/// Three significant digits or nearly so, and no exponent.
 pub(super) fn digits(value: f64) -> String {
     match value.abs() {
+        tiny if tiny > 0.0 && tiny < 0.1 => format!("{value:.3}"),
         small if small < 10.0 => format!("{value:.2}"),
         middling if middling < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
