@@ -38,7 +38,10 @@ bench_all() {
         "$0" "${options[@]}"
         name=$one
         [[ -n $pinned ]] || name+=-unpinned
-        if [[ -z $again ]]; then
+        # An unpinned run is repeated beside the page.
+        if [[ -n $again && -z $pinned ]]; then
+            continue
+        elif [[ -z $again ]]; then
             target/release/compare "$(last_of "$name")" --page "$page" --part "$name"
         else
             target/release/compare "$(last_of "$name-again")" --against "$(last_of "$name")" --page "$page" --part "$name-again"
