@@ -1,4 +1,4 @@
-"""Writes up what bench_scale.sh has measured: bench_scale.py REPORTS NAME REVISION -> NAME.md and NAME.json.
+"""Writes up what bench_scale.sh has measured: bench_scale.py REPORTS NAME REVISION [NOTE...] -> NAME.md and NAME.json.
 
 A curve is a figure over the number of open connections; it is flat where its highest median is at most 1.20 times its lowest.
 """
@@ -130,7 +130,7 @@ def write_rest(reports, lines, result):
 
 
 def main():
-    raw, name, revision = sys.argv[1:]
+    raw, name, revision, *remarks = sys.argv[1:]
     reports = [json.loads(line) for line in open(raw) if line.strip()]
     model = next((line.split(": ")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     congestion = open("/proc/sys/net/ipv4/tcp_congestion_control").read().strip()
@@ -138,6 +138,7 @@ def main():
         f"Linux {platform.release()}, {model}, {os.cpu_count()} CPUs; server on one, load on the other; one worker; congestion control {congestion}.",
         f"ringway {revision}. Medians of interleaved rounds (lowest-highest); load average at the end: {' '.join(open('/proc/loadavg').read().split()[:3])}.",
         f"`flat`: highest median over lowest at most {FLAT:.2f}; `falls`: more than that, and cheaper with more connections.",
+        *remarks,
     ]
     lines = [f"# Scale, {datetime.now(timezone.utc):%Y-%m-%d}", "", *(f"- {note}" for note in notes)]
     result = {"notes": notes, "curves": [], "start": [], "memory": []}
