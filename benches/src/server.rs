@@ -70,6 +70,8 @@ pub struct Spent {
     /// The part of it that was not the kernel's.
     pub server_user: Option<Duration>,
     pub own_cpu: Duration,
+    /// The most memory that the server's processes have held.
+    pub server_peak_kib: Option<u64>,
 }
 
 impl Meter {
@@ -87,6 +89,7 @@ impl Meter {
             server_cpu: server.map(|server| server.total.saturating_sub(self.server_cpu.total)),
             server_user: server.map(|server| server.user.saturating_sub(self.server_cpu.user)),
             own_cpu,
+            server_peak_kib: self.server.map(peak_kib).transpose()?,
         })
     }
 }
@@ -107,7 +110,22 @@ impl Spent {
                 report.measure("server_cpu_user_share", user.as_secs_f64() / cpu.as_secs_f64());
             }
         }
+        if let Some(peak) = self.server_peak_kib {
+            report.count("server_peak_kib", peak);
+        }
     }
+}
+
+/// The sum of the peaks of the tree under `pid`, each less what it shares with others now: the fair sum over a tree of forks.
+fn peak_kib(pid: u32) -> Result<u64, Failure> {
+    let mut sum = 0;
+    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
+        let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
+        let (Ok(status), Ok(rollup)) = (of("status"), of("smaps_rollup")) else { continue };
+        let shared = kib_of(&rollup, "Rss:").saturating_sub(kib_of(&rollup, "Pss:"));
+        sum += kib_of(&status, "VmHWM:").saturating_sub(shared);
+    }
+    Ok(sum)
 }
 
 /// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included.
@@ -195,6 +213,7 @@ mod tests {
     fn this_process_holds_something_and_a_missing_one_is_an_error() {
         let own = holdings(std::process::id()).unwrap();
         assert!(own.pss_kib > 0 && own.fds > 2 && own.processes >= 1);
+        assert!(peak_kib(std::process::id()).unwrap() > 0);
         assert!(holdings(u32::MAX).is_err());
     }
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 pub enum Against {
     /// HAProxy in TCP mode, which has no handshake to do.
     Haproxy,
-    /// The least a relay of datagrams, or a WebSocket server, can do.
+    /// hev-socks5-server, the strongest relay of datagrams measured; it takes part by `--server`.
+    Hev,
+    /// The least a relay, a relay of datagrams or a WebSocket server can do.
     Bare,
     /// Whichever SOCKS5 server is best at this metric.
     BestSocks5,
@@ -26,7 +28,7 @@ pub struct Bar {
     pub limit: f64,
 }
 
-use Against::{Absolute, Bare, BestPeer, BestSocks5, Haproxy};
+use Against::{Absolute, Bare, BestPeer, BestSocks5, Haproxy, Hev};
 
 /// The relay's and the gateway's rows of the design's bars.
 pub const BARS: &[Bar] = &[
@@ -42,8 +44,11 @@ pub const BARS: &[Bar] = &[
     bar("rate", "total_p99_us", BestSocks5, 1.0 / 1.15),
     bar("rate", "server_cpu_us_per_connection", Haproxy, 1.1),
     bar("pingpong", "server_cpu_us_per_round_trip", BestPeer, 1.0),
+    bar("pingpong", "server_cpu_us_per_round_trip", Bare, 1.1),
     bar("wwr", "wwr_p50_us", Absolute, 1500.0),
+    bar("wwr", "wwr_p50_us", BestPeer, 1.0),
     bar("idle", "pss_kib_per_connection", Absolute, 3.0),
+    bar("idle", "pss_kib_per_connection", BestPeer, 1.0),
     bar("idle", "fds_per_connection", Absolute, 2.0),
     bar("udp_up", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_up", "loss_percent", Absolute, 0.1),
@@ -51,6 +56,9 @@ pub const BARS: &[Bar] = &[
     bar("udp_down", "loss_percent", Absolute, 0.1),
     bar("udp_both", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_both", "loss_percent", Absolute, 0.1),
+    bar("udp_trains", "server_cpu_us_per_datagram", Absolute, 1.5),
+    bar("udp_echo", "server_cpu_us_per_datagram", Hev, 0.8),
+    bar("udp_echo", "server_cpu_us_per_datagram", BestSocks5, 1.0),
     bar("ws_echo", "messages_per_second", BestPeer, 1.0),
     bar("ws_echo", "server_cpu_us_per_message", BestPeer, 1.0),
     bar("ws_pipelined", "messages_per_second", BestPeer, 1.0),
@@ -65,7 +73,7 @@ pub const BARS: &[Bar] = &[
     bar("ws_burst_10", "server_cpu_us_per_delivery", BestPeer, 1.0),
     bar("ws_storm", "upgrades_per_second", BestPeer, 1.0),
     bar("ws_storm", "server_cpu_us_per_upgrade", BestPeer, 1.0),
-    bar("ws_idle", "pss_kib_per_connection", Absolute, 1.2),
+    bar("ws_idle", "pss_kib_per_connection", Absolute, 0.6),
     bar("ws_slow", "latency_p99_ratio", Absolute, 1.1),
     bar("ws_beside", "latency_p99_us", Absolute, 5000.0),
 ];
@@ -74,12 +82,9 @@ const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f
     Bar { metric: (figure, key), against, limit }
 }
 
-impl Bar {
-    /// Whether it belongs to the gateway, not to the relay.
-    #[must_use]
-    pub fn is_of_gateway(&self) -> bool {
-        self.metric.0.starts_with("ws_")
-    }
+/// Which of the suites of scripts/bench.sh a figure belongs to.
+pub(super) fn suite(figure: &str) -> &'static str {
+    ["ws", "udp"].into_iter().find(|suite| figure.starts_with(suite)).unwrap_or("relay")
 }
 
 /// How the subject stands to one bar.
@@ -127,9 +132,10 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
 }
 
 /// The best, by this metric, of the peers that the bar speaks of.
-fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
+pub(super) fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
     let is_asked = |peer: &&String| match against {
         Haproxy => *peer == "haproxy",
+        Hev => *peer == "hev",
         Bare => *peer == "bare",
         // `before` is ringway itself, in another build.
         BestSocks5 => !["haproxy", "direct", "bare", "before"].contains(&peer.as_str()),

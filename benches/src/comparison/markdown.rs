@@ -1,13 +1,13 @@
 //! A comparison as a page: medians, ratios, bars.
 
-use super::bars::Against;
-use super::{BARS, Better, Comparison, METRICS, Metric, judge};
+use super::bars::{Against, rival, suite};
+use super::{BARS, Bar, Better, Comparison, METRICS, Metric, judge};
 use std::fmt::Write;
 
 #[must_use]
-pub fn markdown(comparison: &Comparison, title: &str, notes: &[String]) -> String {
-    let mut page = format!("# {title}\n\n");
-    for note in notes {
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut page = format!("# {}\n\n", comparison.title);
+    for note in &comparison.notes {
         let _ = writeln!(page, "- {note}");
     }
     page += "\n## Medians\n\n";
@@ -23,55 +23,93 @@ pub fn markdown(comparison: &Comparison, title: &str, notes: &[String]) -> Strin
 
 fn medians(comparison: &Comparison) -> String {
     let mut table = head("figure", comparison.peers.iter().map(String::as_str));
-    for metric in measured(comparison) {
+    let mut metrics = measured(comparison).peekable();
+    while let Some(metric) = metrics.next() {
         let cells = comparison.peers.iter().map(|peer| with_spread(comparison, peer, metric));
         table += &row(metric.title, cells);
+        if metrics.peek().is_none_or(|next| next.figure != metric.figure) {
+            table += &beside(comparison, metric.figure);
+        }
     }
     let failures = comparison.peers.iter().map(|peer| digits(comparison.failures(peer)));
     table + &row("connections that failed, all rounds", failures)
 }
 
+/// What the figures of one load cost in memory, and whether the load was the limit. Nothing, if no report tells.
+fn beside(comparison: &Comparison, figure: &str) -> String {
+    let cell = |peer: &String| {
+        let mib = comparison.beside(peer, figure, "server_peak_kib").map(|kib| digits(kib / 1024.0));
+        let cores = comparison.beside(peer, figure, "generator_cores_used").map(digits);
+        match (mib, cores) {
+            (None, None) => "-".into(),
+            (mib, cores) => format!("{}; {}", mib.unwrap_or("-".into()), cores.unwrap_or("-".into())),
+        }
+    };
+    let cells: Vec<String> = comparison.peers.iter().map(cell).collect();
+    if cells.iter().all(|cell| cell == "-") {
+        return String::new();
+    }
+    row("- server's peak MiB; load's cores", cells.into_iter())
+}
+
 /// The metrics that at least one peer has.
-fn measured(comparison: &Comparison) -> impl Iterator<Item = &'static Metric> {
+pub(super) fn measured(comparison: &Comparison) -> impl Iterator<Item = &'static Metric> {
     METRICS
         .iter()
         .filter(|metric| comparison.peers.iter().any(|peer| comparison.median(peer, metric).is_some()))
 }
 
-/// The median, and in brackets the lowest and highest round where they differ.
+/// The median, and in brackets the lowest and highest round where they differ; "at least" where the load was the limit.
 fn with_spread(comparison: &Comparison, peer: &str, metric: &Metric) -> String {
     let values = comparison.values(peer, metric);
     let Some(median) = comparison.median(peer, metric) else { return "-".into() };
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sign = if comparison.is_lower_bound(peer, metric) { "≥ " } else { "" };
     if low == high {
-        return digits(median);
+        return format!("{sign}{}", digits(median));
     }
-    format!("{} ({}-{})", digits(median), digits(low), digits(high))
+    format!("{sign}{} ({}-{})", digits(median), digits(low), digits(high))
 }
 
 fn ratios(comparison: &Comparison) -> String {
     let peers: Vec<&str> =
         comparison.peers.iter().map(String::as_str).filter(|peer| *peer != comparison.subject).collect();
-    let mut table = head("figure (better if)", peers.iter().copied());
+    let mut table = head("figure (better if)", ["best of them"].into_iter().chain(peers.iter().copied()));
     for metric in measured(comparison) {
         let better = if metric.better == Better::Higher { "above 1" } else { "below 1" };
-        let cells = peers.iter().map(|peer| comparison.ratio(peer, metric).map_or("-".into(), digits));
-        table += &row(&format!("{} ({better})", metric.title), cells);
+        let best = rival(comparison, Against::BestPeer, metric);
+        let best = best.map_or("-".into(), |peer| format!("{peer} {}", ratio(comparison, peer, metric)));
+        let cells = peers.iter().map(|peer| ratio(comparison, peer, metric));
+        table += &row(&format!("{} ({better})", metric.title), [best].into_iter().chain(cells));
     }
     table
 }
 
+/// A ratio of rates is a bound if one of the two is: "~" if both are, and nothing is known.
+fn ratio(comparison: &Comparison, peer: &str, metric: &Metric) -> String {
+    let Some(ratio) = comparison.ratio(peer, metric) else { return "-".into() };
+    let bounds = [&*comparison.subject, peer].map(|peer| comparison.is_lower_bound(peer, metric));
+    let sign = match bounds {
+        [false, false] => "",
+        [true, false] => "≥ ",
+        [false, true] => "≤ ",
+        [true, true] => "~ ",
+    };
+    format!("{sign}{}", digits(ratio))
+}
+
 fn bars(comparison: &Comparison) -> String {
     let mut table = head("figure", ["bar", "set by", "found", "cleared"].into_iter());
-    // A run is of the relay or of the gateway; the bars of the other say nothing.
-    let of_gateway = measured(comparison).any(|metric| metric.figure.starts_with("ws_"));
-    for bar in BARS.iter().filter(|bar| bar.is_of_gateway() == of_gateway) {
+    // The bars of a suite that was not run say nothing.
+    let was_run = |bar: &&Bar| measured(comparison).any(|metric| suite(metric.figure) == suite(bar.metric.0));
+    for bar in BARS.iter().filter(was_run) {
         let metric = super::metric(bar.metric.0, bar.metric.1);
         let sign = if metric.better == Better::Higher { ">=" } else { "<=" };
         let unit = match bar.against {
             Against::Absolute => "",
             Against::Haproxy => " x haproxy",
+            Against::Hev => " x hev",
             Against::Bare => " x bare",
             Against::BestSocks5 => " x best SOCKS5 server",
             Against::BestPeer => " x best peer",
@@ -89,18 +127,19 @@ fn bars(comparison: &Comparison) -> String {
     table
 }
 
-fn head<'a>(first: &str, others: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn head<'a>(first: &str, others: impl Iterator<Item = &'a str>) -> String {
     let others: Vec<&str> = others.collect();
     format!("| {first} | {} |\n| --- |{}\n", others.join(" | "), " ---: |".repeat(others.len()))
 }
 
-fn row(first: &str, cells: impl Iterator<Item = String>) -> String {
+pub(super) fn row(first: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {first} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-/// Three significant digits, and no exponent.
-fn digits(value: f64) -> String {
+/// Three significant digits or nearly so, and no exponent.
+pub(super) fn digits(value: f64) -> String {
     match value.abs() {
+        tiny if tiny > 0.0 && tiny < 0.1 => format!("{value:.3}"),
         small if small < 10.0 => format!("{value:.2}"),
         middling if middling < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -117,16 +156,38 @@ mod tests {
             format!(r#"{{"pss_kib_per_connection":{kib},"peer":"{peer}","figure":"idle","round":"1"}}"#)
         };
         let lines = format!("{}\n{}", line("microsocks", 20.0), line("ringway", 2.5));
-        let page = markdown(&Comparison::read(&lines, "ringway").unwrap(), "Today", &["a note".into()]);
+        let mut comparison = Comparison::read(&lines, "ringway").unwrap();
+        comparison.title = "Today".into();
+        comparison.notes = vec!["a note".into()];
+        let page = markdown(&comparison);
         for part in [
             "# Today\n\n- a note\n",
             "| figure | ringway | microsocks |\n| --- | ---: | ---: |\n",
             "| user memory per idle connection, KiB | 2.50 | 20.0 |\n",
-            "| user memory per idle connection, KiB (below 1) | 0.12 |\n",
+            "| user memory per idle connection, KiB (below 1) | microsocks 0.12 | 0.12 |\n",
             "| user memory per idle connection, KiB | <= 3.00 | - | 2.50 | yes |\n",
             "| >= 1.15 x best SOCKS5 server | - | not measured | - |\n",
         ] {
             assert!(page.contains(part), "{part} is not in:\n{page}");
         }
+    }
+    #[test]
+    fn a_load_at_its_limit_bounds_the_rate_and_its_ratio() {
+        let line = |peer: &str, gb: f64, cores: f64| {
+            format!(
+                r#"{{"gb_per_second":{gb},"generator_cores_used":{cores},"server_peak_kib":3072,"peer":"{peer}","figure":"bulk_1"}}"#
+            )
+        };
+        let lines =
+            [line("ringway", 9.0, 0.99), line("dante", 3.0, 0.4), line("haproxy", 9.0, 0.98)].join("\n");
+        let page = markdown(&Comparison::read(&lines, "ringway").unwrap());
+        for part in [
+            "| bulk, 1 stream: GB/s | ≥ 9.00 | 3.00 | ≥ 9.00 |\n",
+            "| - server's peak MiB; load's cores | 3.00; 0.99 | 3.00; 0.40 | 3.00; 0.98 |\n",
+            "| bulk, 1 stream: GB/s (above 1) | haproxy ~ 1.00 | ≥ 3.00 | ~ 1.00 |\n",
+        ] {
+            assert!(page.contains(part), "{part} is not in:\n{page}");
+        }
+        assert!(!page.contains("ws_") && !page.contains("datagrams"), "{page}");
     }
 }

@@ -5,16 +5,28 @@
 mod bars;
 mod columns;
 mod markdown;
+mod page;
+mod repeat;
+mod stored;
 
 pub use bars::{BARS, Bar, Verdict, judge};
 pub use columns::{Better, METRICS, Metric, metric};
 pub use markdown::markdown;
+pub use page::put;
+pub use repeat::{TOLERANCE, repeated};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// The share of its core from which on the load was the limit.
+const LOAD_FULL: f64 = 0.97;
+
 /// Everything measured, by peer, figure and key: one value a round.
+#[derive(Default)]
 pub struct Comparison {
+    pub title: String,
+    /// How it was measured.
+    pub notes: Vec<String>,
     /// Whose ratios are asked for.
     pub subject: String,
     /// In the order in which they were first seen, the subject first if it was there at all.
@@ -23,10 +35,13 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    fn new(subject: &str) -> Comparison {
+        Comparison { subject: subject.into(), ..Comparison::default() }
+    }
+
     /// Reads JSON lines. Errors name the line.
     pub fn read(lines: &str, subject: &str) -> Result<Comparison, String> {
-        let mut comparison =
-            Comparison { subject: subject.into(), peers: Vec::new(), values: BTreeMap::new() };
+        let mut comparison = Comparison::new(subject);
         for (number, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             comparison.add(line).map_err(|fault| format!("line {}: {fault}", number + 1))?;
         }
@@ -54,8 +69,26 @@ impl Comparison {
     /// The values of all rounds.
     #[must_use]
     pub fn values(&self, peer: &str, metric: &Metric) -> &[f64] {
-        let key = (peer.to_owned(), metric.figure.to_owned(), metric.key.to_owned());
+        self.values_of(peer, metric.figure, metric.key)
+    }
+
+    fn values_of(&self, peer: &str, figure: &str, key: &str) -> &[f64] {
+        let key = (peer.to_owned(), figure.to_owned(), key.to_owned());
         self.values.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The median of what is no metric: memory, or the load's share of its core.
+    fn beside(&self, peer: &str, figure: &str, key: &str) -> Option<f64> {
+        median(self.values_of(peer, figure, key))
+    }
+
+    /// Whether the load had nothing left to give: a rate is then the load's, and the server's at least that.
+    #[must_use]
+    pub fn is_lower_bound(&self, peer: &str, metric: &Metric) -> bool {
+        metric.better == Better::Higher
+            && self
+                .beside(peer, metric.figure, "generator_cores_used")
+                .is_some_and(|cores| cores >= LOAD_FULL)
     }
 
     #[must_use]
@@ -75,26 +108,6 @@ impl Comparison {
     pub fn failures(&self, peer: &str) -> f64 {
         let of_peer = self.values.iter().filter(|((of, _, key), _)| of == peer && key == "failures");
         of_peer.flat_map(|(_, values)| values).fold(0.0, |sum, value| sum + value)
-    }
-
-    /// Medians, spreads and verdicts for programs.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        let mut peers = Map::new();
-        for peer in &self.peers {
-            let mut figures = Map::new();
-            for metric in METRICS {
-                if let Some(median) = self.median(peer, metric) {
-                    let values = self.values(peer, metric);
-                    figures.insert(metric.name(), json!({"median": median, "values": values}));
-                }
-            }
-            figures.insert("failures".into(), self.failures(peer).into());
-            peers.insert(peer.clone(), Value::Object(figures));
-        }
-        let verdicts: Vec<Value> =
-            BARS.iter().filter_map(|bar| judge(self, bar)).map(|verdict| verdict.json()).collect();
-        json!({"subject": self.subject, "peers": peers, "bars": verdicts})
     }
 }
 
@@ -130,6 +143,19 @@ mod tests {
         assert_eq!(comparison.ratio("haproxy", cpu), Some(0.9));
         assert_eq!(comparison.failures("haproxy"), 2.0);
         assert_eq!(comparison.ratio("dante", cpu), None);
+    }
+
+    #[test]
+    fn a_rate_at_which_the_load_was_full_is_a_lower_bound() {
+        let line = |peer: &str, cores: f64| {
+            format!(
+                r#"{{"gb_per_second":9,"server_cpu_ms_per_gb":1,"generator_cores_used":{cores},"peer":"{peer}","figure":"bulk_1"}}"#
+            )
+        };
+        let comparison = Comparison::read(&[line("a", 0.98), line("b", 0.5)].join("\n"), "a").unwrap();
+        let rate = metric("bulk_1", "gb_per_second");
+        assert!(comparison.is_lower_bound("a", rate) && !comparison.is_lower_bound("b", rate));
+        assert!(!comparison.is_lower_bound("a", metric("bulk_1", "server_cpu_ms_per_gb")));
     }
 
     #[test]

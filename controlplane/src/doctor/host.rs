@@ -28,8 +28,8 @@ const SYSCTLS: &[&str] = &[
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",
     "net.ipv4.tcp_fastopen",
-    "net.ipv4.tcp_max_syn_backlog",
-    "net.ipv4.tcp_migrate_req",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_tw_reuse",
     "net.netfilter.nf_conntrack_max",
 ];
 
@@ -52,7 +52,7 @@ pub struct Host {
     /// The least of the host's memory and its cgroups' limits.
     pub memory_bytes: Option<u64>,
     pub clocksource: Option<String>,
-    /// `always`, `madvise` or `never`.
+    /// `always`, `madvise` or `never`; `off` where this process has none of them (prctl).
     pub huge_pages: Option<String>,
     /// What local time goes by; `None`: nothing, so UTC.
     pub time_zone: Option<String>,
@@ -138,19 +138,16 @@ impl Host {
         };
         let groups = text("proc/self/cgroup").unwrap_or_default();
         let limits = cgroup::limits(root, &groups);
+        let status = text("proc/self/status").unwrap_or_default();
         Host {
             release: text("proc/sys/kernel/osrelease").unwrap_or_default(),
             sysctls: SYSCTLS.iter().filter_map(|key| sysctl(key)).collect(),
-            rights: rights(&text("proc/self/status").unwrap_or_default()),
+            rights: rights(&status),
             container: container(root),
             cpus: Cpus { quota: limits.cpus, ..cpus(root) },
             memory_bytes: memory_bytes(root, limits.memory_bytes),
             clocksource: text("sys/devices/system/clocksource/clocksource0/current_clocksource"),
-            huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled").and_then(|modes| {
-                modes
-                    .split_whitespace()
-                    .find_map(|mode| Some(mode.strip_prefix('[')?.strip_suffix(']')?.into()))
-            }),
+            huge_pages: huge_pages(root, &status),
             time_zone: time_zone(root, std::env::var("TZ").ok()),
             ..Host::default()
         }
@@ -196,6 +193,15 @@ fn rights(status: &str) -> Rights {
         groups: groups.filter_map(|id| id.parse().ok()).collect(),
         filtered: field(status, "Seccomp") == Some("2"),
     }
+}
+
+/// What the host says of huge pages, unless this process has given them up (MIMALLOC_ALLOW_THP=0).
+fn huge_pages(root: &Path, status: &str) -> Option<String> {
+    if field(status, "THP_enabled") == Some("0") {
+        return Some("off".into());
+    }
+    let modes = text_of(&root.join("sys/kernel/mm/transparent_hugepage/enabled"))?;
+    modes.split_whitespace().find_map(|mode| Some(mode.strip_prefix('[')?.strip_suffix(']')?.into()))
 }
 
 fn container(root: &Path) -> Option<&'static str> {

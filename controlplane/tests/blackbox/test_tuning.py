@@ -12,9 +12,8 @@ UNTOUCHED = {
     "net.core.somaxconn": "4096",
     "net.core.rmem_max": "212992",
     "net.core.wmem_max": "212992",
-    "net.ipv4.tcp_max_syn_backlog": "1024",
     "net.ipv4.ip_local_port_range": "32768\t60999",
-    "net.ipv4.tcp_migrate_req": "0",
+    "net.ipv4.tcp_tw_reuse": "2",
     "net.ipv4.tcp_fastopen": "0",
     "fs.pipe-user-pages-soft": "16384",
 }
@@ -124,7 +123,7 @@ def test_undo_leaves_alone_what_somebody_changed_since(host):
     host["net.core.somaxconn"] = "30000"
     assert "somebody has changed it since" in host.apply("--undo")
     assert host["net.core.somaxconn"] == "30000"
-    assert host["net.ipv4.tcp_migrate_req"] == "0"
+    assert host["net.ipv4.tcp_tw_reuse"] == "2"
 
 
 def test_a_file_that_was_there_comes_back(host):
@@ -138,8 +137,8 @@ def test_a_file_that_was_there_comes_back(host):
 
 
 def test_a_sysctl_that_this_kernel_lacks_is_told(host):
-    host.path("net.ipv4.tcp_migrate_req").unlink()
-    assert "net.ipv4.tcp_migrate_req: not on this kernel" in host.apply()
+    host.path("net.ipv4.tcp_tw_reuse").unlink()
+    assert "net.ipv4.tcp_tw_reuse: not on this kernel" in host.apply()
     assert host["net.core.somaxconn"] == "16384"
     host.apply("--set", "net.no.such=1", code=2)
 

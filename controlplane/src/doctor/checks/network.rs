@@ -17,12 +17,16 @@ pub fn backlog(case: &Case) -> Vec<Finding> {
     case.at_least("backlog", "net.core.somaxconn", needed, Level::Warning, why).into_iter().collect()
 }
 
-pub fn syn_backlog(case: &Case) -> Vec<Finding> {
-    let Some(needed) = backlog_wanted(case) else { return Vec::new() };
-    let why = "half-open connections of a burst; beyond them the kernel answers with SYN cookies or, where \
-        those are off, not at all";
-    let key = "net.ipv4.tcp_max_syn_backlog";
-    case.at_least("syn_backlog", key, needed, Level::Note, why).into_iter().collect()
+/// `net.ipv4.tcp_max_syn_backlog` is not asked for: the kernel looks at it only where cookies are off
+/// (tuning/README.md has the figures).
+pub fn syn_cookies(case: &Case) -> Vec<Finding> {
+    let key = "net.ipv4.tcp_syncookies";
+    let listens = case.has_socks5() || case.has_gateway();
+    let Some(found) = case.sysctl(key).filter(|_| listens) else { return Vec::new() };
+    let why = "who sends connection requests and never answers fills a listener's backlog; with cookies the kernel \
+        needs no room there for everybody else's, without them nobody gets in";
+    let finding = Finding::new("syn_cookies", format!("{key} {found}"), "1", why);
+    vec![if found == "0" { case.asks_for(finding, Level::Warning, key, "1".into()) } else { finding }]
 }
 
 /// First and last of the ports that outgoing sockets are given.
@@ -60,6 +64,18 @@ pub fn port_range(case: &Case) -> Vec<Finding> {
     vec![case.asks_for(finding, level, key, format!("{} {}", best.0.min(first), best.1.max(last)))]
 }
 
+pub fn port_reuse(case: &Case) -> Vec<Finding> {
+    let key = "net.ipv4.tcp_tw_reuse";
+    let Some(found) = case.sysctl(key).filter(|_| case.has_socks5()) else { return Vec::new() };
+    let why = "a connection that has ended keeps its outgoing port from its target for a minute; with 1 the next one to \
+        that target may have it after a second (timestamps tell the two apart), so that the port range bounds what is \
+        open at once and not what comes in a minute";
+    let finding = Finding::new("port_reuse", format!("{key} {found}"), "1", why);
+    // Behind an upstream proxy all targets are one.
+    let level = if case.config.socks5.upstream.proxies.is_empty() { Level::Note } else { Level::Warning };
+    vec![if found == "1" { finding } else { case.asks_for(finding, level, key, "1".into()) }]
+}
+
 pub fn listen_ports(case: &Case) -> Vec<Finding> {
     let key = "net.ipv4.ip_local_reserved_ports";
     let range = case.sysctl("net.ipv4.ip_local_port_range").and_then(local_ports);
@@ -86,15 +102,6 @@ pub fn listen_ports(case: &Case) -> Vec<Finding> {
     let finding =
         Finding::new("listen_ports", format!("{} of {first} to {last}", listed(&taken)), wanted, why);
     vec![case.asks_for(finding, Level::Note, key, before + &listed(&taken))]
-}
-
-pub fn pending_connections(case: &Case) -> Vec<Finding> {
-    let key = "net.ipv4.tcp_migrate_req";
-    let Some(found) = case.sysctl(key).filter(|_| case.config.workers.count > 1) else { return Vec::new() };
-    let why = "connections that are being opened when a worker's listener closes go to another worker's \
-        instead of being reset";
-    let finding = Finding::new("pending_connections", format!("{key} {found}"), "1", why);
-    vec![if found == "1" { finding } else { case.asks_for(finding, Level::Note, key, "1".into()) }]
 }
 
 pub fn udp_buffers(case: &Case) -> Vec<Finding> {

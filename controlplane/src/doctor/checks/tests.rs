@@ -41,8 +41,8 @@ const UNTOUCHED: &[(&str, &str)] = &[
     ("net.ipv4.ip_local_port_range", "32768 60999"),
     ("net.ipv4.ip_local_reserved_ports", ""),
     ("net.ipv4.tcp_fastopen", "1"),
-    ("net.ipv4.tcp_max_syn_backlog", "1024"),
-    ("net.ipv4.tcp_migrate_req", "0"),
+    ("net.ipv4.tcp_syncookies", "1"),
+    ("net.ipv4.tcp_tw_reuse", "2"),
 ];
 
 /// A good machine that nobody has tuned.
@@ -62,7 +62,7 @@ fn untouched() -> Host {
     }
 }
 
-/// The same after tuning/apply.sh.
+/// The same after tuning/apply.sh, under tuning/ringway.service.
 fn tuned() -> Host {
     let mut host = untouched();
     for (key, value) in &mut host.sysctls {
@@ -70,6 +70,7 @@ fn tuned() -> Host {
             *value = shipped.to_owned();
         }
     }
+    host.huge_pages = Some("off".into());
     host
 }
 
@@ -181,6 +182,7 @@ fn privileged(host: &mut Host) {
 }
 
 const PORTS: &str = "net.ipv4.ip_local_port_range";
+const REUSE: &str = "net.ipv4.tcp_tw_reuse";
 const CHAINED: &[&str] = &[
     "socks5.limits.connections=40000",
     "socks5.upstream.proxies=[{name: a, address: '192.0.2.1:1080', protocol: socks5}]",
@@ -189,11 +191,19 @@ const CHAINED: &[&str] = &[
 const NETWORK: &[Row] = &[
     ("backlog", &[], Sysctl("net.core.somaxconn", "128"), Warning, "apply.sh, or"),
     ("backlog", &["websocket.backlog=65535"], Nothing, Warning, "--set 'net.core.somaxconn=65535'"),
-    ("syn_backlog", &[], Sysctl("net.ipv4.tcp_max_syn_backlog", "128"), Note, "apply.sh, or"),
+    (
+        "syn_cookies",
+        &[],
+        Sysctl("net.ipv4.tcp_syncookies", "0"),
+        Warning,
+        "--set 'net.ipv4.tcp_syncookies=1'",
+    ),
+    ("syn_cookies", &[], Sysctl("net.ipv4.tcp_syncookies", "2"), Ok, ""),
     ("port_range", &[], Sysctl(PORTS, "32768 60999"), Note, "10240 65535"),
     ("port_range", &["socks5.limits.connections=20000"], Sysctl(PORTS, "32768 60999"), Ok, ""),
     ("port_range", CHAINED, Sysctl(PORTS, "5000 33231"), Warning, "5000 65535"),
-    ("pending_connections", &[], Sysctl("net.ipv4.tcp_migrate_req", "0"), Note, "apply.sh, or"),
+    ("port_reuse", &[], Sysctl(REUSE, "2"), Note, "apply.sh, or"),
+    ("port_reuse", CHAINED, Sysctl(REUSE, "0"), Warning, "apply.sh, or"),
     ("udp_receive_buffer", &[], Sysctl("net.core.rmem_max", "212992"), Warning, "apply.sh, or"),
     ("udp_send_buffer", &[], Sysctl("net.core.wmem_max", "212992"), Warning, "apply.sh, or"),
     (
@@ -214,7 +224,9 @@ const REST: &[Row] = &[
     ("pinning", &["workers.cpus=[0]"], So(one_core), Ok, ""),
     ("pinning", &[], So(|host| host.cpus.isolated = vec![1]), Note, "workers.cpus: [1]"),
     ("clock", &[], So(|host| host.clocksource = Some("hpet".into())), Warning, "available_clocksource"),
-    ("huge_pages", &[], So(|host| host.huge_pages = Some("always".into())), Note, "madvise"),
+    ("huge_pages", &[], So(|host| host.huge_pages = Some("always".into())), Note, "MIMALLOC_ALLOW_THP=0"),
+    ("huge_pages", &[], So(|host| host.huge_pages = Some("madvise".into())), Note, "MIMALLOC_ALLOW_THP=0"),
+    ("huge_pages", &[], So(|host| host.huge_pages = Some("never".into())), Ok, ""),
     ("time_zone", NIGHTS, So(|host| host.time_zone = None), Warning, "tzdata"),
     ("time_zone", NIGHTS, Nothing, Ok, ""),
     ("files", &[], So(no_folder), Failure, "set log.access"),
@@ -288,6 +300,7 @@ const COMPUTED: &[&str] = &[
     "kernel.io_uring_disabled",
     "net.ipv4.ip_local_reserved_ports",
     "net.ipv4.tcp_fastopen",
+    "net.ipv4.tcp_syncookies",
     "net.netfilter.nf_conntrack_max",
 ];
 
@@ -299,6 +312,7 @@ fn what_is_asked_for_is_what_is_shipped_and_explained() {
     for (key, value) in [
         ("net.core.somaxconn", "128"),
         ("net.ipv4.tcp_fastopen", "0"),
+        ("net.ipv4.tcp_syncookies", "0"),
         ("net.netfilter.nf_conntrack_max", "1"),
         ("kernel.io_uring_disabled", "2"),
     ] {

@@ -49,6 +49,8 @@ fn a_host_is_read_as_the_kernel_writes_it() {
     assert_eq!(host.cpus.siblings.keys().copied().collect::<Vec<_>>(), [0, 1, 3]);
     assert_eq!((host.clocksource.as_deref(), host.huge_pages.as_deref()), (Some("hpet"), Some("madvise")));
     assert!(host.container.is_some());
+    assert_eq!(huge_pages(&root, "THP_enabled:\t1\n").as_deref(), Some("madvise"));
+    assert_eq!(huge_pages(&root, "THP_enabled:\t0\n").as_deref(), Some("off"));
     fs::remove_dir_all(root).unwrap();
 }
 
