@@ -1,21 +1,19 @@
 //! Micro benchmarks of what the workers do most: `cargo bench -p ringway-benches`.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
+use ringway_benches::subjects;
 use ringway_dataplane::io::inbox::{Mail, inbox};
 use ringway_dataplane::policy::acl::{Acl, Case, LocalTime};
 use ringway_dataplane::policy::clients::Clients;
-use ringway_dataplane::proto::deflate::Inflater;
-use ringway_dataplane::proto::handshake::{Auth, Demands, Event, Handshake, UNBOUND};
-use ringway_dataplane::proto::websocket::{self, Data, Incoming, Rules};
 use ringway_shared::command::Command;
-use ringway_shared::config::{Action, Commands, Days, Destination, Limits, Protocols, Rule};
+use ringway_shared::config::{Action, Days, Destination, Limits, Rule};
 use ringway_shared::connection::Connection;
 use ringway_shared::exemplar::Exemplars;
 use ringway_shared::flight::{Flight, What};
 use ringway_shared::histogram::Histogram;
 use ringway_shared::metrics::Cells;
 use ringway_shared::reason::Reason;
-use ringway_shared::session::{self, Host, Protocol};
+use ringway_shared::session::{self, Host};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -105,18 +103,7 @@ fn handshake(bencher: Bencher, target: &str) {
         "ipv4" => &[5, 1, 0, 1, 192, 0, 2, 1, 0, 80],
         _ => b"\x05\x01\x00\x03\x0bexample.com\x00\x50",
     };
-    let protocols = Protocol::ALL.into_iter().fold(Protocols::default(), Protocols::with);
-    let demands = Demands { auth: Auth::None, protocols, commands: Commands::all() };
-    bencher.bench_local(|| {
-        let mut handshake = Handshake::new(demands);
-        handshake.receive(&[5, 1, 0]);
-        assert!(handshake.poll().is_none());
-        black_box(handshake.take_output());
-        handshake.receive(black_box(request));
-        assert!(matches!(handshake.poll(), Some(Event::Request(_))));
-        handshake.answer(Ok(UNBOUND));
-        black_box(handshake.take_output())
-    });
+    bencher.bench_local(|| subjects::handshake(black_box([&[5, 1, 0], request])));
 }
 
 /// Judging a connection that no rule matches. Each asks about two domains and a network. Bar: 20 us for 300 rules.
@@ -172,19 +159,8 @@ fn client_comes_and_goes(bencher: Bencher, limited: bool) {
     });
 }
 
-/// What a client sends: so many masked text frames, each of so many bytes.
+/// So many frames, each of so many bytes.
 const CLIENT_FRAMES: [(usize, usize); 3] = [(1, 125), (64, 125), (1, 16 * 1024)];
-
-fn client_frames((count, length): (usize, usize)) -> Vec<u8> {
-    let mask = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = Vec::new();
-    websocket::frame(Data::Text, false, &vec![b'a'; length], &mut frame);
-    let header = websocket::header_len(length);
-    frame[1] |= 0x80;
-    frame[header..].iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-    frame.splice(header..header, mask);
-    frame.repeat(count)
-}
 
 /// How many frames one sample of a benchmark reads.
 fn frames_read((count, _): (usize, usize)) -> ItemsCount {
@@ -194,28 +170,16 @@ fn frames_read((count, _): (usize, usize)) -> ItemsCount {
 /// Parsed, unmasked and checked, in a buffer that is filled as recv(2) would. Bar: 25 ns for 125 bytes, the copy of
 /// `websocket_frames_copied` left out.
 #[divan::bench(args = CLIENT_FRAMES)]
-fn websocket_frames_in(bencher: Bencher, frames: (usize, usize)) {
-    let bytes = client_frames(frames);
-    let rules = Rules { frame_bytes_max: 1 << 20, message_bytes_max: 1 << 20 };
-    let mut inflater = Inflater::new(false);
-    let mut incoming = Incoming::new(None);
-    let mut buffer = bytes.clone();
-    bencher.counter(frames_read(frames)).bench_local(|| {
-        for _ in 0..OPERATIONS {
-            buffer.copy_from_slice(black_box(&bytes));
-            let mut reading = incoming.receive(&mut buffer, &rules, &mut inflater);
-            while let Ok(Some(websocket::Event::Text(text))) = reading.poll() {
-                black_box(text);
-            }
-        }
-    });
+fn websocket_frames_in(bencher: Bencher, (count, length): (usize, usize)) {
+    let mut read = subjects::frames_in(count, length);
+    bencher.counter(frames_read((count, length))).bench_local(|| (0..OPERATIONS).for_each(|_| read()));
 }
 
 /// The same bytes through tungstenite's `WebSocketContext`, which clears its read buffer before each read: one no
 /// larger than needed.
 #[divan::bench(args = CLIENT_FRAMES)]
 fn websocket_frames_in_tungstenite(bencher: Bencher, frames: (usize, usize)) {
-    let bytes = client_frames(frames);
+    let bytes = subjects::client_frames(frames.0, frames.1);
     let config = WebSocketConfig::default().read_buffer_size(bytes.len());
     let mut context = WebSocketContext::new(Role::Server, Some(config));
     bencher.counter(frames_read(frames)).bench_local(|| {
@@ -231,7 +195,7 @@ fn websocket_frames_in_tungstenite(bencher: Bencher, frames: (usize, usize)) {
 /// The copy that both contain.
 #[divan::bench(args = CLIENT_FRAMES)]
 fn websocket_frames_copied(bencher: Bencher, frames: (usize, usize)) {
-    let bytes = client_frames(frames);
+    let bytes = subjects::client_frames(frames.0, frames.1);
     let mut buffer = bytes.clone();
     bencher.counter(frames_read(frames)).bench_local(|| {
         for _ in 0..OPERATIONS {
@@ -244,15 +208,8 @@ fn websocket_frames_copied(bencher: Bencher, frames: (usize, usize)) {
 /// A server's frame written behind others.
 #[divan::bench(args = [125, 16 * 1024])]
 fn websocket_frame_out(bencher: Bencher, length: usize) {
-    let payload = vec![b'a'; length];
-    let mut out = Vec::with_capacity(1 << 20);
-    bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| {
-        for _ in 0..OPERATIONS {
-            out.clear();
-            websocket::frame(Data::Text, false, black_box(&payload), &mut out);
-            black_box(&out);
-        }
-    });
+    let mut write = subjects::frame_out(length);
+    bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| (0..OPERATIONS).for_each(|_| write()));
 }
 
 /// Has sent what it will; more does not come now.

@@ -1,55 +1,14 @@
 //! What the hub itself costs, without a socket: `cargo bench -p ringway-benches --bench hub`.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use ringway_dataplane::hub::{
-    Effect, Format, Hub, Limits, Namespaces, Publication, Publish, Publisher, Settings, Ticket, names,
-};
-use std::rc::Rc;
-use std::sync::Arc;
+use ringway_benches::subjects::{fan_out, flush, hub, publish, with_subscribers};
+use ringway_dataplane::hub::{Effect, Format, Hub, Publish, Publisher, Ticket, names};
 
 /// Done per sample, so that reading the clock is lost in it.
 const OPERATIONS: u64 = 1_000;
-/// Frames that the gateway hands to one write(2) at most.
-const FRAMES_PER_WRITE: usize = 64;
 
 fn main() {
     divan::main();
-}
-
-fn hub(worker: usize, workers: usize) -> Hub {
-    let namespaces = Arc::new(Namespaces::new(&[], Vec::new(), 1_024));
-    Hub::new(Settings { worker, workers, seed: 1, limits: Limits::default(), namespaces })
-}
-
-fn with_subscribers(subscribers: u32, topic: &str) -> Hub {
-    let mut hub = hub(0, 1);
-    for conn in 0..subscribers {
-        hub.join(conn, Format::default());
-        black_box(hub.subscribe(conn, topic, Ticket(0)).is_ok());
-        while hub.poll_effect().is_some() {}
-    }
-    hub
-}
-
-fn publish(hub: &mut Hub, topic: &str) {
-    let (by, data) = (Publisher::Server, "0".repeat(200).into());
-    let publish = Publish { topic, data, by, from: None, at_ns: 0, key: None, skip_history: false };
-    black_box(hub.publish(publish, None, 0).is_ok());
-}
-
-fn fan_out(hub: &mut Hub) {
-    let mut encode = |publication: &Publication, _: Format| Rc::from(publication.data.as_bytes());
-    while hub.fan_out(0, usize::MAX, &mut encode) {}
-}
-
-/// All that the flush pass does but the write.
-fn flush(hub: &mut Hub) {
-    while let Some(conn) = hub.poll_dirty() {
-        let bytes = hub.frames(conn).take(FRAMES_PER_WRITE).map(|frame| black_box(frame).len()).sum();
-        black_box(hub.sent(conn, bytes, |at_ns| {
-            black_box(at_ns);
-        }));
-    }
 }
 
 /// One publication to so many: queued, taken out, counted. Bar: 50 ns a delivery.

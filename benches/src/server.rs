@@ -5,6 +5,8 @@ use crate::report::Report;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Memory and descriptors of a process tree at one moment.
@@ -46,6 +48,58 @@ pub fn holdings(pid: u32) -> Result<Holdings, Failure> {
         sum.processes += 1;
     }
     Ok(sum)
+}
+
+/// What a server holds and spends while nothing happens.
+#[derive(Clone, Copy)]
+pub struct Rest {
+    pub holdings: Holdings,
+    /// Watched for a while; `None`: not at all, or this kernel does not say.
+    pub cpu_us_per_second: Option<f64>,
+}
+
+/// Watches the tree under `pid` for `window` and then reads what it holds.
+pub fn rest(pid: u32, window: Duration) -> Result<Rest, Failure> {
+    let (started, before) = (Instant::now(), precise_cpu(pid));
+    thread::sleep(window);
+    let spent = before.zip(precise_cpu(pid)).map(|(before, after)| after.saturating_sub(before));
+    let us_per_second = spent.map(|spent| spent.as_secs_f64() * 1e6 / started.elapsed().as_secs_f64());
+    Ok(Rest { holdings: holdings(pid)?, cpu_us_per_second: us_per_second.filter(|_| !window.is_zero()) })
+}
+
+impl Rest {
+    /// Adds what each of so many connections costs, in memory and in time, from this moment to `after`.
+    pub fn describe_growth(self, after: Rest, connections: f64, report: &mut Report) {
+        self.holdings.describe_growth(after.holdings, connections, report);
+        if let (Some(before), Some(after)) = (self.cpu_us_per_second, after.cpu_us_per_second) {
+            report.measure("idle_cpu_us_per_second_before", before);
+            report.measure("idle_cpu_us_per_second_after", after);
+            report.measure("idle_cpu_us_per_connection_second", (after - before) / connections);
+        }
+    }
+}
+
+/// CPU time of all living threads of the tree under `pid` so far, to the nanosecond: at rest a tick is too coarse.
+fn precise_cpu(pid: u32) -> Option<Duration> {
+    let mut sum = None;
+    for pid in tree(pid).ok()? {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        for nanoseconds in threads.flatten().filter_map(|thread| nanoseconds_of(&thread.path())) {
+            sum = Some(sum.unwrap_or(0) + nanoseconds);
+        }
+    }
+    sum.map(Duration::from_nanos)
+}
+
+/// CPU time of the thread that `pid` began with; ringway's is the control plane.
+#[must_use]
+pub fn first_thread_cpu(pid: u32) -> Option<Duration> {
+    nanoseconds_of(Path::new(&format!("/proc/{pid}/task/{pid}"))).map(Duration::from_nanos)
+}
+
+/// The first field of a thread's `schedstat` (proc_pid_schedstat in the kernel's sched-stats.rst).
+fn nanoseconds_of(thread: &Path) -> Option<u64> {
+    fs::read_to_string(thread.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Measures time passed and CPU spent, by the server's tree and by this program, from its making on.
@@ -215,5 +269,19 @@ mod tests {
         assert!(own.pss_kib > 0 && own.fds > 2 && own.processes >= 1);
         assert!(peak_kib(std::process::id()).unwrap() > 0);
         assert!(holdings(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn work_at_rest_is_seen() {
+        let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let seen = rest(busy.id(), Duration::from_millis(200)).unwrap();
+        let unwatched = rest(busy.id(), Duration::ZERO).unwrap();
+        let first = first_thread_cpu(busy.id());
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(seen.cpu_us_per_second.is_none_or(|us| us > 1_000.0), "{:?}", seen.cpu_us_per_second);
+        assert!(unwatched.cpu_us_per_second.is_none());
+        assert_eq!(seen.cpu_us_per_second.is_some(), first.is_some());
+        assert!(rest(u32::MAX, Duration::ZERO).is_err());
     }
 }

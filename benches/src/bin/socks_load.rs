@@ -127,7 +127,7 @@ enum Load {
     Idle {
         #[arg(long, default_value_t = 5_000, value_parser = positive)]
         connections: u64,
-        /// How long to hold them before memory is read
+        /// How long to hold them before memory is read; beyond 1.5 s the server's CPU time at rest is watched
         #[arg(long, default_value = "1.5", value_parser = seconds)]
         hold: Duration,
     },
@@ -245,7 +245,8 @@ fn measure(cli: &Cli) -> Result<Report, Failure> {
             latency::run(&setting, &latency::Options { connections, rate: *rate, size, duration: *seconds })
         }
         Load::Scrape { url, rate, seconds } => {
-            scrape::run(&scrape::Options { url: url.clone(), rate: *rate, length: *seconds })
+            let server_pid = cli.common.server_pid;
+            scrape::run(&scrape::Options { url: url.clone(), rate: *rate, length: *seconds, server_pid })
         }
         Load::Wwr { rounds, gap } => {
             wwr::run(&setting, &wwr::Options { rounds: *rounds, gap: Duration::from_micros(*gap) })

@@ -103,7 +103,7 @@ enum Load {
         /// Subscribe each to this, in the dialect
         #[arg(long)]
         topic: Option<String>,
-        /// How long to hold them before memory is read
+        /// How long to hold them before memory is read; beyond 1.5 s the server's CPU time at rest is watched
         #[arg(long, default_value = "1.5", value_parser = seconds)]
         hold: Duration,
     },

@@ -1,9 +1,9 @@
-//! Idle connections: what memory and how many descriptors each relayed connection costs the server while nothing passes.
+//! Idle connections: what memory, CPU and descriptors each relayed connection costs the server while nothing passes.
 
 use super::Setting;
 use crate::failure::{Failure, Failures};
 use crate::report::Report;
-use crate::server::{Holdings, holdings};
+use crate::server::{Rest, rest};
 use crate::socket;
 use crate::target::{Behaviour, Target};
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ const SPARE_FDS: u64 = 64;
 
 pub struct Options {
     pub connections: usize,
-    /// How long to hold them before memory is read again, at least a second and a half.
+    /// How long to hold them before memory is read again, at least a second and a half. CPU is watched in what is more.
     pub hold: Duration,
 }
 
@@ -30,8 +30,9 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     for _ in 0..WARM_UP.min(options.connections) {
         open(setting, target.address)?;
     }
+    let watched = options.hold.saturating_sub(SETTLE);
     thread::sleep(SETTLE);
-    let before = read_holdings(setting)?;
+    let before = at_rest(setting, watched)?;
 
     let mut failures = Failures::default();
     let mut held = Vec::with_capacity(options.connections);
@@ -41,8 +42,12 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
             Err(failure) => failures.count(&failure),
         }
     }
-    thread::sleep(SETTLE.max(options.hold));
-    let after = read_holdings(setting)?;
+    thread::sleep(SETTLE);
+    let after = at_rest(setting, watched)?;
+    if setting.server_pid.is_none() {
+        // They are there for something else.
+        thread::sleep(watched);
+    }
     let alive = held.iter_mut().map(echo).filter(Result::is_ok).count();
 
     let mut report = setting.report("idle");
@@ -77,6 +82,6 @@ fn check_fds(connections: u64) -> Result<(), Failure> {
     Err(Failure::own("opening connections")(io::Error::other(text)))
 }
 
-fn read_holdings(setting: &Setting) -> Result<Option<Holdings>, Failure> {
-    setting.server_pid.map(holdings).transpose()
+fn at_rest(setting: &Setting, watched: Duration) -> Result<Option<Rest>, Failure> {
+    setting.server_pid.map(|pid| rest(pid, watched)).transpose()
 }

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Failures};
 use crate::latencies::{FULL, Latencies};
 use crate::report::Report;
+use crate::server;
 use crate::ws::url::Url;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The server's own work is watched for so long before the first request, to be left out of the account.
+const WATCH: Duration = Duration::from_secs(2);
 /// Of one answer; more is no page of metrics.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -19,12 +22,19 @@ pub struct Options {
     /// Requests per second.
     pub rate: u64,
     pub length: Duration,
+    /// Whose first thread answers: what it spends on each is reported.
+    pub server_pid: Option<u32>,
 }
 
 /// Fetches for as long as asked. Latencies count from when a request was due, not from when it could be sent.
 pub fn run(options: &Options) -> Result<Report, Failure> {
     let mut connection = Connection::open(&options.url)?;
     let (mut latencies, mut failures, mut bytes) = (Latencies::default(), Failures::default(), 0u64);
+    let before = options.server_pid.and_then(server::first_thread_cpu);
+    if before.is_some() {
+        std::thread::sleep(WATCH);
+    }
+    let alone = options.server_pid.and_then(server::first_thread_cpu);
     let (began, gap) = (Instant::now(), Duration::from_secs(1) / options.rate.max(1) as u32);
     let mut due = began;
     while due < began + options.length {
@@ -43,11 +53,17 @@ pub fn run(options: &Options) -> Result<Report, Failure> {
         }
         due += gap;
     }
+    let (took, after) = (began.elapsed(), options.server_pid.and_then(server::first_thread_cpu));
     let mut report = Report::new("scrape");
     report.text("route", &options.url.to_string());
     report.count("scrapes", latencies.count());
     report.count("bytes", bytes);
     latencies.describe("total", FULL, &mut report);
+    if let (Some(before), Some(alone), Some(after)) = (before, alone, after) {
+        let own = alone.saturating_sub(before).div_f64(WATCH.as_secs_f64()).mul_f64(took.as_secs_f64());
+        let cpu_us = after.saturating_sub(alone).saturating_sub(own).as_secs_f64() * 1e6;
+        report.measure("control_cpu_us_per_scrape", cpu_us / latencies.count().max(1) as f64);
+    }
     report.failures(&failures);
     Ok(report)
 }

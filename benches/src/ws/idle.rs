@@ -1,9 +1,9 @@
-//! Idle WebSockets: what memory each costs the server while nothing passes, plain or subscribed.
+//! Idle WebSockets: what memory and CPU each costs the server while nothing passes, plain or subscribed.
 
 use crate::failure::{Failure, Failures};
 use crate::poller::{EventFlags, Poller, Ready};
 use crate::report::Report;
-use crate::server::{Holdings, holdings};
+use crate::server::{Rest, holdings, rest};
 use crate::ws::connection::Scratch;
 use crate::ws::crowd::{self, Wish};
 use crate::ws::{Setting, frame};
@@ -26,7 +26,7 @@ pub struct Options {
     pub connections: usize,
     /// What each subscribes to, if to anything.
     pub topic: Option<String>,
-    /// How long to hold them before memory is read, at least a second and a half.
+    /// How long to hold them before memory is read, at least a second and a half. CPU is watched in what is more.
     pub hold: Duration,
 }
 
@@ -35,9 +35,13 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     let topic = options.topic.as_deref();
     let wish = |connections| Wish { connections, topic, ..Wish::default() };
     drop(crowd::open(setting, wish(WARM_UP), &mut failures)?);
-    let before = setting.server_pid.map(|pid| at_rest(pid, SETTLE)).transpose()?;
+    let watched = options.hold.saturating_sub(SETTLE);
+    let before = setting.server_pid.map(|pid| at_rest(pid, watched)).transpose()?;
     let mut held = crowd::open(setting, wish(options.connections), &mut failures)?;
-    let after = setting.server_pid.map(|pid| at_rest(pid, SETTLE.max(options.hold))).transpose()?;
+    let after = setting.server_pid.map(|pid| at_rest(pid, watched)).transpose()?;
+    if setting.server_pid.is_none() {
+        thread::sleep(options.hold);
+    }
 
     let mut report = setting.report("idle");
     report.count("connections", held.len() as u64);
@@ -50,19 +54,19 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// What the server holds when that has stopped changing, `settle` from now at the earliest.
-fn at_rest(pid: u32, settle: Duration) -> Result<Holdings, Failure> {
-    thread::sleep(settle);
+/// What the server holds when that has stopped changing, and what it spends for as long as it is `watched` then.
+fn at_rest(pid: u32, watched: Duration) -> Result<Rest, Failure> {
+    thread::sleep(SETTLE);
     let mut last = holdings(pid)?;
     for _ in 0..LOOKS_MAX {
         thread::sleep(LOOK);
         let now = holdings(pid)?;
         if now.pss_kib.abs_diff(last.pss_kib) <= UNREST_KIB {
-            return Ok(now);
+            break;
         }
         last = now;
     }
-    Ok(last)
+    rest(pid, watched)
 }
 
 /// How many answer a ping.
