@@ -170,7 +170,7 @@ apply() {
     for key in $(printf '%s\n' "${!changes[@]}" | sort); do put "$key" "${changes[$key]}"; done
     {
         echo "# Written by ringway's tuning/apply.sh, which writes it anew; --undo removes it."
-        sed 's/ / = /' <<<"$lines"
+        while read -r key value; do echo "$key = $value"; done <<<"$lines"
     } >"$work"
     install_file /etc/sysctl.d/90-ringway.conf <"$work"
     install_file /etc/security/limits.d/90-ringway.conf <"$here/90-ringway.limits"

@@ -24,6 +24,7 @@ mod values;
 pub use asking::CHANNELS_MAX;
 pub use counts::{Counts, Dropped};
 pub use homes::{HomeLimits, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL_MS};
+pub use local::CONNECTION_BYTES;
 pub use namespaces::Namespaces;
 pub use outbox::{QueueLimits, Sent};
 pub use post::{BacklogLimits, Post};

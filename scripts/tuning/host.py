@@ -128,6 +128,12 @@ class Ringway:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        # A ring that is taken down holds the listener a little longer than the process lives.
+        listening = re.compile(rf":{self.port:04X} \S+ 0A ")
+        for _ in range(250):
+            if not listening.search(Path("/proc/net/tcp").read_text()):
+                return
+            time.sleep(0.02)
 
     def successor(self):
         """Waits for the end of a hot restart, and stops the process that took over."""

@@ -1,6 +1,6 @@
 //! Tables inside a page written by hand: what stands between two markers is replaced, the rest is left as it is.
 
-/// `page` with `part` between `<!-- measured: NAME -->` and `<!-- end: NAME -->`, its headings one level deeper.
+/// `page` with `part` between `<!-- measured: NAME -->` and `<!-- end: NAME -->`, its headings two levels deeper.
 /// Errors: the page lacks a marker.
 pub fn put(page: &str, name: &str, part: &str) -> Result<String, String> {
     let (begin, end) = (format!("<!-- measured: {name} -->\n"), format!("<!-- end: {name} -->"));
@@ -9,7 +9,7 @@ pub fn put(page: &str, name: &str, part: &str) -> Result<String, String> {
     let (_, after) = rest.split_once(&end).ok_or_else(|| missing(&end))?;
     let mut deeper = String::new();
     for line in part.lines() {
-        deeper += if line.starts_with('#') { "#" } else { "" };
+        deeper += if line.starts_with('#') { "##" } else { "" };
         deeper += line;
         deeper += "\n";
     }
@@ -25,7 +25,7 @@ mod tests {
     #[test]
     fn the_part_is_replaced_and_nothing_else() {
         let page = put(PAGE, "ws", "# Ws\ntable").unwrap();
-        assert_eq!(page, "# Hand\n<!-- measured: ws -->\n## Ws\ntable\n<!-- end: ws -->\nmore\n");
+        assert_eq!(page, "# Hand\n<!-- measured: ws -->\n### Ws\ntable\n<!-- end: ws -->\nmore\n");
         assert_eq!(put(&page, "ws", "# Ws\ntable").unwrap(), page);
     }
 

@@ -1,13 +1,15 @@
 //! This worker's connections and what they are subscribed to.
 //!
-//! A subscription is 8 bytes at its connection and 8 at its name, each saying where the other is: both ends are
-//! found without hashing and go by `swap_remove`.
+//! A subscription is 8 bytes at its connection, in its record if it is the only one, and 8 at its name, each saying
+//! where the other is: both ends are found without hashing and go by `swap_remove`.
 
 mod fan_out;
+mod places;
 
 use super::names::{self, Name};
 use super::outbox::{Outbox, QueueLimits, Queues};
 use super::values::{Client, Format, Position, Refusal, Ticket};
+use places::Places;
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ pub struct Local {
 
 /// One connection.
 struct Member {
-    subscriptions: Vec<Place>,
+    subscriptions: Places,
     client: Option<Arc<Client>>,
     outbox: Outbox,
     /// [`Local::stamp`] of the last publication that more than one name matched.
@@ -58,12 +60,15 @@ struct Seat {
     place: u32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     interest: u32,
     /// In the name's seats.
     seat: u32,
 }
+
+/// What a connection with one subscription takes of this worker's memory.
+pub const CONNECTION_BYTES: usize = size_of::<Option<Member>>() + size_of::<Seat>();
 
 /// What a new subscription needs.
 pub enum Subscribed {
@@ -110,7 +115,7 @@ impl Local {
             self.members.resize_with(index + 1, || None);
         }
         let member = Member {
-            subscriptions: Vec::new(),
+            subscriptions: Places::default(),
             client: None,
             outbox: Outbox::default(),
             stamp: 0,
@@ -321,10 +326,6 @@ impl Local {
         let seats = &mut self.interests[index as usize].seats;
         let place = Place { interest: index, seat: seats.len() as u32 };
         seats.push(Seat { conn, place: member.subscriptions.len() as u32 });
-        if member.subscriptions.capacity() == 0 {
-            // Most have one subscription; Vec would begin with room for four.
-            member.subscriptions.reserve_exact(1);
-        }
         member.subscriptions.push(place);
         self.queues.counts.subscriptions += 1;
     }

@@ -38,7 +38,7 @@ use ringway_shared::push::{Ask, Reply};
 use slab::Slab;
 use slot::Slot;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -80,8 +80,8 @@ struct State {
     outgoing: Vec<u8>,
     /// Many writes by one call.
     together: together::Together,
-    /// Connections of whose last read something is left, by slot and generation.
-    held: VecDeque<(u32, u32)>,
+    /// What is left of connections' last reads, by slot and generation.
+    held: VecDeque<(u32, u32, Box<[u8]>)>,
     /// How far the hub is ahead of the sockets.
     ahead: effects::Ahead,
     /// Answers under way to one connection.
@@ -91,6 +91,8 @@ struct State {
     /// Who waits for the hub's answers.
     tickets: HashMap<u64, effects::Asker>,
     next_ticket: u64,
+    /// Subscriptions that the hub has not recorded yet, by slot and ticket: nearly always none.
+    asked: BTreeSet<(u32, u64)>,
     /// The connection that is being served: who is to blame for a panic.
     serving: Option<u32>,
     /// Where the next scan of deadlines begins.
@@ -125,6 +127,7 @@ impl Gateway {
             limits_rates: limits_rates(websocket),
             tickets: HashMap::new(),
             next_ticket: 0,
+            asked: BTreeSet::new(),
             serving: None,
             scan_from: 0,
             drain: None,

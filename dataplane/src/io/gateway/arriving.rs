@@ -71,6 +71,7 @@ fn take_in(
     let handshake_max = service.config.websocket.timeouts.handshake;
     let now_tick = core.now_tick();
     let accepted = Instant::now();
+    let about = About::new(peer, service, core.ns_at(accepted), listener, grant);
     let slot = Slot {
         socket,
         generation: cells.opened.get() as u32,
@@ -86,12 +87,12 @@ fn take_in(
         active_tick: now_tick,
         pinged_tick: 0,
         due_tick: clock::after(now_tick, handshake_max),
-        rate: Default::default(),
+        rate: None,
         incoming: crate::proto::websocket::Incoming::new(None),
         inflater: None,
-        held: None,
+        is_held: false,
         opening: Some(Box::default()),
-        about: Box::new(About::new(peer, service, accepted, listener, grant)),
+        about: Box::new(about),
     };
     let conn = state.slots.insert(slot) as u32;
     let slot = &state.slots[conn as usize];

@@ -92,7 +92,12 @@ impl State {
                 if self.has_to_go(core, slot, conn) {
                     return Some(Due::Close(Closing::Drained));
                 }
-                if slot.about.expires_at.is_some_and(|expires| unix_s >= expires) {
+                if slot
+                    .about
+                    .known()
+                    .and_then(|known| known.expires_at)
+                    .is_some_and(|expires| unix_s >= expires)
+                {
                     return Some(Due::Close(Closing::TokenExpired));
                 }
                 let passed =
@@ -114,9 +119,9 @@ impl State {
     /// when they end: nobody waits for those few.
     fn has_to_go(&self, core: &Core, slot: &Slot, conn: u32) -> bool {
         let Some(drain) = &self.drain else { return false };
-        match slot.about.grant {
-            Some(_) => core.draining.get(),
-            None => core.now_tick() >= drain.due_tick(conn, slot.generation),
+        match slot.about.is_guest() {
+            true => core.draining.get(),
+            false => core.now_tick() >= drain.due_tick(conn, slot.generation),
         }
     }
 

@@ -169,14 +169,14 @@ impl State {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Subscribed { conn, name, ticket, .. } => {
-                    self.no_longer_asked(conn, ticket);
+                    self.asked.remove(&(conn, ticket.0));
                     if let Some(Asker::Client { id, .. }) = self.withdraw(ticket) {
                         talking::subscribed(self, core, conn, &name, id.as_deref());
                         self.show_board(core, conn, &name);
                     }
                 }
                 Effect::SubscribeRefused { conn, ticket, refusal, .. } => {
-                    self.no_longer_asked(conn, ticket);
+                    self.asked.remove(&(conn, ticket.0));
                     if let Some(Asker::Client { id, .. }) = self.withdraw(ticket) {
                         if let Some(slot) = self.slots.get_mut(conn as usize) {
                             slot.about.subscriptions = slot.about.subscriptions.saturating_sub(1);
@@ -195,12 +195,6 @@ impl State {
             }
         }
         self.post_letter();
-    }
-
-    fn no_longer_asked(&mut self, conn: u32, ticket: Ticket) {
-        if let Some(slot) = self.slots.get_mut(conn as usize) {
-            slot.about.asked.retain(|asked| *asked != ticket.0);
-        }
     }
 
     /// Its queue is full: it is told, should it ever read so far, and cut when it does not.

@@ -1,7 +1,7 @@
 //! The end of a connection: by a close frame and its answer, or at once; and its record.
 
 use super::orders::client_text;
-use super::slot::{About, Slot, Stage};
+use super::slot::{Slot, Stage};
 use super::{State, clock};
 use crate::core::Core;
 use crate::proto::websocket;
@@ -10,12 +10,15 @@ use ringway_shared::config::AccessLog;
 use ringway_shared::flight::What;
 use ringway_shared::gateway::Frame;
 use ringway_shared::session::{Ended, WebSocketEnd};
+use slab::Slab;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// RFC 6455 section 7.1.5: what it is called if a close frame has no code, and if there was none.
 const NO_CODE: u16 = 1005;
 const NO_FRAME: u16 = 1006;
+/// Slots kept for later when there is no connection: 96 KiB.
+const SLOTS_KEPT: usize = 1024;
 
 impl State {
     /// Begins to close an open connection: our close frame goes out behind what is queued, and the client has
@@ -32,9 +35,10 @@ impl State {
             Stage::Closing | Stage::Lingering => return,
             Stage::Open => {}
         }
-        slot.about.end.closing.get_or_insert(closing);
-        slot.about.end.code.get_or_insert(code);
-        slot.about.end.code_sent = Some(code);
+        let end = slot.about.end();
+        end.closing.get_or_insert(closing);
+        end.code.get_or_insert(code);
+        end.code_sent = Some(code);
         self.begin_to_close(core, conn);
         let mut frame = Vec::new();
         websocket::close_frame(code, text, &mut frame);
@@ -44,16 +48,17 @@ impl State {
     /// The client's close frame came: it is answered, unless it is the answer to ours.
     pub(super) fn closed_by_client(&mut self, core: &Rc<Core>, conn: u32, code: Option<u16>) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        slot.about.end.code_received = code;
+        slot.about.end().code_received = code;
         if !slot.handshake.receive() {
             if self.hub.queued(conn).0 == 0 {
                 self.has_said_all(core, conn);
             }
             return;
         }
-        slot.about.end.closing.get_or_insert(Closing::ClientClosed);
-        slot.about.end.code.get_or_insert(code.unwrap_or(NO_CODE));
-        slot.about.end.code_sent = code;
+        let end = slot.about.end();
+        end.closing.get_or_insert(Closing::ClientClosed);
+        end.code.get_or_insert(code.unwrap_or(NO_CODE));
+        end.code_sent = code;
         self.begin_to_close(core, conn);
         let mut frame = Vec::new();
         websocket::close_answer(code, &mut frame);
@@ -64,7 +69,7 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         let _ = slot.handshake.send();
         // Whoever is on the way out takes nobody's place.
-        slot.about.seat = None;
+        slot.about.give_up_seat();
         slot.stage = Stage::Closing;
         slot.due_tick = clock::after(core.now_tick(), core.service().config.websocket.timeouts.close);
         // What it has queued may be more than it will ever read; its answer is to be heard all the same.
@@ -81,8 +86,9 @@ impl State {
     /// Ends a connection at once: with a reset, so that nothing cut short looks complete.
     pub(super) fn abort(&mut self, core: &Rc<Core>, conn: u32, closing: Closing) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        slot.about.end.closing.get_or_insert(closing);
-        slot.about.end.code.get_or_insert(NO_FRAME);
+        let end = slot.about.end();
+        end.closing.get_or_insert(closing);
+        end.code.get_or_insert(NO_FRAME);
         let told = slot.stage == Stage::Lingering;
         if !told && !matches!(closing, Closing::ClientGone | Closing::GoneBeforeUpgrade) {
             slot.reset();
@@ -93,8 +99,12 @@ impl State {
     /// Takes a connection out of the table, counts it and tells of it.
     pub(super) fn remove(&mut self, core: &Rc<Core>, conn: u32) {
         let Some(mut slot) = self.slots.try_remove(conn as usize) else { return };
-        for ticket in &slot.about.asked {
-            self.tickets.remove(ticket);
+        if self.slots.is_empty() && self.slots.capacity() > SLOTS_KEPT {
+            // A crowd's memory is given back once it is over, as the hub does with its own.
+            self.slots = Slab::new();
+        }
+        for ticket in self.take_asked(conn) {
+            self.tickets.remove(&ticket);
         }
         if self.letter.conn == conn {
             self.letter.frames.clear();
@@ -104,51 +114,53 @@ impl State {
         self.answers.clear();
         let cells = &core.cells.websocket;
         cells.sockets_now.sub(1);
-        let closing = slot.about.end.closing.unwrap_or(Closing::ClientGone);
+        let closing = slot.about.end().closing.unwrap_or(Closing::ClientGone);
         cells.closed[closing as usize].add(1);
         slot.about.listener.failed.add(closing.is_failure().into());
         slot.about.listener.closed.add(1);
         slot.count_tls_failure(core, closing);
         if closing == Closing::TlsFailed {
-            slot.about.end.hint =
+            slot.about.end().hint =
                 slot.tls.as_ref().and_then(|tls| tls.fault()).map(|fault| fault.label().into());
         }
         let (now, mut code) = (Instant::now(), 0);
-        if let Some(upgraded) = slot.about.upgraded {
-            code = slot.about.end.code.unwrap_or(NO_FRAME);
+        let (now_ns, upgraded_ns) = (core.ns_at(now), slot.about.upgraded_ns());
+        if let Some(upgraded_ns) = upgraded_ns {
+            code = slot.about.end().code.unwrap_or(NO_FRAME);
             cells.upgraded_closed.add(1);
-            cells.by_control_port.sub(slot.about.grant.is_some().into());
-            cells.duration.record(now.saturating_duration_since(upgraded).as_micros() as u64);
+            cells.by_control_port.sub(slot.about.is_guest().into());
+            cells.duration.record(now_ns.saturating_sub(upgraded_ns) / 1_000);
             cells.closes[code_index(code)].add(1);
         }
         core.note_of(slot.connection(core), now, What::WebSocketClosed { closing, code });
         if let Some(admission) = slot.about.admission {
-            core.wiring.gate.clients.leave(slot.about.peer.ip(), admission, core.now_ns());
+            core.wiring.gate.clients.leave(slot.about.peer.address().ip(), admission, core.now_ns());
         }
-        Self::tell(core, &slot, closing, u64::from(dropped));
+        Self::tell(core, slot, closing, u64::from(dropped));
         if core.draining.get() && cells.active() == 0 {
             core.ring_bell();
         }
     }
 
     /// The access log's line.
-    fn tell(core: &Core, slot: &Slot, closing: Closing, dropped: u64) {
-        let About { peer, accepted, upgraded, .. } = *slot.about;
+    fn tell(core: &Core, mut slot: Slot, closing: Closing, dropped: u64) {
         if core.service().config.log.access == AccessLog::Off {
             return;
         }
+        let path = slot.path_text();
+        let ended = slot.about.take_end();
         let about = &slot.about;
-        let named = upgraded.is_some();
+        let named = about.upgraded_ns().is_some();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let duration = accepted.elapsed();
+        let duration = Duration::from_nanos(core.now_ns().saturating_sub(about.accepted_ns));
         let end = WebSocketEnd {
             worker: core.wiring.index as u16,
             accepted_at_ms: now.saturating_sub(duration).as_millis() as u64,
-            client: peer,
+            client: about.peer.address(),
             tls: slot.tls.is_some(),
-            path: about.end.path.clone(),
-            user: Some(about.user.clone()).filter(|user| !user.is_empty()),
-            client_id: named.then(|| client_text(about.client).into()),
+            path,
+            user: about.named_user().cloned(),
+            client_id: named.then(|| client_text(about.client()).into()),
             subprotocol: None,
             compressed: about.deflate.is_some(),
             sent_messages: about.sent_messages,
@@ -157,10 +169,10 @@ impl State {
             received_bytes: about.received_bytes,
             dropped,
             closing,
-            code_sent: about.end.code_sent,
-            code_received: about.end.code_received,
-            refused: about.end.refused,
-            hint: about.end.hint.clone(),
+            code_sent: ended.code_sent,
+            code_received: ended.code_received,
+            refused: ended.refused,
+            hint: ended.hint,
             duration,
         };
         if !core.wiring.recorder.put(Ended::WebSocket(Box::new(end))) {

@@ -49,7 +49,7 @@ impl State {
     /// Whether what let this connection read the feed holds no more.
     pub(super) fn has_lost_leave(&self, service: &Service, conn: u32) -> Option<Lost> {
         let about = &self.slots.get(conn as usize)?.about;
-        match &about.grant {
+        match about.grant() {
             Some(grant) => grant.is_revoked().then_some(Lost::Connection),
             None if !about.reads_feed => None,
             None => {

@@ -47,7 +47,7 @@ pub fn kill(core: &Rc<Core>, conn: u32, reason: &str) -> bool {
     if matches!(slot.stage, Stage::Closing | Stage::Lingering) {
         return false;
     }
-    slot.about.end.hint = Some(format!("ended by the operator: {reason}").into());
+    slot.about.end().hint = Some(format!("ended by the operator: {reason}").into());
     state.close(core, conn, Closing::Killed, reason);
     true
 }
@@ -56,10 +56,10 @@ pub fn kill(core: &Rc<Core>, conn: u32, reason: &str) -> bool {
 pub fn weigh(core: &Core, conn: u32, by: By, add: impl FnOnce(&str, u64)) {
     let state = core.gateway.state.borrow();
     // Who came by the control port is no user of the gateway's.
-    let counts = |slot: &&Slot| slot.stage == Stage::Open && slot.about.grant.is_none();
+    let counts = |slot: &&Slot| slot.stage == Stage::Open && !slot.about.is_guest();
     let open = state.slots.get(conn as usize).filter(counts);
     if let (By::User, Some(slot)) = (by, open) {
-        add(&slot.about.user, slot.about.sent_bytes + slot.about.received_bytes);
+        add(slot.about.user(), slot.about.sent_bytes + slot.about.received_bytes);
     }
 }
 
@@ -80,12 +80,12 @@ impl State {
         let topic = slice.filter.topic.as_deref();
         slice.filter.fits(&Seen {
             connection: slot.connection(core),
-            user: Some(&*about.user),
+            user: Some(about.user()),
             target: None,
             address: None,
-            client: about.peer.ip(),
+            client: about.peer.address().ip(),
             phase: slot.phase(),
-            age: slice.now.saturating_duration_since(about.accepted),
+            age: since(about.accepted_ns, core.ns_at(slice.now)),
             idle: slot.idle(core),
             bytes: about.sent_bytes + about.received_bytes,
         }) && topic.is_none_or(|topic| self.hub.is_subscribed(conn, topic))
@@ -96,17 +96,17 @@ impl State {
         let (queued_messages, queued_bytes) = self.hub.queued(conn);
         Row {
             id: ConnectionId { worker: core.wiring.index, connection: slot.connection(core) },
-            client: about.peer,
-            user: Some(about.user.clone()).filter(|user| !user.is_empty()),
+            client: about.peer.address(),
+            user: about.named_user().cloned(),
             tls: slot.tls.is_some(),
             phase: slot.phase(),
-            age: about.accepted.elapsed(),
+            age: since(about.accepted_ns, core.now_ns()),
             idle: slot.idle(core),
             sent_bytes: about.sent_bytes,
             received_bytes: about.received_bytes,
             of: OfService::WebSocket {
-                path: about.end.path.clone(),
-                client_id: about.upgraded.map(|_| client_text(about.client).into()),
+                path: slot.path_text(),
+                client_id: about.upgraded_ns().map(|_| client_text(about.client()).into()),
                 compressed: about.deflate.is_some(),
                 subscriptions: about.subscriptions,
                 queued_messages,
@@ -132,4 +132,9 @@ impl Slot {
     fn idle(&self, core: &Core) -> Duration {
         TICK * core.now_tick().saturating_sub(self.active_tick)
     }
+}
+
+/// How long it is since then, both in nanoseconds since the process's epoch.
+fn since(then_ns: u64, now_ns: u64) -> Duration {
+    Duration::from_nanos(now_ns.saturating_sub(then_ns))
 }

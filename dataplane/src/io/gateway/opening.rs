@@ -1,7 +1,7 @@
 //! The upgrade: from the first byte of a request to an open connection, or to a refusal that says why.
 
 use super::State;
-use super::slot::Path;
+use super::slot::{ECHO_PATH, JSON_PATH, Path};
 use crate::core::Core;
 use crate::hub::Format;
 use crate::policy::admission::{self, Facts, Identity, Refusal};
@@ -62,6 +62,11 @@ impl From<Refusal> for No {
     }
 }
 
+/// As much of a text as the access log keeps.
+fn cut(text: &str) -> String {
+    text.chars().take(PATH_CHARS_MAX).collect()
+}
+
 /// A name that nobody guesses: a random UUID (RFC 9562 section 5.4).
 fn client_id() -> u128 {
     let mut bytes = [0u8; 16];
@@ -89,9 +94,17 @@ impl State {
                     self.frames(core, conn, &mut bytes[taken..]);
                 }
                 Err(no) => {
+                    self.note_wish(conn, &request);
                     let headers: Vec<_> = no.headers.iter().map(|(name, value)| (*name, &**value)).collect();
                     refuse(no.status, &headers, no.hint, &mut self.answers);
-                    self.refused(core, conn, no.refused, no.status, no.hint);
+                    let origin = request.origin.as_deref().filter(|_| no.refused == Refused::Origin);
+                    match origin.map(cut) {
+                        Some(origin) => {
+                            let hint = format!("{} (it was {origin:?})", no.hint);
+                            self.refused(core, conn, no.refused, no.status, &hint);
+                        }
+                        None => self.refused(core, conn, no.refused, no.status, no.hint),
+                    }
                 }
             },
         }
@@ -106,16 +119,13 @@ impl State {
         let service = core.service();
         slot.about.service = service.clone();
         let websocket = &service.config.websocket;
-        slot.about.end.origin =
-            request.origin.as_deref().map(|origin| origin.chars().take(PATH_CHARS_MAX).collect());
-        slot.about.end.path = Some(request.path.chars().take(PATH_CHARS_MAX).collect());
         let path = match &*request.path {
-            "/ws" => Path::Json,
-            "/echo" if websocket.echo && slot.about.grant.is_none() => Path::Echo,
+            JSON_PATH => Path::Json,
+            ECHO_PATH if websocket.echo && !slot.about.is_guest() => Path::Echo,
             _ => return Err(No::new(Refused::NotFound, 404, "there is nothing here: connect to /ws")),
         };
         // With a successor there is no other server to go to: who came in before it did is let in, and told to come again.
-        let rests = core.resting.get() && slot.about.grant.is_none();
+        let rests = core.resting.get() && !slot.about.is_guest();
         if (core.draining.get() || rests) && !core.retiring.get() {
             return Err(No::later(
                 Refused::Draining,
@@ -123,7 +133,7 @@ impl State {
                 RETRY_AFTER,
             ));
         }
-        if let Some(grant) = slot.about.grant.clone() {
+        if let Some(grant) = slot.about.grant().cloned() {
             return self.guest(conn, &grant).map(|identity| (path, identity));
         }
         if core.websocket_connections() >= service.websocket_connections_max {
@@ -139,7 +149,7 @@ impl State {
             return Err(No { status: 503, ..No::later(Refused::Rate, Refusal::Rate.text(), seconds) });
         }
         let limits = admission::client_limits(&websocket.limits);
-        match gate.clients.admit(slot.about.peer.ip(), &limits, now_ns) {
+        match gate.clients.admit(slot.about.peer.address().ip(), &limits, now_ns) {
             Ok(admitted) => slot.about.admission = Some(admitted),
             Err(_) => return Err(Refusal::ClientConnections.into()),
         }
@@ -149,9 +159,12 @@ impl State {
             tls: slot.tls.is_some(),
             forwarded: request.forwarded,
         };
-        slot.about.way = Way::Gateway { near: slot.is_near(), foreign: service.readers.are_foreign(&sender) };
+        let foreign = service.readers.are_foreign(&sender);
+        slot.about.way = Way::Gateway { near: slot.is_near(), foreign };
         let by_name = authority(&request.host).is_some_and(|(name, _)| !is_fixed_host(&name));
-        slot.about.named_host = by_name.then(|| request.host.as_str().into());
+        if by_name && !foreign {
+            slot.about.learn().named_host = Some(request.host.as_str().into());
+        }
         let facts = Facts {
             host: &request.host,
             origin: request.origin.as_deref(),
@@ -171,8 +184,8 @@ impl State {
             return Err(No::new(Refused::Unauthorized, 403, Closing::LeaveRevoked.text()));
         }
         if let Some(slot) = self.slots.get_mut(conn as usize) {
-            slot.about.user = grant.holder.clone();
-            slot.about.client = client_id();
+            slot.about.learn().user = grant.holder.clone();
+            slot.about.set_client(client_id());
         }
         Ok(Identity::of_user(grant.holder.clone()))
     }
@@ -186,12 +199,15 @@ impl State {
             one_session: admission.one_session,
         };
         let client = client_id();
-        slot.about.user = identity.user.clone();
+        slot.about.set_client(client);
+        if identity.user.is_empty() {
+            return Ok(());
+        }
+        slot.about.learn().user = identity.user.clone();
         let session =
             online::Session { worker: core.wiring.index as u32, connection: slot.key(conn), client };
         let entered = core.wiring.gate.online.enter(identity.user.clone(), session, limits)?;
-        slot.about.seat = Some(entered.presence);
-        slot.about.client = client;
+        slot.about.learn().seat = Some(entered.presence);
         for other in entered.replaced {
             self.replace(core, other);
         }
@@ -219,9 +235,12 @@ impl State {
             .filter(|agreed| !agreed.client_no_context_takeover)
             .map(|_| Box::new(Inflater::new(true)));
         slot.about.deflate = negotiated.map(|agreed| agreed.server_window_bits);
-        slot.about.expires_at = identity.expires_at;
-        slot.about.info = identity.info;
-        core.cells.websocket.by_control_port.add(slot.about.grant.is_some().into());
+        if identity.expires_at.is_some() || identity.info.is_some() {
+            let known = slot.about.learn();
+            known.expires_at = identity.expires_at;
+            known.info = identity.info;
+        }
+        core.cells.websocket.by_control_port.add(slot.about.is_guest().into());
         core.cells.websocket.upgraded.add(1);
         self.hub.join(
             conn,
@@ -233,17 +252,21 @@ impl State {
         }
     }
 
+    /// Keeps what was asked for and is not granted.
+    fn note_wish(&mut self, conn: u32, request: &Request) {
+        if let Some(slot) = self.slots.get_mut(conn as usize) {
+            slot.about.end().path = Some(cut(&request.path).into());
+        }
+    }
+
     /// Says no: the answer goes out, then the connection ends in order.
-    fn refused(&mut self, core: &Rc<Core>, conn: u32, refused: Refused, status: u16, hint: &'static str) {
+    fn refused(&mut self, core: &Rc<Core>, conn: u32, refused: Refused, status: u16, hint: &str) {
         core.cells.websocket.refused[refused as usize].add(1);
         if let Some(slot) = self.slots.get_mut(conn as usize) {
-            slot.about.end.closing = Some(Closing::UpgradeRefused);
-            slot.about.end.refused = Some((refused, status));
-            let origin = slot.about.end.origin.take().filter(|_| refused == Refused::Origin);
-            slot.about.end.hint = Some(match origin {
-                Some(origin) => format!("{hint} (it was {origin:?})").into(),
-                None => hint.into(),
-            });
+            let end = slot.about.end();
+            end.closing = Some(Closing::UpgradeRefused);
+            end.refused = Some((refused, status));
+            end.hint = Some(hint.into());
             // A few hundred bytes into an empty socket: they fit.
             let _ = slot.send(core, &self.answers);
             self.answers.clear();

@@ -151,8 +151,8 @@ impl State {
     fn connections_of(&self, core: &Core, user: &str) -> Vec<(u32, u128)> {
         if user.is_empty() {
             let open = self.slots.iter().filter(|(_, slot)| slot.stage == Stage::Open);
-            let nameless = open.filter(|(_, slot)| slot.about.user.is_empty() && slot.about.grant.is_none());
-            return nameless.map(|(conn, slot)| (conn as u32, slot.about.client)).collect();
+            let nameless = open.filter(|(_, slot)| slot.about.user().is_empty() && !slot.about.is_guest());
+            return nameless.map(|(conn, slot)| (conn as u32, slot.about.client())).collect();
         }
         let sessions = core.wiring.gate.online.sessions(user);
         sessions.iter().filter_map(|session| Some((self.here(core, session)?, session.client))).collect()

@@ -28,7 +28,7 @@ impl State {
     /// True: there is more that the socket will not tell of.
     fn read_once(&mut self, core: &Rc<Core>, conn: u32, over: bool, scratch: &mut [u8]) -> bool {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
-        if slot.held.is_some() && !over {
+        if slot.is_held && !over {
             return false;
         }
         match slot.receive(core, scratch) {
@@ -86,9 +86,9 @@ impl State {
         if let Some(slot) = self.slots.get_mut(conn as usize) {
             slot.incoming = incoming;
             slot.inflater = own;
-            if rest.is_some() {
-                self.held.push_back((conn, slot.generation));
-                slot.held = rest;
+            if let Some(rest) = rest {
+                slot.is_held = true;
+                self.held.push_back((conn, slot.generation, rest));
             }
         }
         if let Err(violation) = outcome {
@@ -103,9 +103,10 @@ impl State {
 
     /// Goes on with a connection that has brought much at once. False: there is none.
     pub(super) fn go_on_reading(&mut self, core: &Rc<Core>) -> bool {
-        let Some((conn, generation)) = self.held.pop_front() else { return false };
+        let Some((conn, generation, mut bytes)) = self.held.pop_front() else { return false };
         let slot = self.slots.get_mut(conn as usize).filter(|slot| slot.generation == generation);
-        if let Some(mut bytes) = slot.and_then(|slot| slot.held.take()) {
+        if let Some(slot) = slot {
+            slot.is_held = false;
             self.serving = Some(conn);
             self.frames(core, conn, &mut bytes);
             self.serving = None;
@@ -215,11 +216,11 @@ pub(super) fn data_frame(data: Data) -> Frame {
 impl Slot {
     /// Whether a client may send one more message or control frame of so many bytes. Those rates are for the gateway's own clients.
     fn may_send(&mut self, bytes: usize, core: &Core) -> bool {
-        if self.about.grant.is_some() {
+        if self.about.is_guest() {
             return true;
         }
         let service = core.service();
-        self.rate.take(&service.config.websocket.limits, bytes, core.now_ms()).is_ok()
+        self.rate.get_or_insert_default().take(&service.config.websocket.limits, bytes, core.now_ms()).is_ok()
     }
 
     fn took_message(&mut self, core: &Core, bytes: usize) {
@@ -237,7 +238,7 @@ impl Slot {
     pub(super) fn opened(&mut self, core: &Core) {
         let now = Instant::now();
         self.stage = Stage::Open;
-        self.about.upgraded = Some(now);
+        self.about.set_upgraded(core.ns_at(now));
         core.note_of(self.connection(core), now, What::Upgraded);
     }
 }

@@ -1,6 +1,7 @@
 //! One WebSocket connection: what is kept of it while it does nothing, which is most of the time.
 
 use crate::core::Core;
+use crate::hub;
 use crate::io::gateway::opening::Opening;
 use crate::io::tls::Tls;
 use crate::policy::admission::MessageRate;
@@ -16,11 +17,11 @@ use ringway_shared::connection::Connection;
 use ringway_shared::feed::Grant;
 use ringway_shared::gateway::Refused;
 use ringway_shared::listener::ListenerCells;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub enum Stage {
     /// All has been said: what still comes is read and thrown away until the client has seen it.
     Lingering,
 }
+
+pub const JSON_PATH: &str = "/ws";
+pub const ECHO_PATH: &str = "/echo";
 
 /// What a connection came for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +69,13 @@ pub struct Slot {
     pub pinged_tick: u32,
     /// When this stage is over at the latest; 0: it has no end.
     pub due_tick: u32,
-    pub rate: MessageRate,
+    /// From its first message on, where rates are limited.
+    pub rate: Option<Box<MessageRate>>,
     pub incoming: Incoming,
     /// Its own window, where the client may keep one (RFC 7692 section 7.1.1.2).
     pub inflater: Option<Box<Inflater>>,
-    /// What is left of the last read: more work than one turn does.
-    pub held: Option<Box<[u8]>>,
+    /// Something of its last read is left, among `State::held`: more work than one turn does.
+    pub is_held: bool,
     pub opening: Option<Box<Opening>>,
     pub tls: Option<Tls>,
     /// Its TLS handshake is done, and counted.
@@ -80,94 +85,57 @@ pub struct Slot {
 
 /// What is needed at its begin and end, and seldom in between.
 pub struct About {
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What it is served under, whatever is reloaded meanwhile.
     pub service: Rc<Service>,
     /// What this core counts of the listener it came in by.
     pub listener: Arc<ListenerCells>,
-    pub accepted: Instant,
-    pub upgraded: Option<Instant>,
+    /// When it was accepted, in nanoseconds since the process's epoch.
+    pub accepted_ns: u64,
+    /// How long its upgrade took; `None`: it has not had one.
+    upgrade_us: Option<NonZeroU32>,
     pub admission: Option<clients::Admission>,
-    /// Its place among its user's connections.
-    pub seat: Option<Presence>,
-    /// Empty: it did not have to say.
-    pub user: Arc<str>,
-    pub info: Option<Arc<str>>,
     /// Its name for presence and the publish API, a UUID.
-    pub client: u128,
-    /// When its token expires, in seconds of the Unix epoch.
-    pub expires_at: Option<u64>,
+    client: [u64; 2],
     /// permessage-deflate is in use, with this window for what goes out, in bits.
     pub deflate: Option<u8>,
     /// Requests in a row that were none.
-    pub bad_requests: u32,
+    pub bad_requests: u8,
     pub subscriptions: u32,
-    /// Tickets of subscriptions that the hub has not recorded yet.
-    pub asked: Vec<u64>,
     pub received_messages: u64,
     pub received_bytes: u64,
     pub sent_messages: u64,
     pub sent_bytes: u64,
-    pub end: End,
-    /// The control port's leave, for who came in there.
-    pub grant: Option<Arc<Grant>>,
     pub way: Way,
-    /// The `Host` it came by, where the configuration had to allow that name.
-    pub named_host: Option<Box<str>>,
     /// It is subscribed to the feed, or was.
     pub reads_feed: bool,
+    /// What only some have.
+    known: Option<Box<Known>>,
+    end: Option<Box<End>>,
 }
 
-impl About {
-    /// Of a connection that has only just been accepted.
-    pub fn new(
-        peer: SocketAddr,
-        service: Rc<Service>,
-        accepted: Instant,
-        listener: Arc<ListenerCells>,
-        grant: Option<Arc<Grant>>,
-    ) -> About {
-        About {
-            peer,
-            service,
-            listener,
-            accepted,
-            upgraded: None,
-            admission: None,
-            seat: None,
-            user: Arc::default(),
-            info: None,
-            client: 0,
-            expires_at: None,
-            deflate: None,
-            bad_requests: 0,
-            subscriptions: 0,
-            asked: Vec::new(),
-            received_messages: 0,
-            received_bytes: 0,
-            sent_messages: 0,
-            sent_bytes: 0,
-            end: End::default(),
-            way: match grant {
-                Some(_) => Way::ControlPort,
-                // Its request will tell.
-                None => Way::Gateway { near: false, foreign: true },
-            },
-            grant,
-            named_host: None,
-            reads_feed: false,
-        }
-    }
+/// What a connection with one subscription takes while nothing passes: this record, its box, and what the hub has of it. No other heap
+/// is held for it (docs/decisions/0026).
+pub const IDLE_BYTES: usize = size_of::<Slot>() + size_of::<About>() + hub::CONNECTION_BYTES;
+const _: () = assert!(IDLE_BYTES <= 296);
+// A size class of the allocator: for one byte more it takes 32.
+const _: () = assert!(size_of::<About>() <= 128);
+const _: () = assert!(size_of::<Slot>() <= 96);
 
-    /// How it came, as it is judged now: names that were allowed then may not be any more.
-    pub fn way_now(&self, readers: &Readers) -> Way {
-        match (&self.named_host, self.way) {
-            (Some(host), Way::Gateway { near, .. }) if !readers.is_own(host) => {
-                Way::Gateway { near, foreign: true }
-            }
-            (_, way) => way,
-        }
-    }
+/// What is known of a client that had to say who it is, or that came by the control port.
+#[derive(Default)]
+pub struct Known {
+    /// Empty: it did not have to say.
+    pub user: Arc<str>,
+    /// Its place among its user's connections.
+    pub seat: Option<Presence>,
+    pub info: Option<Arc<str>>,
+    /// When its token expires, in seconds of the Unix epoch.
+    pub expires_at: Option<u64>,
+    /// The control port's leave, for who came in there.
+    pub grant: Option<Arc<Grant>>,
+    /// The `Host` it came by, where the configuration had to allow that name.
+    pub named_host: Option<Box<str>>,
 }
 
 /// How it ended, as far as that is clear already.
@@ -181,12 +149,171 @@ pub struct End {
     pub refused: Option<(Refused, u16)>,
     /// What the operator or the client can do about it.
     pub hint: Option<Box<str>>,
+    /// What it asked for, if it did not get it.
     pub path: Option<Box<str>>,
-    /// The page it says it is of.
-    pub origin: Option<Box<str>>,
+}
+
+/// An address in 24 bytes, where the library's takes 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    V4(Ipv4Addr, u16),
+    /// With its scope. A flow label is none of our business.
+    V6(Ipv6Addr, u16, u32),
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        match address {
+            SocketAddr::V4(v4) => Peer::V4(*v4.ip(), v4.port()),
+            SocketAddr::V6(v6) => Peer::V6(*v6.ip(), v6.port(), v6.scope_id()),
+        }
+    }
+}
+
+impl Peer {
+    #[must_use]
+    pub fn address(self) -> SocketAddr {
+        match self {
+            Peer::V4(ip, port) => SocketAddrV4::new(ip, port).into(),
+            Peer::V6(ip, port, scope) => SocketAddrV6::new(ip, port, 0, scope).into(),
+        }
+    }
+}
+
+impl About {
+    /// Of a connection that has only just been accepted.
+    pub fn new(
+        peer: SocketAddr,
+        service: Rc<Service>,
+        accepted_ns: u64,
+        listener: Arc<ListenerCells>,
+        grant: Option<Arc<Grant>>,
+    ) -> About {
+        let mut about = About {
+            peer: peer.into(),
+            service,
+            listener,
+            accepted_ns,
+            upgrade_us: None,
+            admission: None,
+            client: [0; 2],
+            deflate: None,
+            bad_requests: 0,
+            subscriptions: 0,
+            received_messages: 0,
+            received_bytes: 0,
+            sent_messages: 0,
+            sent_bytes: 0,
+            // Its request will tell.
+            way: Way::Gateway { near: false, foreign: true },
+            reads_feed: false,
+            known: None,
+            end: None,
+        };
+        if grant.is_some() {
+            about.way = Way::ControlPort;
+            about.learn().grant = grant;
+        }
+        about
+    }
+
+    /// What is known of it, if anything is.
+    #[must_use]
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_deref()
+    }
+
+    /// The same, to add to it.
+    pub fn learn(&mut self) -> &mut Known {
+        self.known.get_or_insert_default()
+    }
+
+    /// Empty: it did not have to say.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.known().map_or("", |known| &known.user)
+    }
+
+    /// Who it said it is.
+    #[must_use]
+    pub fn named_user(&self) -> Option<&Arc<str>> {
+        self.known().map(|known| &known.user).filter(|user| !user.is_empty())
+    }
+
+    /// The control port's leave, for who came in there.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        self.known()?.grant.as_ref()
+    }
+
+    /// It came in by the control port.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.way == Way::ControlPort
+    }
+
+    /// Its place among its user's connections is free.
+    pub fn give_up_seat(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.seat = None;
+        }
+    }
+
+    #[must_use]
+    pub fn client(&self) -> u128 {
+        u128::from(self.client[0]) << 64 | u128::from(self.client[1])
+    }
+
+    pub fn set_client(&mut self, client: u128) {
+        self.client = [(client >> 64) as u64, client as u64];
+    }
+
+    /// When it had its upgrade, in nanoseconds since the process's epoch.
+    #[must_use]
+    pub fn upgraded_ns(&self) -> Option<u64> {
+        self.upgrade_us.map(|us| self.accepted_ns + u64::from(us.get()) * 1_000)
+    }
+
+    /// Its upgrade is done now. The limit of its handshake keeps that below the hour that there is room for.
+    pub fn set_upgraded(&mut self, now_ns: u64) {
+        let us = u32::try_from(now_ns.saturating_sub(self.accepted_ns) / 1_000).unwrap_or(u32::MAX);
+        self.upgrade_us = Some(NonZeroU32::new(us).unwrap_or(NonZeroU32::MIN));
+    }
+
+    /// How it ends, as far as that is clear.
+    pub fn end(&mut self) -> &mut End {
+        self.end.get_or_insert_default()
+    }
+
+    /// The same, to tell of it.
+    #[must_use]
+    pub fn take_end(&mut self) -> End {
+        self.end.take().map_or_else(End::default, |end| *end)
+    }
+
+    /// How it came, as it is judged now: names that were allowed then may not be any more.
+    pub fn way_now(&self, readers: &Readers) -> Way {
+        match (self.known().and_then(|known| known.named_host.as_deref()), self.way) {
+            (Some(host), Way::Gateway { near, .. }) if !readers.is_own(host) => {
+                Way::Gateway { near, foreign: true }
+            }
+            (_, way) => way,
+        }
+    }
 }
 
 impl Slot {
+    /// What it asked for.
+    #[must_use]
+    pub fn path_text(&self) -> Option<Box<str>> {
+        match (&self.about.end, self.path) {
+            (Some(end), _) if end.path.is_some() => end.path.clone(),
+            _ if self.about.upgrade_us.is_none() => None,
+            (_, Path::Json) => Some(JSON_PATH.into()),
+            (_, Path::Echo) => Some(ECHO_PATH.into()),
+        }
+    }
+
     /// What it is called. Its generation has the low half of the count it was accepted at; the newest one's has the rest.
     #[must_use]
     pub fn connection(&self, core: &Core) -> Connection {
@@ -199,5 +326,18 @@ impl Slot {
     #[must_use]
     pub fn key(&self, conn: u32) -> u64 {
         u64::from(self.generation) << 32 | u64::from(conn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_reads_back_as_it_came() {
+        for address in ["192.0.2.1:65535", "[2001:db8::1]:1", "[fe80::1%7]:443", "[::ffff:192.0.2.1]:80"] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(Peer::from(address).address(), address);
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Messages in a row that are no requests before the connection ends.
-const BAD_REQUESTS_MAX: u32 = 100;
+const BAD_REQUESTS_MAX: u8 = 100;
 /// Answers to one connection are queued in pieces of about so many bytes.
 const LETTER_BYTES: usize = 16 * 1024;
 
@@ -49,7 +49,7 @@ impl State {
     /// Counts a message that was no request. Who sends nothing else speaks another protocol.
     fn bad_request(&mut self, core: &Rc<Core>, conn: u32) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        slot.about.bad_requests += 1;
+        slot.about.bad_requests = slot.about.bad_requests.saturating_add(1);
         if slot.about.bad_requests >= BAD_REQUESTS_MAX {
             self.close(core, conn, Closing::BadRequest, Closing::BadRequest.text());
         }
@@ -71,7 +71,7 @@ impl State {
             return true;
         }
         let Some(slot) = self.slots.get_mut(conn as usize) else { return true };
-        let is_limited = slot.about.grant.is_none();
+        let is_limited = !slot.about.is_guest();
         if is_limited
             && slot.about.subscriptions >= core.service().config.websocket.limits.subscriptions_per_client
         {
@@ -88,9 +88,9 @@ impl State {
         if self.hub.wants_identity(conn, topic) {
             let about = &slot.about;
             let client = Client {
-                id: super::orders::client_text(about.client).into(),
-                user: (*about.user).into(),
-                info: about.info.as_deref().map(Into::into),
+                id: super::orders::client_text(about.client()).into(),
+                user: about.user().into(),
+                info: about.known().and_then(|known| known.info.as_deref()).map(Into::into),
             };
             self.hub.identify(conn, Arc::new(client));
         }
@@ -101,10 +101,8 @@ impl State {
         let asker = Asker::Client { conn, generation, topic: topic.into(), id: id.map(ToOwned::to_owned) };
         let ticket = self.ticket(asker);
         let outcome = self.hub.subscribe(conn, topic, ticket);
-        if outcome.is_ok()
-            && let Some(slot) = self.slots.get_mut(conn as usize)
-        {
-            slot.about.asked.push(ticket.0);
+        if outcome.is_ok() {
+            self.asked.insert((conn, ticket.0));
         }
         if let Err(refusal) = outcome {
             self.withdraw(ticket);
@@ -147,16 +145,13 @@ impl State {
 
     /// What was asked for and is not recorded yet is not wanted any more: whoever waits for the answer is told.
     fn forget_asked(&mut self, core: &Core, conn: u32, topic: Option<&str>) {
-        let Some(slot) = self.slots.get_mut(conn as usize) else { return };
-        for number in std::mem::take(&mut slot.about.asked) {
+        for number in self.take_asked(conn) {
             let meant = |asker: &Asker| match asker {
                 Asker::Client { topic: asked, .. } => topic.is_none_or(|topic| **asked == *topic),
                 Asker::Order(_) => false,
             };
             if !self.tickets.get(&number).is_some_and(meant) {
-                if let Some(slot) = self.slots.get_mut(conn as usize) {
-                    slot.about.asked.push(number);
-                }
+                self.asked.insert((conn, number));
             } else if let Some(Asker::Client { id, .. }) = self.tickets.remove(&number) {
                 let message = "unsubscribed before it was recorded";
                 self.say_to(core, conn, |out| {
@@ -166,10 +161,20 @@ impl State {
         }
     }
 
+    /// Tickets of a connection's subscriptions that the hub has not recorded yet; they are forgotten.
+    pub(super) fn take_asked(&mut self, conn: u32) -> Vec<u64> {
+        let of_conn = (conn, 0)..=(conn, u64::MAX);
+        let tickets: Vec<u64> = self.asked.range(of_conn).map(|(_, ticket)| *ticket).collect();
+        for ticket in &tickets {
+            self.asked.remove(&(conn, *ticket));
+        }
+        tickets
+    }
+
     fn publish(&mut self, core: &Rc<Core>, conn: u32, topic: &str, data: &RawValue, id: Option<&RawValue>) {
         let Some(slot) = self.slots.get(conn as usize) else { return };
         let generation = slot.generation;
-        if slot.about.grant.is_some() {
+        if slot.about.is_guest() {
             return self.complain(core, ErrorCode::PermissionDenied, "nothing is published here", id);
         }
         self.queue_answers(conn);

@@ -2,13 +2,21 @@
 
 use super::Data;
 use super::header::CONTROL_BYTES_MAX;
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Control, Data as Opcode, OpCode};
+
+/// The first byte (section 5.2): always FIN, with RSV1 for a compressed message (RFC 7692 section 6), and the opcode.
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
 
 /// The longest reason of a close frame: a control frame's payload without the status code.
 pub const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
 
 /// A whole message in one frame. `compressed` sets RSV1: `payload` is what a `Deflater` made of it.
+#[inline]
 pub fn frame(data: Data, compressed: bool, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(header_len(payload.len()) + payload.len());
     frame_header(data, compressed, payload.len(), out);
@@ -16,34 +24,40 @@ pub fn frame(data: Data, compressed: bool, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The header alone, for a payload that is written behind it.
+#[inline]
 pub fn frame_header(data: Data, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
     let opcode = match data {
-        Data::Text => Opcode::Text,
-        Data::Binary => Opcode::Binary,
+        Data::Text => TEXT,
+        Data::Binary => BINARY,
     };
-    header(OpCode::Data(opcode), compressed, payload_bytes, out);
+    header(opcode, compressed, payload_bytes, out);
 }
 
 /// The length of a server's header: 2, 4 or 10 bytes.
 #[must_use]
+#[inline]
 pub fn header_len(payload_bytes: usize) -> usize {
-    FrameHeader::default().len(payload_bytes as u64)
+    match payload_bytes {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
 }
 
 /// `payload` is cut at 125 bytes.
 pub fn ping(payload: &[u8], out: &mut Vec<u8>) {
-    control(Control::Ping, payload, out);
+    control(PING, payload, out);
 }
 
 /// Answers a ping with its payload (section 5.5.3), cut at 125 bytes.
 pub fn pong(payload: &[u8], out: &mut Vec<u8>) {
-    control(Control::Pong, payload, out);
+    control(PONG, payload, out);
 }
 
 /// `reason` is cut to 123 bytes, between two characters.
 pub fn close_frame(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
-    header(OpCode::Control(Control::Close), false, 2 + reason.len(), out);
+    header(CLOSE, false, 2 + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
@@ -52,20 +66,30 @@ pub fn close_frame(code: u16, reason: &str, out: &mut Vec<u8>) {
 pub fn close_answer(code: Option<u16>, out: &mut Vec<u8>) {
     match code {
         Some(code) => close_frame(code, "", out),
-        None => control(Control::Close, &[], out),
+        None => control(CLOSE, &[], out),
     }
 }
 
-fn control(control: Control, payload: &[u8], out: &mut Vec<u8>) {
+fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
-    header(OpCode::Control(control), false, payload.len(), out);
+    header(opcode, false, payload.len(), out);
     out.extend_from_slice(payload);
 }
 
-fn header(opcode: OpCode, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
-    let header = FrameHeader { opcode, rsv1: compressed, ..FrameHeader::default() };
-    // A Vec takes every write.
-    let _ = header.format(payload_bytes as u64, out);
+#[inline]
+fn header(opcode: u8, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
+    let first = FIN | opcode | if compressed { RSV1 } else { 0 };
+    match payload_bytes {
+        0..=125 => out.extend_from_slice(&[first, payload_bytes as u8]),
+        126..=0xffff => {
+            let [high, low] = (payload_bytes as u16).to_be_bytes();
+            out.extend_from_slice(&[first, 126, high, low]);
+        }
+        _ => {
+            out.extend_from_slice(&[first, 127]);
+            out.extend_from_slice(&(payload_bytes as u64).to_be_bytes());
+        }
+    }
 }
 
 #[cfg(test)]
