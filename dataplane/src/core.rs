@@ -310,6 +310,7 @@ fn pipes_max(wiring: &Wiring, relay: &config::Relay) -> usize {
 fn gateway(wiring: &Wiring) -> io::Result<Gateway> {
     let mut seed = [0u8; 8];
     rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty())?;
-    let websocket = &wiring.service.config.websocket;
-    Gateway::new(websocket, wiring.index, wiring.cells.len(), u64::from_ne_bytes(seed))
+    let config = &wiring.service.config;
+    let by_ring = config.workers.driver != config::DriverChoice::Epoll;
+    Gateway::new(&config.websocket, wiring.index, wiring.cells.len(), u64::from_ne_bytes(seed), by_ring)
 }

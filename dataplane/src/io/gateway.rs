@@ -21,6 +21,7 @@ mod reading;
 mod settings;
 mod slot;
 mod talking;
+mod together;
 mod wire;
 mod writing;
 
@@ -75,8 +76,10 @@ struct State {
     said: Vec<u8>,
     /// What holds for topics now.
     namespaces: Arc<Namespaces>,
-    /// What is gathered for one write.
+    /// What is gathered for one write, or for those of one call.
     outgoing: Vec<u8>,
+    /// Many writes by one call.
+    together: together::Together,
     /// What is left of connections' last reads, by slot and generation.
     held: VecDeque<(u32, u32, Box<[u8]>)>,
     /// How far the hub is ahead of the sockets.
@@ -100,8 +103,14 @@ struct State {
 }
 
 impl Gateway {
-    /// Errors: no descriptor is left.
-    pub fn new(websocket: &WebSocket, worker: usize, workers: usize, seed: u64) -> io::Result<Gateway> {
+    /// `by_ring`: a fan-out may be written through a ring of its own, where the kernel has one for us. Errors: no descriptor is left.
+    pub fn new(
+        websocket: &WebSocket,
+        worker: usize,
+        workers: usize,
+        seed: u64,
+        by_ring: bool,
+    ) -> io::Result<Gateway> {
         let state = State {
             slots: Slab::new(),
             hub: settings::hub(websocket, worker, workers, seed),
@@ -111,6 +120,7 @@ impl Gateway {
             said: Vec::new(),
             namespaces: settings::namespaces(websocket),
             outgoing: Vec::with_capacity(writing::GATHER_BYTES),
+            together: together::Together::new(by_ring),
             held: VecDeque::new(),
             ahead: effects::Ahead::default(),
             letter: effects::Letter::default(),
@@ -183,6 +193,7 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
 /// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
 fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
     let state = &mut *core.gateway.state.borrow_mut();
+    state.keep_books(core);
     let over_ns = core.now_ns() + TURN_NS;
     let mut heard = 0;
     loop {
@@ -230,8 +241,9 @@ impl State {
 
     /// Carries out what the hub wants and writes to those who have something queued. True: there is more.
     fn settle(&mut self, core: &Rc<Core>) -> bool {
+        self.keep_books(core);
         self.carry_out(core);
-        let mut sends = 0;
+        let mut sends = self.flush_together(core, SENDS_PER_TURN);
         while sends < SENDS_PER_TURN {
             let Some(conn) = self.hub.poll_dirty() else { break };
             self.serving = Some(conn);

@@ -3,6 +3,7 @@
 pub mod many;
 pub mod probe;
 mod ready;
+pub mod sends;
 mod turns;
 pub mod waits;
 

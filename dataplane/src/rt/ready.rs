@@ -1,4 +1,4 @@
-//! A descriptor the ring waits on, and the data plane's only unsafe line (docs/decisions/0001).
+//! A descriptor the ring waits on, and one of the data plane's two unsafe lines (docs/decisions/0001).
 
 use super::turns;
 use super::waits::Wait;

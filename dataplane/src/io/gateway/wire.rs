@@ -19,6 +19,15 @@ pub(super) enum Heard {
 /// The socket has failed: nothing can be written to it any more.
 pub(super) struct Failed;
 
+/// How much a socket took, by what its send said.
+pub(super) fn taken(sent: rustix::io::Result<usize>) -> Result<usize, Failed> {
+    match sent {
+        Ok(count) => Ok(count),
+        Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Ok(0),
+        Err(_) => Err(Failed),
+    }
+}
+
 impl Slot {
     /// Receives what is there. With `into` of 64 KiB nothing that TLS has decrypted stays behind.
     pub(super) fn receive(&mut self, core: &Core, into: &mut [u8]) -> Heard {
@@ -67,11 +76,7 @@ impl Slot {
             None => rustix::net::send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
             Some(tls) => tls.send(&self.socket, &mut core.tls_scratch.borrow_mut(), bytes),
         };
-        match sent {
-            Ok(count) => Ok(count),
-            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Ok(0),
-            Err(_) => Err(Failed),
-        }
+        taken(sent)
     }
 
     /// Gives the socket what TLS has encrypted already. True: nothing of that is left.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// Frames are copied together up to so many bytes; a longer one is sent from where it lies.
 pub(super) const GATHER_BYTES: usize = 64 * 1024;
 /// From this length on a frame is not worth copying.
-const OWN_CALL_BYTES: usize = 16 * 1024;
+pub(super) const OWN_CALL_BYTES: usize = 16 * 1024;
 
 impl State {
     /// Sends the frames written for the connection that is being read: at once if nothing is queued before them. A client that
@@ -78,37 +78,46 @@ impl State {
                 self.abort(core, conn, Closing::WriteFailed);
                 return calls;
             };
-            let cells = &core.cells.websocket;
-            let now_ns = core.now_ns();
-            let mut slowest_us = None;
-            let outcome = hub.sent(conn, count, |at_ns| {
-                let latency_us = now_ns.saturating_sub(at_ns) / 1_000;
-                cells.push_latency.record(latency_us);
-                slowest_us = slowest_us.max(Some(latency_us));
-            });
-            if let Some(slowest_us) = slowest_us {
-                // One for each write, not for each message in it.
-                cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection(core));
-            }
-            slot.count_sent(core, count as u64);
-            if outcome.publications > 0 {
-                slot.active_tick = clock::tick_of(now_ns);
-                slot.about.sent_messages += u64::from(outcome.publications);
-                cells.sent[Frame::Text as usize].add(u64::from(outcome.publications));
-            }
-            if count < offered || slot.holds_encrypted() {
-                hub.blocked(conn);
-                slot.awaits_room = true;
-                slot.watch_for(&core.gateway.many, conn);
-                return calls;
-            }
-            if !outcome.rest {
-                slot.paused = false;
-                slot.watch_for(&core.gateway.many, conn);
-                self.has_said_all(core, conn);
+            if !self.written(core, conn, count, offered) {
                 return calls;
             }
         }
+    }
+
+    /// Enters into all books there are that the socket took so much of what it was offered. True: there is more for it.
+    pub(super) fn written(&mut self, core: &Rc<Core>, conn: u32, count: usize, offered: usize) -> bool {
+        let State { slots, hub, .. } = self;
+        let Some(slot) = slots.get_mut(conn as usize) else { return false };
+        let cells = &core.cells.websocket;
+        let now_ns = core.now_ns();
+        let mut slowest_us = None;
+        let outcome = hub.sent(conn, count, |at_ns| {
+            let latency_us = now_ns.saturating_sub(at_ns) / 1_000;
+            cells.push_latency.record(latency_us);
+            slowest_us = slowest_us.max(Some(latency_us));
+        });
+        if let Some(slowest_us) = slowest_us {
+            // One for each write, not for each message in it.
+            cells.push_exemplars.offer(slowest_us, now_ns / 1_000_000, slot.connection(core));
+        }
+        slot.count_sent(core, count as u64);
+        if outcome.publications > 0 {
+            slot.active_tick = clock::tick_of(now_ns);
+            slot.about.sent_messages += u64::from(outcome.publications);
+            cells.sent[Frame::Text as usize].add(u64::from(outcome.publications));
+        }
+        if count < offered || slot.holds_encrypted() {
+            hub.blocked(conn);
+            slot.awaits_room = true;
+            slot.watch_for(&core.gateway.many, conn);
+            return false;
+        }
+        if !outcome.rest {
+            slot.paused = false;
+            slot.watch_for(&core.gateway.many, conn);
+            self.has_said_all(core, conn);
+        }
+        outcome.rest
     }
 
     /// There is room in the socket again.
