@@ -19,8 +19,7 @@ use std::{env, fs};
 const WARM_UP: usize = 20;
 /// Each counted for itself.
 const TRACED: usize = 31;
-const PROFILED_PARTS: usize = 5;
-const PROFILED_PER_PART: usize = 10;
+const PROFILED: usize = 20;
 
 /// Where the optimised programs are, if `scripts/costs.sh` has built them.
 fn optimised(program: &str) -> Option<PathBuf> {
@@ -41,8 +40,8 @@ fn skip(what: &str, why: &str) {
     eprintln!("costs: SKIPPED: {what} cannot be counted here: {why}");
 }
 
-/// Does each operation `parts` times `per_part` times, each part between two marks; gives what was allocated at each mark.
-fn drive(plane: &mut Plane, operations: &[&Operation], parts: usize, per_part: usize) -> Vec<Vec<Allocated>> {
+/// Does each operation so many `times`, each between two marks; gives what was allocated at each mark.
+fn drive(plane: &mut Plane, operations: &[&Operation], times: usize) -> Vec<Vec<Allocated>> {
     let mut all = Vec::new();
     for operation in operations {
         plane.settle();
@@ -54,8 +53,8 @@ fn drive(plane: &mut Plane, operations: &[&Operation], parts: usize, per_part: u
         };
         (0..WARM_UP).for_each(|_| act_and_settle(plane));
         let mut marks = vec![plane.mark()];
-        for _ in 0..parts {
-            (0..per_part).for_each(|_| act_and_settle(plane));
+        for _ in 0..times {
+            act_and_settle(plane);
             marks.push(plane.mark());
         }
         drop(act);
@@ -81,7 +80,7 @@ fn allocations_and_system_calls_are_within_budget() {
     };
     let (main, worker) = (plane.pid.to_string(), plane.worker().to_owned());
     let operations: Vec<_> = OPERATIONS.iter().collect();
-    let allocated = drive(&mut plane, &operations, TRACED, 1);
+    let allocated = drive(&mut plane, &operations, TRACED);
     plane.end();
     let trace = fs::read_to_string(folder.join("trace")).unwrap();
     let mut parts = trace::parts_of(&trace, &main, &worker).into_iter();
@@ -101,13 +100,15 @@ fn allocations_and_system_calls_are_within_budget() {
             .filter(|(count, _)| *count > 0.0)
             .map(|(count, name)| (name, count))
             .collect();
-        let mean = |of: fn(&Allocated) -> u64| (of(&marks[TRACED]) - of(&marks[0])) as f64 / TRACED as f64;
+        let growth = |of: fn(&Allocated) -> u64| {
+            middle(marks.windows(2).map(|marks| of(&marks[1]) - of(&marks[0])).collect())
+        };
         if optimised("data_plane").is_none() {
             // std's debug assertion that a descriptor is open before it is closed.
             costs.remove("fcntl");
         }
-        costs.insert(ALLOCATIONS.into(), mean(|at| at.calls));
-        costs.insert(BYTES.into(), mean(|at| at.bytes));
+        costs.insert(ALLOCATIONS.into(), growth(|at| at.calls));
+        costs.insert(BYTES.into(), growth(|at| at.bytes));
         counted.insert(operation.name.to_owned(), costs);
     }
     if !trace.contains("io_uring_enter(") {
@@ -118,6 +119,7 @@ fn allocations_and_system_calls_are_within_budget() {
 }
 
 #[test]
+#[ignore = "has no budget yet: the least of 20 has not been shown to repeat on a busy machine"]
 fn instructions_of_operations_are_within_budget() {
     let Some(program) = optimised("data_plane") else {
         return skip("instructions", "only scripts/costs.sh has optimised programs");
@@ -128,12 +130,16 @@ fn instructions_of_operations_are_within_budget() {
         Err(why) => return skip("instructions", &why),
     };
     let operations: Vec<_> = OPERATIONS.iter().filter(|operation| operation.profiled).collect();
-    drive(&mut plane, &operations, PROFILED_PARTS, PROFILED_PER_PART);
+    drive(&mut plane, &operations, PROFILED);
     plane.end();
     let parts = trace::instructions(&folder);
-    let counted = operations.iter().zip(parts.chunks(1 + PROFILED_PARTS)).map(|(operation, parts)| {
-        let count = middle(parts[1..].to_vec()) / PROFILED_PER_PART as f64;
-        (operation.name.to_owned(), Costs::from([(INSTRUCTIONS.into(), count)]))
+    // The tick only ever adds, and under valgrind on a busy machine it adds to many: the least is the operation's.
+    let least = parts.chunks(1 + PROFILED).map(|parts| parts[1..].iter().copied().min().unwrap());
+    let least: Vec<_> = least.collect();
+    // That of nothing: what asking costs.
+    let asking = least[0];
+    let counted = operations.iter().zip(least).map(|(operation, count)| {
+        (operation.name.to_owned(), Costs::from([(INSTRUCTIONS.into(), (count - asking) as f64)]))
     });
     compare_instructions(|budgets| &mut budgets.operations, counted.collect());
 }
