@@ -1,7 +1,7 @@
-//! ringway's data plane alone, with one worker and a counting allocator, for `tests/costs`: under strace, under callgrind,
-//! or under nothing. The whole binary would not do: its control plane works by the clock, and dies under valgrind.
+//! ringway's data plane alone, with one worker and a counting allocator, for `tests/costs`. The whole binary would not do:
+//! its control plane works by the clock.
 //!
-//! `data_plane DRIVER` (auto, io_uring or epoll) prints its addresses as one line of JSON. Each line on standard input is
+//! It prints its addresses as one line of JSON. Each line on standard input is
 //! answered with what was allocated so far; at the end of the input it ends.
 
 use ringway_dataplane::{Plan, StartError, Workers, start};
@@ -19,18 +19,14 @@ use std::time::Instant;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CONFIG: &str = "
-workers: {count: 1, driver: DRIVER}
+workers: {count: 1}
 socks5: {listen: ['127.0.0.1:0'], allow_targets: [loopback]}
 websocket: {listen: ['127.0.0.1:0'], echo: true, namespaces: [{prefix: '', publish: anyone}]}
 ";
 const DESCRIPTORS_MAX: u64 = 4_096;
 
 fn main() -> ExitCode {
-    let Some(driver) = std::env::args().nth(1) else {
-        eprintln!("usage: data_plane DRIVER");
-        return ExitCode::from(2);
-    };
-    match serve(&driver) {
+    match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("data_plane: {fault}");
@@ -39,8 +35,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(driver: &str) -> Result<(), String> {
-    let config = configuration(driver)?;
+fn serve() -> Result<(), String> {
+    let config = configuration()?;
     let workers = open(config).map_err(|fault| fault.0)?;
     let addresses = json!({
         "pid": std::process::id(),
@@ -51,10 +47,9 @@ fn serve(driver: &str) -> Result<(), String> {
     answer_questions().map_err(|error| format!("cannot be asked any more: {error}"))
 }
 
-fn configuration(driver: &str) -> Result<Config, String> {
-    let text = CONFIG.replace("DRIVER", driver);
+fn configuration() -> Result<Config, String> {
     let sources = Sources {
-        file: Some(SourceFile { name: "data_plane".into(), text }),
+        file: Some(SourceFile { name: "data_plane".into(), text: CONFIG.into() }),
         env: Vec::new(),
         sets: Vec::new(),
         overrides: Vec::new(),

@@ -176,17 +176,16 @@ fn write(budgets: &Budgets) {
 }
 
 pub fn tables(budgets: &Budgets) -> String {
-    let mut text = "| operation | allocations (bytes) | system calls | of these waits | instructions in user space |\n| --- | ---: | --- | ---: | ---: |\n".to_owned();
+    let mut text =
+        "| operation | allocations (bytes) | system calls | of these waits |\n| --- | ---: | --- | ---: |\n"
+            .to_owned();
     for (name, costs) in &budgets.operations {
         let of = |figure: &str| costs.get(figure).copied().unwrap_or_default();
-        let calls =
-            costs.iter().filter(|(figure, _)| ![ALLOCATIONS, BYTES, INSTRUCTIONS].contains(&figure.as_str()));
+        let calls = costs.iter().filter(|(figure, _)| ![ALLOCATIONS, BYTES].contains(&figure.as_str()));
         let calls: Vec<_> = calls.map(|(name, count)| format!("{name} {count}")).collect();
-        let instructions =
-            costs.get(INSTRUCTIONS).map_or("not counted".into(), |count| format!("{count:.0}"));
         let waits: f64 = WAKES.iter().map(|call| of(call)).sum();
         text += &format!(
-            "| {name} | {:.2} ({:.0}) | {} | {waits} | {instructions} |\n",
+            "| {name} | {:.2} ({:.0}) | {} | {waits} |\n",
             of(ALLOCATIONS),
             of(BYTES),
             calls.join(", "),

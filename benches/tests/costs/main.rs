@@ -10,7 +10,7 @@ mod trace;
 
 use budget::{ALLOCATIONS, BYTES, Costs, INSTRUCTIONS};
 use operations::{OPERATIONS, Operation, SPLICED};
-use plane::{Allocated, Plane, Tool};
+use plane::{Allocated, Plane};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -19,7 +19,6 @@ use std::{env, fs};
 const WARM_UP: usize = 20;
 /// Each counted for itself.
 const TRACED: usize = 31;
-const PROFILED: usize = 20;
 
 /// Where the optimised programs are, if `scripts/costs.sh` has built them.
 fn optimised(program: &str) -> Option<PathBuf> {
@@ -41,7 +40,7 @@ fn skip(what: &str, why: &str) {
 }
 
 /// Does each operation so many `times`, each between two marks; gives what was allocated at each mark.
-fn drive(plane: &mut Plane, operations: &[&Operation], times: usize) -> Vec<Vec<Allocated>> {
+fn drive(plane: &mut Plane, operations: &[Operation], times: usize) -> Vec<Vec<Allocated>> {
     let mut all = Vec::new();
     for operation in operations {
         plane.settle();
@@ -74,20 +73,19 @@ fn middle(mut counts: Vec<u64>) -> f64 {
 fn allocations_and_system_calls_are_within_budget() {
     let folder = fresh_folder("costs-strace");
     let program = optimised("data_plane").unwrap_or_else(|| env!("CARGO_BIN_EXE_data_plane").into());
-    let mut plane = match Plane::start(&program, Tool::Strace, &folder) {
+    let mut plane = match Plane::start(&program, &folder) {
         Ok(plane) => plane,
         Err(why) => return skip("system calls", &why),
     };
     let (main, worker) = (plane.pid.to_string(), plane.worker().to_owned());
-    let operations: Vec<_> = OPERATIONS.iter().collect();
-    let allocated = drive(&mut plane, &operations, TRACED);
+    let allocated = drive(&mut plane, OPERATIONS, TRACED);
     plane.end();
     let trace = fs::read_to_string(folder.join("trace")).unwrap();
     let mut parts = trace::parts_of(&trace, &main, &worker).into_iter();
     // The program's start, before it told its addresses.
     parts.next().unwrap();
     let mut counted = BTreeMap::new();
-    for (operation, marks) in operations.iter().zip(allocated) {
+    for (operation, marks) in OPERATIONS.iter().zip(allocated) {
         // What made it ready.
         parts.next().unwrap();
         let parts: Vec<_> = parts.by_ref().take(TRACED).collect();
@@ -119,32 +117,6 @@ fn allocations_and_system_calls_are_within_budget() {
 }
 
 #[test]
-#[ignore = "has no budget yet: the least of 20 has not been shown to repeat on a busy machine"]
-fn instructions_of_operations_are_within_budget() {
-    let Some(program) = optimised("data_plane") else {
-        return skip("instructions", "only scripts/costs.sh has optimised programs");
-    };
-    let folder = fresh_folder("costs-operations");
-    let mut plane = match Plane::start(&program, Tool::Callgrind, &folder) {
-        Ok(plane) => plane,
-        Err(why) => return skip("instructions", &why),
-    };
-    let operations: Vec<_> = OPERATIONS.iter().filter(|operation| operation.profiled).collect();
-    drive(&mut plane, &operations, PROFILED);
-    plane.end();
-    let parts = trace::instructions(&folder);
-    // The tick only ever adds, and under valgrind on a busy machine it adds to many: the least is the operation's.
-    let least = parts.chunks(1 + PROFILED).map(|parts| parts[1..].iter().copied().min().unwrap());
-    let least: Vec<_> = least.collect();
-    // That of nothing: what asking costs.
-    let asking = least[0];
-    let counted = operations.iter().zip(least).map(|(operation, count)| {
-        (operation.name.to_owned(), Costs::from([(INSTRUCTIONS.into(), (count - asking) as f64)]))
-    });
-    compare_instructions(|budgets| &mut budgets.operations, counted.collect());
-}
-
-#[test]
 fn instructions_of_pure_code_are_within_budget() {
     let Some(program) = optimised("instructions") else {
         return skip("instructions", "only scripts/costs.sh has optimised programs");
@@ -162,17 +134,10 @@ fn instructions_of_pure_code_are_within_budget() {
         let count = parts[1] as f64 / times.parse::<f64>().unwrap();
         (name.to_owned(), Costs::from([(INSTRUCTIONS.into(), (count * 10.0).round() / 10.0)]))
     });
-    compare_instructions(|budgets| &mut budgets.subjects, counted.collect());
-}
-
-fn compare_instructions(
-    which: fn(&mut budget::Budgets) -> &mut BTreeMap<String, Costs>,
-    counted: BTreeMap<String, Costs>,
-) {
     match budget::incomparable(&budget::read()) {
         Some(why) if env::var_os("RINGWAY_BLESS").is_none() => {
             skip("instructions", &format!("the budgets were counted elsewhere: {why}"));
         }
-        _ => budget::judge(which, counted),
+        _ => budget::judge(|budgets| &mut budgets.subjects, counted.collect()),
     }
 }

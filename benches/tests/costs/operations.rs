@@ -13,35 +13,28 @@ pub type Act = Box<dyn FnMut(&Plane)>;
 
 pub struct Operation {
     pub name: &'static str,
-    /// Whether its instructions can be counted: valgrind 3.19 does not know epoll_pwait2(2), by which the gateway's loop looks for news
-    /// where rustix may take Linux 5.11 for granted, as the load programs of this package have it do.
-    pub profiled: bool,
     /// Makes ready what it needs.
     pub prepare: fn(&Plane) -> Act,
 }
 
-const fn relaying(name: &'static str, prepare: fn(&Plane) -> Act) -> Operation {
-    Operation { name, profiled: true, prepare }
-}
-
-const fn gateway(name: &'static str, prepare: fn(&Plane) -> Act) -> Operation {
-    Operation { name, profiled: false, prepare }
+const fn operation(name: &'static str, prepare: fn(&Plane) -> Act) -> Operation {
+    Operation { name, prepare }
 }
 
 pub const OPERATIONS: &[Operation] = &[
-    relaying("nothing", |_| Box::new(|_| {})),
-    relaying("relayed message of 64 B", |plane| relayed(plane, 64, 0)),
-    relaying("relayed message of 32 KiB", |plane| relayed(plane, 32 * 1024, 0)),
-    relaying(SPLICED, |plane| relayed(plane, 32 * 1024, 16 << 20)),
-    relaying("SOCKS5 connection", connection),
-    relaying("datagram of 200 B to a target", datagram_out),
-    relaying("datagram of 200 B to the client", datagram_back),
-    gateway("WebSocket connection", upgraded_and_left),
-    gateway("echoed frame of 125 B", |plane| echoed(plane, 125)),
-    gateway("echoed frame of 16 KiB", |plane| echoed(plane, 16 * 1024)),
-    gateway("subscription, made and ended", subscription),
-    gateway("publication to nobody", |plane| publication(plane, 0)),
-    gateway("publication to 50 subscribers", |plane| publication(plane, 50)),
+    operation("nothing", |_| Box::new(|_| {})),
+    operation("relayed message of 64 B", |plane| relayed(plane, 64, 0)),
+    operation("relayed message of 32 KiB", |plane| relayed(plane, 32 * 1024, 0)),
+    operation(SPLICED, |plane| relayed(plane, 32 * 1024, 16 << 20)),
+    operation("SOCKS5 connection", connection),
+    operation("datagram of 200 B to a target", datagram_out),
+    operation("datagram of 200 B to the client", datagram_back),
+    operation("WebSocket connection", upgraded_and_left),
+    operation("echoed frame of 125 B", |plane| echoed(plane, 125)),
+    operation("echoed frame of 16 KiB", |plane| echoed(plane, 16 * 1024)),
+    operation("subscription, made and ended", subscription),
+    operation("publication to nobody", |plane| publication(plane, 0)),
+    operation("publication to 50 subscribers", |plane| publication(plane, 50)),
 ];
 
 pub const SPLICED: &str = "bulk round of 32 KiB, spliced";

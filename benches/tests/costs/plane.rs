@@ -1,4 +1,4 @@
-//! A data plane in a process of its own, alone or under a tool that counts.
+//! A data plane in a process of its own, under strace.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -13,12 +13,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const A_MOMENT: Duration = Duration::from_micros(50);
 /// io_uring_enter, epoll_wait, epoll_pwait, epoll_pwait2 on x86-64 and, from epoll_pwait on, on arm64.
 const WAITS: [&str; 5] = ["426", "232", "281", "441", "22"];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    Strace,
-    Callgrind,
-}
 
 pub struct Plane {
     child: Child,
@@ -38,21 +32,6 @@ pub struct Allocated {
     pub bytes: u64,
 }
 
-/// `folder` is for what the tool writes. Under callgrind the worker waits by epoll: valgrind takes io_uring_enter(2) for a call that
-/// does not block, and lets no other thread run meanwhile.
-fn command(binary: &Path, tool: Tool, folder: &Path) -> Command {
-    let mut command = match tool {
-        Tool::Strace => {
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-q", "-s", "8", "-e", "signal=none", "-o"]).arg(folder.join("trace"));
-            strace
-        }
-        Tool::Callgrind => callgrind(folder),
-    };
-    command.arg(binary);
-    command
-}
-
 /// With what was counted written down at each `part_of_costs_ends`.
 pub fn callgrind(folder: &Path) -> Command {
     let mut valgrind = Command::new("valgrind");
@@ -63,12 +42,13 @@ pub fn callgrind(folder: &Path) -> Command {
 }
 
 impl Plane {
-    /// Errors: the tool cannot work here, in words.
-    pub fn start(binary: &Path, tool: Tool, folder: &Path) -> Result<Plane, String> {
-        let driver = if tool == Tool::Callgrind { "epoll" } else { "auto" };
+    /// Under strace, whose trace goes to `folder`. Errors: it cannot work here, in words.
+    pub fn start(binary: &Path, folder: &Path) -> Result<Plane, String> {
         let complaints = folder.join("complaints");
-        let mut child = command(binary, tool, folder)
-            .arg(driver)
+        let mut child = Command::new("strace")
+            .args(["-f", "-q", "-s", "8", "-e", "signal=none", "-o"])
+            .arg(folder.join("trace"))
+            .arg(binary)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&complaints).unwrap())
