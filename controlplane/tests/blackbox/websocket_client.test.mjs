@@ -338,6 +338,8 @@ test("a burst comes whole and in order", async () => {
     const publisher = made().client;
     const heard = [];
     await client.subscribe("burst", (data) => heard.push(data));
+    // What is asked before there is a connection waits for it, and not as much as this.
+    await eventually(() => publisher.getConnectionState() === "connected");
     const numbers = Array.from({ length: 5_000 }, (_, number) => number);
     for (let from = 0; from < numbers.length; from += 500) {
         await Promise.all(
