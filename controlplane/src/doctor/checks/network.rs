@@ -24,7 +24,7 @@ pub fn syn_cookies(case: &Case) -> Vec<Finding> {
     let listens = case.has_socks5() || case.has_gateway();
     let Some(found) = case.sysctl(key).filter(|_| listens) else { return Vec::new() };
     let why = "who sends connection requests and never answers fills a listener's backlog; with cookies the kernel \
-        needs no room there for everybody else's, without them nobody gets in";
+        needs no room there for everybody else's, without them they may be kept out";
     let finding = Finding::new("syn_cookies", format!("{key} {found}"), "1", why);
     vec![if found == "0" { case.asks_for(finding, Level::Warning, key, "1".into()) } else { finding }]
 }
