@@ -1,20 +1,17 @@
-//! Writing to many connections by one system call: what a fan-out leaves behind. A send(2) each costs a third more (docs/decisions/0031).
+//! Writing to many connections by one system call: what a fan-out leaves behind. A send(2) each
+//! costs a fifth more (docs/decisions/0031).
 
 use super::State;
-use super::slot::Slot;
 use super::wire;
-use super::writing::{GATHER_BYTES, OWN_CALL_BYTES};
+use super::writing::{GATHER_BYTES, Offer};
 use crate::core::Core;
-use crate::hub::Hub;
 use crate::rt::sends::Sends;
 use ringway_shared::closing::Closing;
-use slab::Slab;
 use std::collections::VecDeque;
-use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
-/// Fewer are written to one by one: the ring's own cost is that of about two sends.
+/// Fewer are written to one by one: the ring has a cost of its own. Where the two meet has not been measured.
 const TOGETHER_MIN: usize = 4;
 /// Bytes that are copied together for one call.
 const COPIED_MAX: usize = 4 * GATHER_BYTES;
@@ -32,9 +29,7 @@ pub(super) struct Together {
 
 struct Write {
     conn: u32,
-    offered: usize,
-    /// Where in `State::outgoing` it lies; the connection's first frame, from where that lies, if nowhere.
-    copied: Option<Range<usize>>,
+    offer: Offer,
 }
 
 struct Written {
@@ -62,8 +57,8 @@ impl State {
             let Some(conn) = self.hub.poll_dirty() else { break };
             match self.slots.get(conn as usize) {
                 Some(slot) if slot.tls.is_none() => {
-                    let write = gather(&self.hub, conn, &mut self.outgoing);
-                    self.together.batch.push(write);
+                    let offer = Offer::of(&self.hub, conn, &mut self.outgoing);
+                    self.together.batch.push(Write { conn, offer });
                 }
                 Some(_) => alone.push(conn),
                 None => {}
@@ -85,9 +80,15 @@ impl State {
         let State { slots, hub, outgoing, together, .. } = self;
         let Together { sends, batch, outcomes, written } = together;
         let Some(sends) = sends else { return };
-        sends.send_all(batch.iter().map(|write| write.bytes(slots, hub, outgoing)), outcomes);
-        let done = batch.drain(..).zip(outcomes.drain(..)).map(|(Write { conn, offered, .. }, outcome)| {
-            Written { conn, generation: slots[conn as usize].generation, offered, outcome }
+        let requests = batch.iter().map(|Write { conn, offer }| {
+            (slots[*conn as usize].socket.as_fd(), offer.bytes(hub, *conn, outgoing))
+        });
+        sends.send_all(requests, outcomes);
+        let done = batch.drain(..).zip(outcomes.drain(..)).map(|(Write { conn, offer }, outcome)| Written {
+            conn,
+            generation: slots[conn as usize].generation,
+            offered: offer.length,
+            outcome,
         });
         written.extend(done);
     }
@@ -109,36 +110,4 @@ impl State {
             self.ahead.one_was_offered();
         }
     }
-}
-
-impl Write {
-    fn bytes<'a>(
-        &self,
-        slots: &'a Slab<Slot>,
-        hub: &'a Hub,
-        outgoing: &'a [u8],
-    ) -> (BorrowedFd<'a>, &'a [u8]) {
-        let socket = slots[self.conn as usize].socket.as_fd();
-        let bytes = match &self.copied {
-            Some(range) => &outgoing[range.clone()],
-            None => hub.frames(self.conn).next().unwrap_or_default(),
-        };
-        (socket, bytes)
-    }
-}
-
-/// As much of what the connection has queued as one call is worth.
-fn gather(hub: &Hub, conn: u32, outgoing: &mut Vec<u8>) -> Write {
-    let (first, queued) = (hub.frames(conn).next().unwrap_or_default(), hub.queued(conn).0);
-    if queued == 1 || first.len() >= OWN_CALL_BYTES {
-        return Write { conn, offered: first.len(), copied: None };
-    }
-    let begin = outgoing.len();
-    for frame in hub.frames(conn) {
-        if outgoing.len() - begin + frame.len() > GATHER_BYTES {
-            break;
-        }
-        outgoing.extend_from_slice(frame);
-    }
-    Write { conn, offered: outgoing.len() - begin, copied: Some(begin..outgoing.len()) }
 }

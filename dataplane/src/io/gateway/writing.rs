@@ -7,12 +7,13 @@ use crate::core::Core;
 use crate::hub::Hub;
 use ringway_shared::closing::Closing;
 use ringway_shared::gateway::Frame;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Frames are copied together up to so many bytes; a longer one is sent from where it lies.
 pub(super) const GATHER_BYTES: usize = 64 * 1024;
 /// From this length on a frame is not worth copying.
-pub(super) const OWN_CALL_BYTES: usize = 16 * 1024;
+const OWN_CALL_BYTES: usize = 16 * 1024;
 
 impl State {
     /// Sends the frames written for the connection that is being read: at once if nothing is queued before them. A client that
@@ -74,11 +75,13 @@ impl State {
             let State { slots, hub, outgoing, .. } = self;
             let Some(slot) = slots.get_mut(conn as usize) else { return calls };
             calls += 1;
-            let Ok((count, offered)) = gather_and_send(core, hub, conn, slot, outgoing) else {
+            outgoing.clear();
+            let offer = Offer::of(hub, conn, outgoing);
+            let Ok(count) = slot.send(core, offer.bytes(hub, conn, outgoing)) else {
                 self.abort(core, conn, Closing::WriteFailed);
                 return calls;
             };
-            if !self.written(core, conn, count, offered) {
+            if !self.written(core, conn, count, offer.length) {
                 return calls;
             }
         }
@@ -165,24 +168,36 @@ impl Slot {
     }
 }
 
-/// Sends as many of the connection's frames as one call is worth; what the socket took, and what it was offered.
-fn gather_and_send(
-    core: &Core,
-    hub: &Hub,
-    conn: u32,
-    slot: &mut Slot,
-    gathered: &mut Vec<u8>,
-) -> Result<(usize, usize), Failed> {
-    gathered.clear();
-    let (first, queued) = (hub.frames(conn).next().unwrap_or_default(), hub.queued(conn).0);
-    if queued == 1 || first.len() >= OWN_CALL_BYTES {
-        return slot.send(core, first).map(|count| (count, first.len()));
-    }
-    for frame in hub.frames(conn) {
-        if gathered.len() + frame.len() > GATHER_BYTES {
-            break;
+/// As much of what a connection has queued as one write is worth.
+pub(super) struct Offer {
+    /// In bytes.
+    pub length: usize,
+    /// Where among what is gathered it lies; it is the connection's first frame, where that lies, if nowhere.
+    gathered: Option<Range<usize>>,
+}
+
+impl Offer {
+    /// Frames are copied behind what `gathered` has, unless there is but one or the first is long.
+    pub fn of(hub: &Hub, conn: u32, gathered: &mut Vec<u8>) -> Offer {
+        let (first, queued) = (hub.frames(conn).next().unwrap_or_default(), hub.queued(conn).0);
+        if queued == 1 || first.len() >= OWN_CALL_BYTES {
+            return Offer { length: first.len(), gathered: None };
         }
-        gathered.extend_from_slice(frame);
+        let begin = gathered.len();
+        for frame in hub.frames(conn) {
+            if gathered.len() - begin + frame.len() > GATHER_BYTES {
+                break;
+            }
+            gathered.extend_from_slice(frame);
+        }
+        Offer { length: gathered.len() - begin, gathered: Some(begin..gathered.len()) }
     }
-    slot.send(core, gathered).map(|count| (count, gathered.len()))
+
+    /// `gathered` as [`Offer::of`] left it, or with more behind it.
+    pub fn bytes<'a>(&self, hub: &'a Hub, conn: u32, gathered: &'a [u8]) -> &'a [u8] {
+        match &self.gathered {
+            Some(range) => &gathered[range.clone()],
+            None => hub.frames(conn).next().unwrap_or_default(),
+        }
+    }
 }

@@ -10,22 +10,22 @@ pub const BYTES_MAX: usize = 2 + 8 + 4;
 /// The longest payload of a control frame (section 5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;
 
-const FIN: u8 = 0x80;
-const RSV1: u8 = 0x40;
+pub const FIN: u8 = 0x80;
+pub const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 
-/// What a frame is: its opcode, if it is none of the reserved ones.
+/// What a frame is: its opcode (section 11.8), if it is none of the reserved ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
 }
 
 impl Kind {

@@ -1,16 +1,7 @@
 //! The server's frames: never masked (RFC 6455 section 5.1), never fragmented.
 
 use super::Data;
-use super::header::CONTROL_BYTES_MAX;
-
-/// The first byte (section 5.2): always FIN, with RSV1 for a compressed message (RFC 7692 section 6), and the opcode.
-const FIN: u8 = 0x80;
-const RSV1: u8 = 0x40;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
+use super::header::{CONTROL_BYTES_MAX, FIN, Kind, RSV1};
 
 /// The longest reason of a close frame: a control frame's payload without the status code.
 pub const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
@@ -26,11 +17,11 @@ pub fn frame(data: Data, compressed: bool, payload: &[u8], out: &mut Vec<u8>) {
 /// The header alone, for a payload that is written behind it.
 #[inline]
 pub fn frame_header(data: Data, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
-    let opcode = match data {
-        Data::Text => TEXT,
-        Data::Binary => BINARY,
+    let kind = match data {
+        Data::Text => Kind::Text,
+        Data::Binary => Kind::Binary,
     };
-    header(opcode, compressed, payload_bytes, out);
+    header(kind, compressed, payload_bytes, out);
 }
 
 /// The length of a server's header: 2, 4 or 10 bytes.
@@ -46,18 +37,18 @@ pub fn header_len(payload_bytes: usize) -> usize {
 
 /// `payload` is cut at 125 bytes.
 pub fn ping(payload: &[u8], out: &mut Vec<u8>) {
-    control(PING, payload, out);
+    control(Kind::Ping, payload, out);
 }
 
 /// Answers a ping with its payload (section 5.5.3), cut at 125 bytes.
 pub fn pong(payload: &[u8], out: &mut Vec<u8>) {
-    control(PONG, payload, out);
+    control(Kind::Pong, payload, out);
 }
 
 /// `reason` is cut to 123 bytes, between two characters.
 pub fn close_frame(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
-    header(CLOSE, false, 2 + reason.len(), out);
+    header(Kind::Close, false, 2 + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
@@ -66,19 +57,20 @@ pub fn close_frame(code: u16, reason: &str, out: &mut Vec<u8>) {
 pub fn close_answer(code: Option<u16>, out: &mut Vec<u8>) {
     match code {
         Some(code) => close_frame(code, "", out),
-        None => control(CLOSE, &[], out),
+        None => control(Kind::Close, &[], out),
     }
 }
 
-fn control(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+fn control(kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
-    header(opcode, false, payload.len(), out);
+    header(kind, false, payload.len(), out);
     out.extend_from_slice(payload);
 }
 
+/// The first byte has always FIN, and RSV1 for a compressed message (RFC 7692 section 6).
 #[inline]
-fn header(opcode: u8, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
-    let first = FIN | opcode | if compressed { RSV1 } else { 0 };
+fn header(kind: Kind, compressed: bool, payload_bytes: usize, out: &mut Vec<u8>) {
+    let first = FIN | kind as u8 | if compressed { RSV1 } else { 0 };
     match payload_bytes {
         0..=125 => out.extend_from_slice(&[first, payload_bytes as u8]),
         126..=0xffff => {
