@@ -3,6 +3,20 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/alone.sh
+
+readonly LOG=target/cargo-test.log
+
+rust_tests() {
+    local failed crashed
+    cargo test --quiet --workspace --no-fail-fast 2>&1 | tee "$LOG" && return
+    failed=$(sed -n 's/^\(.*[^ ]\) --- FAILED$/\1/p' "$LOG" | sort -u)
+    # A target that ended without a summary of its own crashed: that is no test that failed.
+    crashed=$(($(sed -n 's/^error: \([0-9]*\) targets* failed:$/\1/p' "$LOG") - $(grep -c '^test result: FAILED' "$LOG")))
+    [ "$crashed" = 0 ] && may_be_tried_alone "$failed" || return 1
+    mapfile -t failed <<<"$failed"
+    cargo test --workspace -- --exact --test-threads 1 "${failed[@]}"
+}
 
 need_rust
 need strace strace
@@ -16,6 +30,6 @@ step "cargo clippy"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 step "cargo test"
-cargo test --quiet --workspace
+rust_tests
 
 scripts/costs.sh

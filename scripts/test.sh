@@ -5,12 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/alone.sh
 
 readonly BLACKBOX=controlplane/tests/blackbox
 readonly FUZZ_SECONDS=20
 readonly TOOLS=target/tools
 readonly NODE=target/node
-readonly ALONE_MOST=3
 
 install_packages() {
     need_rust
@@ -90,8 +90,6 @@ export PATH=$PWD/$TOOLS/usr/bin:$PATH RINGWAY_BIN=$PWD/target/release/ringway
 blackbox() { .venv/bin/pytest "$BLACKBOX" "$@" </dev/null; }
 blackbox -n 3 --dist worksteal "$@" && exit
 status=$?
-# docs/decisions/0030: a few that failed in company get one chance alone. More than a few are no coincidence.
 failed=$(failed_tests)
-[ "$status" = 1 ] && [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le "$ALONE_MOST" ] || exit "$status"
-step "failed among others, now alone: ${failed//$'\n'/, }"
+[ "$status" = 1 ] && may_be_tried_alone "$failed" || exit "$status"
 blackbox --last-failed "$@"

@@ -69,6 +69,17 @@ impl Desk {
         self.ask(name, 1).unwrap();
         self.answer().1
     }
+
+    /// Asks until both families come: AAAA is waited for only a moment, and on a busy machine comes to the cache later.
+    fn lookup_both(&self, name: &str) -> Vec<IpAddr> {
+        let started = Instant::now();
+        loop {
+            let found = self.lookup(name).unwrap();
+            if found.iter().any(IpAddr::is_ipv6) || started.elapsed() > LOOKUP_TIMEOUT {
+                return found;
+            }
+        }
+    }
 }
 
 fn asking(servers: &[SocketAddr]) -> Dns {
@@ -108,7 +119,7 @@ fn both_families_come_in_turn_with_ipv6_first() {
         let all = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1", "2001:db8::1", "2001:db8::2"];
         Reply::Addresses(HOUR, ips(&all))
     });
-    let mut found = desk.lookup("both.test").unwrap();
+    let mut found = desk.lookup_both("both.test");
     let families: Vec<_> = found.iter().map(IpAddr::is_ipv6).collect();
     assert_eq!(families, [true, false, true, false, false]);
     found.sort();
@@ -318,7 +329,7 @@ fn of_twenty_addresses_sixteen_come() {
 #[test]
 fn a_cut_answer_is_fetched_by_tcp() {
     let (_server, desk) = always(|| Reply::OnlyByTcp(HOUR, ips(&["192.0.2.1", "2001:db8::1"])));
-    assert_eq!(desk.lookup("long.test"), Ok(ips(&["2001:db8::1", "192.0.2.1"])));
+    assert_eq!(desk.lookup_both("long.test"), ips(&["2001:db8::1", "192.0.2.1"]));
 }
 
 #[test]

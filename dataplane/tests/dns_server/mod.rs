@@ -6,8 +6,8 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use std::collections::HashSet;
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 /// What the server says to one question.
@@ -81,19 +81,29 @@ fn serve_udp(socket: &UdpSocket, answer: impl Fn(&[u8], bool) -> Option<Vec<u8>>
     }
 }
 
-/// One question per connection.
-fn serve_tcp(listener: &TcpListener, answer: impl Fn(&[u8], bool) -> Option<Vec<u8>>) {
+/// As many questions per connection as its client likes: hickory sends A and AAAA over one.
+fn serve_tcp(
+    listener: &TcpListener,
+    answer: impl Fn(&[u8], bool) -> Option<Vec<u8>> + Clone + Send + 'static,
+) {
     loop {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut length = [0; 2];
-        stream.read_exact(&mut length).unwrap();
-        let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
-        stream.read_exact(&mut question).unwrap();
-        if let Some(answer) = answer(&question, true) {
-            let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
-            let _ = stream.write_all(&[&length[..], &answer].concat());
-        }
+        let (stream, _) = listener.accept().unwrap();
+        let answer = answer.clone();
+        std::thread::spawn(move || while answer_by_tcp(&stream, &answer).is_ok() {});
     }
+}
+
+/// Waits for one question and answers it; an error is the connection's end.
+fn answer_by_tcp(mut stream: &TcpStream, answer: impl Fn(&[u8], bool) -> Option<Vec<u8>>) -> io::Result<()> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut question)?;
+    if let Some(answer) = answer(&question, true) {
+        let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+        stream.write_all(&[&length[..], &answer].concat())?;
+    }
+    Ok(())
 }
 
 fn encode(question: &Message, reply: Reply, by_tcp: bool) -> Option<Vec<u8>> {
