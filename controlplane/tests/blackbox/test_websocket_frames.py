@@ -1,6 +1,8 @@
 """Frames and messages (RFC 6455 sections 5 to 8, RFC 7692), told by /echo: what comes back, and which code ends what breaks a rule."""
 
 import random
+import signal
+import socket
 import time
 import zlib
 
@@ -336,3 +338,42 @@ def test_a_context_is_kept_only_where_configured(ringway, websocket, takeover):
 
 def test_compression_can_be_switched_off(ringway, websocket):
     assert websocket(ringway({"websocket.compression": "false"}), offer=DEFLATE).extensions is None
+
+
+@pytest.mark.parametrize("driver", ["auto", "epoll"])
+def test_answers_written_together_are_each_whole_and_in_order(ringway, websocket, driver):
+    """Twelve are heard in one turn, a message each, again and again: until writes to those who do not read are cut short. Three are gone by then."""
+    proxy = ringway({"websocket.echo": "true", "workers.count": 1, "workers.driver": driver})
+    last, *clients = [websocket(proxy, "/echo") for _ in range(13)]
+    unsent, sent = dict.fromkeys(clients, b""), dict.fromkeys(clients, 0)
+    for client in clients:
+        client.connection.setblocking(False)
+
+    def say(client):
+        """True: it has said a whole message."""
+        if not unsent[client]:
+            unsent[client] = frame(BINARY, b"%08d" % sent[client] * 200)
+            sent[client] += 1
+        try:
+            unsent[client] = unsent[client][client.connection.send(unsent[client]) :]
+        except BlockingIOError:
+            pass
+        return not unsent[client]
+
+    while all([say(client) for client in clients]):
+        last.send(BINARY, b"all heard")
+        proxy.process.send_signal(signal.SIGCONT)
+        assert last.message() == (BINARY, b"all heard")
+        proxy.process.send_signal(signal.SIGSTOP)
+    for client in clients[:3]:
+        client.reset()
+    proxy.process.send_signal(signal.SIGCONT)
+    for client in clients[3:]:
+        client.connection.settimeout(20)
+        whole = sent[client] - bool(unsent[client])
+        assert all(client.message() == (BINARY, b"%08d" % number * 200) for number in range(whole))
+        if unsent[client]:
+            client.raw(unsent[client])
+            assert client.message() == (BINARY, b"%08d" % whole * 200)
+        client.silent()
+    eventually(lambda: proxy.metrics()("websocket_connections") == 10)

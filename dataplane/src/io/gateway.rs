@@ -1,10 +1,11 @@
 //! The WebSocket gateway of one core: one task that serves all its connections (docs/decisions/0010).
 //!
 //! Connections are small slots in a slab; their sockets stand in one set that the ring waits on (`rt/many`). A turn reads what the ready ones have
-//! into the core's one scratch buffer, acts on it, hands the hub's news around, and then writes to everybody who has something queued, each once. In
+//! into the core's one scratch buffer, acts on it, answers all of them, hands the hub's news around, and then writes to everybody who has something queued, each once. In
 //! the order of a connection's life: `slot`, `arriving`, `opening` (the upgrade), `reading` (frames), `talking` (the JSON protocol), `writing`, `ending`;
 //! `feed` is about those who read what ringway says of itself, `clock` keeps all deadlines, `effects` carries out what the hub says, `orders` what the publish API asks.
 
+mod answers;
 mod arriving;
 pub use arriving::{Arrival, begin, welcome};
 
@@ -71,7 +72,7 @@ struct State {
     /// Compresses publications, once for all connections that take them so.
     encoder: effects::Encoder,
     /// Frames for the connection that is being read.
-    answers: Vec<u8>,
+    answers: answers::Answers,
     /// The text of one of them.
     said: Vec<u8>,
     /// What holds for topics now.
@@ -116,7 +117,7 @@ impl Gateway {
             hub: settings::hub(websocket, worker, workers, seed),
             inflater: Some(Inflater::new(false)),
             encoder: effects::Encoder::default(),
-            answers: Vec::new(),
+            answers: answers::Answers::default(),
             said: Vec::new(),
             namespaces: settings::namespaces(websocket),
             outgoing: Vec::with_capacity(writing::GATHER_BYTES),
@@ -193,7 +194,7 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
 /// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
 fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
     let state = &mut *core.gateway.state.borrow_mut();
-    state.keep_books(core);
+    state.send_left(core);
     let over_ns = core.now_ns() + TURN_NS;
     let mut heard = 0;
     loop {
@@ -205,6 +206,7 @@ fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
             state.hear(core, news);
             heard += 1;
         }
+        state.send_left(core);
         while core.now_ns() < over_ns && state.go_on_reading(core) {}
         let more = state.settle(core) || !state.held.is_empty() || core.now_ns() >= over_ns;
         if more || heard == before || heard >= READS_PER_TURN {
@@ -241,7 +243,7 @@ impl State {
 
     /// Carries out what the hub wants and writes to those who have something queued. True: there is more.
     fn settle(&mut self, core: &Rc<Core>) -> bool {
-        self.keep_books(core);
+        self.send_left(core);
         self.carry_out(core);
         let mut sends = self.flush_together(core, SENDS_PER_TURN);
         while sends < SENDS_PER_TURN {

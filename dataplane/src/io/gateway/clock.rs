@@ -75,6 +75,7 @@ impl State {
                 self.serving = None;
             }
         }
+        self.send_left(core);
     }
 
     fn due(&self, core: &Core, service: &Service, conn: u32, unix_s: u64) -> Option<Due> {
@@ -133,9 +134,9 @@ impl State {
             Due::Ping => {
                 let Some(slot) = self.slots.get_mut(conn as usize) else { return };
                 slot.pinged_tick = core.now_tick().max(1);
-                websocket::ping(&[], &mut self.answers);
+                websocket::ping(&[], self.answers.out());
                 core.cells.websocket.sent[Frame::Ping as usize].add(1);
-                self.send_answers(core, conn);
+                self.leave_answers(core, conn);
             }
         }
     }

@@ -85,7 +85,7 @@ impl State {
         slot.opening = None;
         match outcome {
             Err(refusal) => {
-                refusal.write(&mut self.answers);
+                refusal.write(self.answers.out());
                 self.refused(core, conn, refusal.refused, refusal.status, refusal.hint);
             }
             Ok(request) => match self.judge(core, conn, &request) {
@@ -96,7 +96,7 @@ impl State {
                 Err(no) => {
                     self.note_wish(conn, &request);
                     let headers: Vec<_> = no.headers.iter().map(|(name, value)| (*name, &**value)).collect();
-                    refuse(no.status, &headers, no.hint, &mut self.answers);
+                    refuse(no.status, &headers, no.hint, self.answers.out());
                     let origin = request.origin.as_deref().filter(|_| no.refused == Refused::Origin);
                     match origin.map(cut) {
                         Some(origin) => {
@@ -214,6 +214,7 @@ impl State {
         Ok(())
     }
 
+    /// The answer leaves with those to the first frames.
     fn accept(&mut self, core: &Rc<Core>, conn: u32, request: &Request, path: Path, identity: Identity) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         let compression = &slot.about.service.config.websocket.compression;
@@ -224,7 +225,7 @@ impl State {
         let offers: Vec<&str> = request.extensions.iter().map(String::as_str).collect();
         let agreed = compression.enabled.then(|| deflate::negotiate(&offers, &settings)).flatten();
         let extensions = agreed.as_ref().map(|(_, answer)| &**answer);
-        accept(&request.key, None, extensions, &mut self.answers);
+        accept(&request.key, None, extensions, self.answers.out());
         let negotiated: Option<Negotiated> = agreed.map(|(negotiated, _)| negotiated);
         slot.opened(core);
         slot.path = path;
@@ -246,7 +247,6 @@ impl State {
             conn,
             Format { deflate: negotiated.map(|agreed| agreed.server_window_bits), ..Format::default() },
         );
-        self.send_answers(core, conn);
         for channel in &identity.channels {
             self.subscribe_to(core, conn, channel, None);
         }
@@ -268,7 +268,7 @@ impl State {
             end.refused = Some((refused, status));
             end.hint = Some(hint.into());
             // A few hundred bytes into an empty socket: they fit.
-            let _ = slot.send(core, &self.answers);
+            let _ = slot.send(core, self.answers.own());
             self.answers.clear();
             slot.linger(core);
         }

@@ -98,7 +98,7 @@ impl State {
                 self.has_said_all(core, conn);
             }
         }
-        self.send_answers(core, conn);
+        self.leave_answers(core, conn);
     }
 
     /// Goes on with a connection that has brought much at once. False: there is none.
@@ -110,6 +110,8 @@ impl State {
             self.serving = Some(conn);
             self.frames(core, conn, &mut bytes);
             self.serving = None;
+            // It may be heard again before the others are.
+            self.send_left(core);
         }
         true
     }
@@ -123,7 +125,7 @@ impl State {
             Event::Binary(bytes) | Event::Ping(bytes) | Event::Pong(bytes) => bytes.len(),
             Event::Close { .. } => 0,
         };
-        if self.answers.len() > ANSWER_BYTES_MAX {
+        if self.answers.own().len() > ANSWER_BYTES_MAX {
             self.send_answers(core, conn);
         }
         let Some(slot) = self.slots.get_mut(conn as usize) else { return false };
@@ -155,7 +157,7 @@ impl State {
             }
             Event::Ping(payload) => {
                 count(Frame::Ping);
-                websocket::pong(payload, &mut self.answers);
+                websocket::pong(payload, self.answers.out());
                 cells.sent[Frame::Pong as usize].add(1);
             }
             Event::Pong(_) => count(Frame::Pong),
@@ -172,12 +174,12 @@ impl State {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         slot.about.sent_messages += 1;
         match slot.about.deflate {
-            None => websocket::frame(data, false, payload, &mut self.answers),
+            None => websocket::frame(data, false, payload, self.answers.out()),
             Some(bits) => {
                 let service = core.service();
                 let compression = &service.config.websocket.compression;
                 let bits = Some(bits).filter(|_| payload.len() >= compression.threshold_bytes);
-                self.encoder.frame(data, payload, bits, compression.level, &mut self.answers);
+                self.encoder.frame(data, payload, bits, compression.level, self.answers.out());
             }
         }
         let cells = &core.cells.websocket;

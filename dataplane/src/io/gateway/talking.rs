@@ -200,7 +200,7 @@ impl State {
         let mut text = std::mem::take(&mut self.said);
         text.clear();
         write(&mut text);
-        websocket::frame(Data::Text, false, &text, &mut self.answers);
+        websocket::frame(Data::Text, false, &text, self.answers.out());
         self.said = text;
         if let Some(slot) = self.serving.and_then(|conn| self.slots.get_mut(conn as usize)) {
             slot.about.sent_messages += 1;

@@ -1,13 +1,15 @@
-//! Writing to many connections by one system call: what a fan-out leaves behind. A send(2) each
-//! costs a fifth more (docs/decisions/0031).
+//! Writing to many connections by one system call: what a fan-out leaves behind, and the answers to those that were read in one
+//! turn. A send(2) each costs a tenth to a fifth more (docs/decisions/0031).
 
 use super::State;
 use super::wire;
 use super::writing::{GATHER_BYTES, Offer};
 use crate::core::Core;
-use crate::rt::sends::Sends;
+use crate::rt::sends::{SENDS_MAX, Sends};
 use ringway_shared::closing::Closing;
+use rustix::net::SendFlags;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
@@ -29,13 +31,19 @@ pub(super) struct Together {
 
 struct Write {
     conn: u32,
-    offer: Offer,
+    generation: u32,
+    what: What,
+}
+
+enum What {
+    /// Of what the hub has queued.
+    Queued(Offer),
+    /// Among the answers that were put aside.
+    Answers(Range<usize>),
 }
 
 struct Written {
-    conn: u32,
-    generation: u32,
-    offered: usize,
+    write: Write,
     outcome: rustix::io::Result<usize>,
 }
 
@@ -46,6 +54,39 @@ impl Together {
 }
 
 impl State {
+    /// Leaves the answers to a connection for [`State::send_left`]. False: they have to be sent alone.
+    pub(super) fn leave(&mut self, core: &Rc<Core>, conn: u32) -> bool {
+        let Some(slot) = self.slots.get(conn as usize).filter(|_| self.together.sends.is_some()) else {
+            return false;
+        };
+        debug_assert!(
+            self.together.batch.iter().all(|write| write.conn != conn),
+            "bytes would overtake others"
+        );
+        let what = What::Answers(self.answers.set_aside());
+        self.together.batch.push(Write { conn, generation: slot.generation, what });
+        if self.together.batch.len() >= SENDS_MAX {
+            let serving = self.serving.take();
+            self.send_left(core);
+            self.serving = serving;
+        }
+        true
+    }
+
+    /// Sends the answers that were left. Done before anything else is queued for those connections, a panic included.
+    pub(super) fn send_left(&mut self, core: &Rc<Core>) {
+        self.keep_books(core);
+        if !self.together.batch.is_empty() {
+            let State { slots, together, .. } = self;
+            together.batch.retain(|write| {
+                slots.get(write.conn as usize).is_some_and(|slot| slot.generation == write.generation)
+            });
+            self.send_batch();
+            self.keep_books(core);
+        }
+        self.answers.forget_aside();
+    }
+
     /// Writes to at most so many connections that have something queued; how many calls that would have been.
     pub(super) fn flush_together(&mut self, core: &Rc<Core>, most: usize) -> usize {
         if self.together.sends.is_none() || self.hub.dirty_len().min(most) < TOGETHER_MIN {
@@ -57,8 +98,8 @@ impl State {
             let Some(conn) = self.hub.poll_dirty() else { break };
             match self.slots.get(conn as usize) {
                 Some(slot) if slot.tls.is_none() => {
-                    let offer = Offer::of(&self.hub, conn, &mut self.outgoing);
-                    self.together.batch.push(Write { conn, offer });
+                    let what = What::Queued(Offer::of(&self.hub, conn, &mut self.outgoing));
+                    self.together.batch.push(Write { conn, generation: slot.generation, what });
                 }
                 Some(_) => alone.push(conn),
                 None => {}
@@ -77,37 +118,47 @@ impl State {
     }
 
     fn send_batch(&mut self) {
-        let State { slots, hub, outgoing, together, .. } = self;
+        let State { slots, hub, outgoing, answers, together, .. } = self;
         let Together { sends, batch, outcomes, written } = together;
-        let Some(sends) = sends else { return };
-        let requests = batch.iter().map(|Write { conn, offer }| {
-            (slots[*conn as usize].socket.as_fd(), offer.bytes(hub, *conn, outgoing))
+        let requests = batch.iter().map(|Write { conn, what, .. }| {
+            let bytes = match what {
+                What::Queued(offer) => offer.bytes(hub, *conn, outgoing),
+                What::Answers(range) => answers.aside(range),
+            };
+            (slots[*conn as usize].socket.as_fd(), bytes)
         });
-        sends.send_all(requests, outcomes);
-        let done = batch.drain(..).zip(outcomes.drain(..)).map(|(Write { conn, offer }, outcome)| Written {
-            conn,
-            generation: slots[conn as usize].generation,
-            offered: offer.length,
-            outcome,
-        });
-        written.extend(done);
+        match sends {
+            Some(sends) if requests.len() >= TOGETHER_MIN => sends.send_all(requests, outcomes),
+            _ => outcomes.extend(requests.map(|(socket, bytes)| {
+                rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            })),
+        }
+        written.extend(
+            batch.drain(..).zip(outcomes.drain(..)).map(|(write, outcome)| Written { write, outcome }),
+        );
     }
 
     /// Enters what was written into all books there are. Done before anything else happens to those connections, a panic included.
     pub(super) fn keep_books(&mut self, core: &Rc<Core>) {
-        while let Some(Written { conn, generation, offered, outcome }) = self.together.written.pop_front() {
+        while let Some(Written { write: Write { conn, generation, what }, outcome }) =
+            self.together.written.pop_front()
+        {
             if self.slots.get(conn as usize).is_none_or(|slot| slot.generation != generation) {
                 continue;
             }
             self.serving = Some(conn);
-            match wire::taken(outcome) {
-                Ok(count) => {
-                    self.written(core, conn, count, offered);
+            match (what, wire::taken(outcome)) {
+                (What::Answers(answers), sent) => self.answered(core, conn, sent, answers),
+                (What::Queued(offer), Ok(count)) => {
+                    self.written(core, conn, count, offer.length);
+                    self.ahead.one_was_offered();
                 }
-                Err(wire::Failed) => self.abort(core, conn, Closing::WriteFailed),
+                (What::Queued(_), Err(wire::Failed)) => {
+                    self.abort(core, conn, Closing::WriteFailed);
+                    self.ahead.one_was_offered();
+                }
             }
             self.serving = None;
-            self.ahead.one_was_offered();
         }
     }
 }
