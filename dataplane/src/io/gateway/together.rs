@@ -140,6 +140,8 @@ impl State {
 
     /// Enters what was written into all books there are. Done before anything else happens to those connections, a panic included.
     pub(super) fn keep_books(&mut self, core: &Rc<Core>) {
+        // All of a call are written when it returns: one look at the clock for them.
+        let mut written_ns = None;
         while let Some(Written { write: Write { conn, generation, what }, outcome }) =
             self.together.written.pop_front()
         {
@@ -150,7 +152,8 @@ impl State {
             match (what, wire::taken(outcome)) {
                 (What::Answers(answers), sent) => self.answered(core, conn, sent, answers),
                 (What::Queued(offer), Ok(count)) => {
-                    self.written(core, conn, count, offer.length);
+                    let now_ns = *written_ns.get_or_insert_with(|| core.now_ns());
+                    self.written(core, conn, count, offer.length, now_ns);
                     self.ahead.one_was_offered();
                 }
                 (What::Queued(_), Err(wire::Failed)) => {

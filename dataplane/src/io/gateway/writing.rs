@@ -110,18 +110,24 @@ impl State {
                 self.abort(core, conn, Closing::WriteFailed);
                 return calls;
             };
-            if !self.written(core, conn, count, offer.length) {
+            if !self.written(core, conn, count, offer.length, core.now_ns()) {
                 return calls;
             }
         }
     }
 
-    /// Enters into all books there are that the socket took so much of what it was offered. True: there is more for it.
-    pub(super) fn written(&mut self, core: &Rc<Core>, conn: u32, count: usize, offered: usize) -> bool {
+    /// Enters into all books there are that the socket has taken so much of what it was offered, at `now_ns`. True: there is more for it.
+    pub(super) fn written(
+        &mut self,
+        core: &Rc<Core>,
+        conn: u32,
+        count: usize,
+        offered: usize,
+        now_ns: u64,
+    ) -> bool {
         let State { slots, hub, .. } = self;
         let Some(slot) = slots.get_mut(conn as usize) else { return false };
         let cells = &core.cells.websocket;
-        let now_ns = core.now_ns();
         let mut slowest_us = None;
         let outcome = hub.sent(conn, count, |at_ns| {
             let latency_us = now_ns.saturating_sub(at_ns) / 1_000;
