@@ -28,7 +28,7 @@ Suite relay (--idle 3000):
   --figures  which of: bulk_1 bulk_64 both_64 rate pingpong wwr idle (default: all)
 Suite udp:
   --only     which of: bare ringway dante fast_socks5 sslocal (default: all), bare: benches/src/bin/bare_udp_relay.rs
-  --figures  which of: udp_echo udp_up udp_down udp_both udp_trains (default: all)
+  --figures  which of: udp_echo udp_up udp_down udp_both udp_trains udp_trains_busy (default: all)
 Suite ws (--idle 10000):
   --only     which of: bare ringway tokio_tungstenite fastwebsockets nchan npm_ws (default: all); bare is the least a
              WebSocket server can do: benches/src/bin/bare_ws_server.rs

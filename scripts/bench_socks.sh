@@ -13,7 +13,7 @@ socks_defaults() {
             : "${figures:=bulk_1,bulk_64,both_64,rate,pingpong,wwr,idle}" ;;
         udp)
             : "${peers:=bare,ringway,dante,fast_socks5,sslocal}"
-            : "${figures:=udp_echo,udp_up,udp_down,udp_both,udp_trains}" ;;
+            : "${figures:=udp_echo,udp_up,udp_down,udp_both,udp_trains,udp_trains_busy}" ;;
     esac
 }
 
@@ -94,6 +94,7 @@ socks_load_of() {
         udp_down) arguments=(udp --way down --seconds "$seconds") ;;
         udp_both) arguments=(udp --way both --seconds "$seconds") ;;
         udp_trains) arguments=(udp --way both --train 10 --gro --seconds "$seconds") ;;
+        udp_trains_busy) arguments=(udp --way both --train 10 --gro --rate 200000 --seconds "$seconds") ;;
         udp_echo) arguments=(udp --way echo --size 200 --rate 10000 --seconds "$seconds") ;;
         *) echo "bench.sh: there is no figure $1" >&2; exit 2 ;;
     esac

@@ -57,6 +57,7 @@ pub const BARS: &[Bar] = &[
     bar("udp_both", "server_cpu_us_per_datagram", Bare, 1.1),
     bar("udp_both", "loss_percent", Absolute, 0.1),
     bar("udp_trains", "server_cpu_us_per_datagram", Absolute, 1.5),
+    bar("udp_trains_busy", "server_cpu_us_per_datagram", Absolute, 1.5),
     bar("udp_echo", "server_cpu_us_per_datagram", Hev, 0.8),
     bar("udp_echo", "server_cpu_us_per_datagram", BestSocks5, 1.0),
     bar("ws_echo", "messages_per_second", BestPeer, 1.0),

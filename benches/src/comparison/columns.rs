@@ -55,6 +55,12 @@ pub const METRICS: &[Metric] = &[
     ),
     lower("udp_trains", "loss_percent", "datagrams, 50k/s each way in trains of 10, GRO: % lost"),
     lower("udp_trains", "latency_p50_us", "datagrams, 50k/s each way in trains of 10, GRO: p50 us"),
+    lower(
+        "udp_trains_busy",
+        "server_cpu_us_per_datagram",
+        "datagrams, 200k/s each way in trains of 10, GRO: CPU us each",
+    ),
+    lower("udp_trains_busy", "loss_percent", "datagrams, 200k/s each way in trains of 10, GRO: % lost"),
     lower("udp_echo", "server_cpu_us_per_datagram", "datagrams, 10k/s of 200 B there and back: CPU us each"),
     lower("udp_echo", "loss_percent", "datagrams, 10k/s of 200 B there and back: % lost"),
     lower("udp_echo", "latency_p50_us", "datagrams, 10k/s of 200 B there and back: p50 us"),
