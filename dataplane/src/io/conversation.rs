@@ -7,6 +7,7 @@ use crate::io::sessions::{Phase, Session};
 use crate::proto::handshake::{Auth, Awaiting, Demands, Event, Handshake, Outcome, Request};
 use ringway_shared::reason::Reason;
 use rustix::io::Errno;
+use std::mem;
 
 /// Bytes of a refused client's input that are read and dropped, so that its reply is not lost to a reset.
 const FAREWELL_BYTES_MAX: usize = 64 * 1024;
@@ -76,8 +77,10 @@ async fn say(session: &Session, handshake: &mut Handshake) -> Result<(), Reason>
 }
 
 async fn read_into(core: &Core, session: &Session, handshake: &mut Handshake) -> Result<(), Reason> {
+    // A greeting follows on the heels of its connection: under load it is there, and the ring need not be asked.
+    let mut at_once = session.phase() == Phase::Greeting;
     loop {
-        let ready = session.client.readable().await;
+        let ready = if mem::take(&mut at_once) { Ok(()) } else { session.client.readable().await };
         if let Some(reason) = session.cut_reason() {
             return Err(reason);
         }
