@@ -2,7 +2,6 @@
 
 import random
 import signal
-import socket
 import time
 import zlib
 

@@ -172,7 +172,8 @@ pub async fn serve(core: Rc<Core>) {
     }
 }
 
-/// Does `work`; a panic ends the connection that was being served, and it alone. True: there is more to do.
+/// Does `work`; a panic ends the connection that was being served, and it alone: what was left for others leaves before anything else is
+/// done. True: there is more to do.
 fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
     let outcome = catch_unwind(AssertUnwindSafe(|| work(core)));
     outcome.unwrap_or_else(|panic| {
@@ -181,20 +182,28 @@ fn guarded(core: &Rc<Core>, mut work: impl FnMut(&Rc<Core>) -> bool) -> bool {
         match state.serving.take() {
             Some(conn) => {
                 state.abort(core, conn, Closing::Internal);
+                // If it was gone already: nobody else is to be told what was meant for it.
+                state.answers.clear();
                 // It may have been in use.
                 state.inflater.get_or_insert_with(|| Inflater::new(false));
             }
             // The hub itself: what it holds cannot be trusted any more. The worker ends, and with it the process.
             None => core.break_down(panic),
         }
-        true
+        drop(state);
+        // As deep as connections are left at the most: each panic takes one of them out.
+        guarded(core, send_left)
     })
+}
+
+fn send_left(core: &Rc<Core>) -> bool {
+    core.gateway.state.borrow_mut().send_left(core);
+    true
 }
 
 /// One turn: read, act, write. What has come meanwhile is looked for before the ring is asked: two calls fewer for it.
 fn turn(core: &Rc<Core>, look: &mut Look) -> bool {
     let state = &mut *core.gateway.state.borrow_mut();
-    state.send_left(core);
     let over_ns = core.now_ns() + TURN_NS;
     let mut heard = 0;
     loop {
@@ -243,7 +252,6 @@ impl State {
 
     /// Carries out what the hub wants and writes to those who have something queued. True: there is more.
     fn settle(&mut self, core: &Rc<Core>) -> bool {
-        self.send_left(core);
         self.carry_out(core);
         let mut sends = self.flush_together(core, SENDS_PER_TURN);
         while sends < SENDS_PER_TURN {

@@ -48,6 +48,7 @@ pub fn welcome(core: &Rc<Core>, arrival: Arrival) {
         state.serving = Some(conn);
         state.open(core, conn, &mut head);
         state.serving = None;
+        state.send_left(core);
         false
     });
     // Some of what came behind the head may be left for a later turn.

@@ -169,6 +169,8 @@ impl State {
     /// A newer session takes the place of this one: it is closed, on whichever worker it is.
     pub(super) fn replace(&mut self, core: &Rc<Core>, session: online::Session) {
         if let Some(conn) = self.here(core, &session) {
+            // It may have been heard just before the one that takes its place.
+            self.send_left(core);
             return self.close(core, conn, Closing::Replaced, Closing::Replaced.text());
         }
         // One of this worker's that is not there has ended already.

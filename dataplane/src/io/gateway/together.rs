@@ -59,22 +59,21 @@ impl State {
         let Some(slot) = self.slots.get(conn as usize).filter(|_| self.together.sends.is_some()) else {
             return false;
         };
-        debug_assert!(
-            self.together.batch.iter().all(|write| write.conn != conn),
-            "bytes would overtake others"
-        );
+        let is_left = |write: &Write| write.conn == conn && write.generation == slot.generation;
+        debug_assert!(!self.together.batch.iter().any(is_left), "bytes would overtake others");
         let what = What::Answers(self.answers.set_aside());
         self.together.batch.push(Write { conn, generation: slot.generation, what });
         if self.together.batch.len() >= SENDS_MAX {
-            let serving = self.serving.take();
             self.send_left(core);
-            self.serving = serving;
         }
         true
     }
 
-    /// Sends the answers that were left. Done before anything else is queued for those connections, a panic included.
+    /// Sends the answers that were left. Whoever hears connections does so before anything is queued for them, and before the gateway is let go of.
+    /// Nothing may be written meanwhile for the one that is being read.
     pub(super) fn send_left(&mut self, core: &Rc<Core>) {
+        debug_assert!(self.answers.own().is_empty(), "an end among those that were left would take it along");
+        let serving = self.serving.take();
         self.keep_books(core);
         if !self.together.batch.is_empty() {
             let State { slots, together, .. } = self;
@@ -85,6 +84,7 @@ impl State {
             self.keep_books(core);
         }
         self.answers.forget_aside();
+        self.serving = serving;
     }
 
     /// Writes to at most so many connections that have something queued; how many calls that would have been.
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// Enters what was written into all books there are. Done before anything else happens to those connections, a panic included.
-    pub(super) fn keep_books(&mut self, core: &Rc<Core>) {
+    fn keep_books(&mut self, core: &Rc<Core>) {
         // All of a call are written when it returns: one look at the clock for them.
         let mut written_ns = None;
         while let Some(Written { write: Write { conn, generation, what }, outcome }) =
