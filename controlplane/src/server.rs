@@ -66,7 +66,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
@@ -80,6 +80,8 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a connection whose time is up may take to end: any request under way is answered by then, and its answer read.
 const ENDING_MAX: Duration = routes::REQUEST_MAX.saturating_add(UNREAD_ANSWER_MAX);
+/// A connection that was accepted just before the end may still say what it came for.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// After so long a connection ends with the answer it is at: what was believed of who sent it is looked at anew.
 const CONNECTION_MAX: Duration = Duration::from_secs(600);
 /// How long the listener rests after accept(2) failed, e.g. because descriptors ran out.
@@ -179,8 +181,11 @@ fn tune(stream: &TcpStream) {
 async fn converse<S: Wire>(stream: S, peer: Peer, state: Rc<State>, stop: watch::Receiver<bool>) {
     let exit = Rc::<Exit>::default();
     let (served, leaving) = (state.clone(), exit.clone());
+    let asked = Rc::<Notify>::default();
+    let asks = asked.clone();
     // Boxed, so that the connection can be moved, and taken apart.
     let service = service_fn(move |request| {
+        asks.notify_one();
         Box::pin(routes::answer(served.clone(), peer.clone(), request, leaving.clone()))
     });
     let mut http = http1::Builder::new();
@@ -191,8 +196,12 @@ async fn converse<S: Wire>(stream: S, peer: Peer, state: Rc<State>, stop: watch:
     // What went wrong with a connection is its client's affair: hyper has answered 400 or 431, or closed.
     let first = first_of(pin!(over), pin!(exit.or_end_of(&mut connection))).await;
     if let First::Left(_) = first {
-        Pin::new(&mut connection).graceful_shutdown();
-        let _ = timeout(ENDING_MAX, exit.or_end_of(&mut connection)).await;
+        // hyper would close a connection that has not been heard of yet, though its first request is on the way.
+        let heard = async { first_of(pin!(asked.notified()), pin!(exit.or_end_of(&mut connection))).await };
+        if !matches!(timeout(FIRST_REQUEST_MAX, heard).await, Ok(First::Right(_))) {
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ = timeout(ENDING_MAX, exit.or_end_of(&mut connection)).await;
+        }
     }
     if let Some(leaving) = exit.take() {
         let parts = connection.into_parts();

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses its part of this
 
+pub mod desk;
+
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};

@@ -124,6 +124,17 @@ fn stopping_closes_the_listener_and_finishes_what_was_begun() {
 }
 
 #[test]
+fn who_was_accepted_just_before_the_end_is_still_answered() {
+    let port = Port::open(Fake::default());
+    let mut fresh = port.connect();
+    // It came before this one, and was accepted before it.
+    assert_eq!(port.get("/livez").status, 200);
+    port.stop.send(true).unwrap();
+    fresh.write_all(GET.as_bytes()).unwrap();
+    assert_eq!(Reply::read(&mut fresh).status, 200);
+}
+
+#[test]
 fn a_taken_port_is_refused_with_the_key_and_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
