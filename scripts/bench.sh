@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Measures ringway beside its peers in interleaved rounds, and writes medians, ratios and bars to benches/baseline/; without --suite
-# all there is, into docs/benchmarks.md too. Server on CPU 0, load on CPU 1; each measurement has a fresh server. Where it may, all runs
-# in a network namespace of its own with the congestion control `reno`: BBR, which hosts often default to, paces even loopback and
+# all there is, into docs/benchmarks.md too. Servers on CPU 0, load on CPU 1; each figure has fresh servers, which take turns of a part of a
+# second. Where it may, all runs in a network namespace of its own with the congestion control `reno`: BBR, which hosts often default to, paces even loopback and
 # triples the CPU per GB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'TEXT'
-scripts/bench.sh [--suite all|relay|udp|ws] [--rounds 3] [--seconds 2] [--unpinned] [--again] [--only ringway,dante,...]
+scripts/bench.sh [--suite all|relay|udp|ws] [--rounds 15] [--seconds 0.3] [--unpinned] [--again] [--only ringway,dante,...]
                  [--figures bulk_1,rate,...] [--what NAME] [--idle N] [--before BINARY] [--server NAME=COMMAND]... [--url NAME=URL]...
 
   --suite    all (the default): relay, udp and ws one after the other, with all their peers and figures, and the tables of
@@ -43,7 +43,7 @@ last_of() { find benches/baseline -name "????-??-??-$1.json" | sort | tail -n 1;
 
 given=("$@")
 declare -A other_commands=() other_urls=()
-suite=all rounds=3 seconds=2 what='' idle='' before='' peers='' figures='' pinned=yes again='' expect=''
+suite=all rounds=15 seconds=0.3 what='' idle='' before='' peers='' figures='' pinned=yes again='' expect=''
 servers=()
 while (($#)); do
     case $1 in
@@ -93,7 +93,10 @@ for name in "${!other_commands[@]}" "${!other_urls[@]}"; do peers+=,$name; done
 IFS=, read -ra peers <<<"$peers"
 IFS=, read -ra figures <<<"$figures"
 
-server_cpu=0 port=7101 target_port=7110 server_pid=
+# The servers of one figure are up together, each with ports of its own: peer number N has first_port + N, and ringway and `before` some more.
+declare -A server_pids=()
+server_cpu=0 first_port=7201 target_port=7110
+port='' server_pid=
 on_server_cpu=() on_load_cpu=()
 [[ -z $pinned ]] || on_server_cpu=(taskset -c "$server_cpu") on_load_cpu=(taskset -c 1)
 peer_tools=target/peers
@@ -129,39 +132,69 @@ server_command() {
     esac
 }
 
+# Sets `port` and `server_pid`: those of peer $1.
+look_up() {
+    local place
+    for place in "${!peers[@]}"; do
+        [[ ${peers[place]} != "$1" ]] || port=$((first_port + place))
+    done
+    server_pid=${server_pids[$1]:-}
+}
+
+runs() { [[ -n ${server_pids[$1]:-} ]] && kill -0 "${server_pids[$1]}" 2>/dev/null; }
+
+is_ours() { [[ $1 != direct && -z ${other_urls[$1]:-} ]]; }
+
 start_server() {
+    look_up "$1"
     server_command "$1"
     "${on_server_cpu[@]}" "${command[@]}" >"$scratch/$1.log" 2>&1 &
-    server_pid=$!
+    server_pids[$1]=$!
     for _ in {1..250}; do
         ! "${kind}_serves" "$1" || return 0
-        kill -0 "$server_pid" 2>/dev/null || break
+        runs "$1" || break
         sleep 0.02
     done
     echo "bench.sh: $1 does not serve:" >&2
     tail -n 5 "$scratch/$1.log" >&2
+    stop_server "$1"
     return 1
 }
 
 stop_server() {
-    [[ -n $server_pid ]] || return 0
-    kill "$server_pid" 2>/dev/null || true
+    local pid=${server_pids[$1]:-}
+    [[ -n $pid ]] || return 0
+    kill "$pid" 2>/dev/null || true
     for _ in {1..100}; do
-        kill -0 "$server_pid" 2>/dev/null || break
+        kill -0 "$pid" 2>/dev/null || break
         sleep 0.02
     done
-    kill -KILL "$server_pid" 2>/dev/null || true
-    wait "$server_pid" 2>/dev/null || true
-    server_pid=
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    unset "server_pids[$1]"
+}
+
+start_servers() {
+    local peer
+    for peer in "${peers[@]}"; do
+        ! is_ours "$peer" || ! "${kind}_does" "$peer" "$1" || start_server "$peer" || true
+    done
+}
+
+stop_servers() {
+    local peer
+    for peer in "${!server_pids[@]}"; do stop_server "$peer"; done
 }
 
 # One line for round $1, figure $2 and peer $3. A peer that cannot do it has no line, and says why.
 measure() {
     local round=$1 figure=$2 peer=$3
     "${kind}_does" "$peer" "$figure" || return 0
-    if [[ $peer != direct && -z ${other_urls[$peer]:-} ]]; then
-        start_server "$peer" || { stop_server; return 0; }
+    if is_ours "$peer" && ! runs "$peer"; then
+        echo "bench.sh: $peer has ended, and is started again" >&2
+        start_server "$peer" || return 0
     fi
+    look_up "$peer"
     "${kind}_route_to" "$peer" "$figure"
     "${kind}_load_of" "$figure"
     echo "round $round, $figure, $peer" >&2
@@ -171,40 +204,48 @@ measure() {
         "${on_load_cpu[@]}" "$load" "${arguments[@]}" "${route[@]}" --json \
             --label "peer=$peer" --label "figure=$figure" --label "round=$round" >>"$raw" || true
     fi
-    stop_server
 }
 
-# Memory is the same every time, and takes the longest.
-only_once() { [[ $1 == idle || $1 == ws_idle ]]; }
+# Memory is the same every time and takes the longest; what has seconds of its own has fewer rounds.
+rounds_of() {
+    case $1 in
+        idle | ws_idle) echo 1 ;;
+        ws_beside | ws_slow) echo $((rounds < 5 ? rounds : 5)) ;;
+        *) echo "$rounds" ;;
+    esac
+}
 
-# Calls $1 with each round, figure and peer there is to measure: every other round backwards, so that a host that gets slower or
-# faster favours nobody.
+# Calls $1 before and $3 after each figure, and between them $2 with each round, figure and peer there is to measure: every other round
+# backwards, so that a host that gets slower or faster favours nobody.
 for_each_measurement() {
-    local round figure place final=$((${#peers[@]} - 1))
-    for ((round = 1; round <= rounds; round++)); do
-        for figure in "${figures[@]}"; do
-            ((round == 1)) || ! only_once "$figure" || continue
+    local round figure place final=$((${#peers[@]} - 1)) most
+    for figure in "${figures[@]}"; do
+        "$1" "$figure"
+        most=$(rounds_of "$figure")
+        for ((round = 1; round <= most; round++)); do
             for place in "${!peers[@]}"; do
                 ((round % 2)) || place=$((final - place))
-                "$1" "$round" "$figure" "${peers[place]}"
+                "$2" "$round" "$figure" "${peers[place]}"
             done
         done
+        "$3" "$figure"
     done
 }
 
-# A start, a warm-up and an end come to about a second.
-expected_tenths=0
+# A warm-up and an end come to a quarter of a second, of crowds to more; the servers' starts and ends to a few seconds a figure.
+expected_ms=0
+slice_ms=$(awk -v seconds="$seconds" 'BEGIN { print int(1000 * seconds) }')
+expect_figure() { expected_ms=$((expected_ms + 4000)); }
 expect_one() {
     "${kind}_does" "$3" "$2" || return 0
-    local tenths=$((10 * seconds + 10))
     case $2 in
-        wwr) tenths=15 ;;
-        idle) tenths=50 ;;
-        ws_idle) tenths=80 ;;
-        ws_beside) tenths=$((20 * seconds + 80)) ;;
-        ws_slow) tenths=$((40 * seconds + 50)) ;;
+        idle) expected_ms=$((expected_ms + 5000)) ;;
+        ws_idle) expected_ms=$((expected_ms + 8000)) ;;
+        ws_beside) expected_ms=$((expected_ms + 10000)) ;;
+        ws_slow) expected_ms=$((expected_ms + 9000)) ;;
+        ws_fanout_5000) expected_ms=$((expected_ms + slice_ms + 800)) ;;
+        *) expected_ms=$((expected_ms + slice_ms + 250)) ;;
     esac
-    expected_tenths=$((expected_tenths + tenths))
 }
 
 version_of() {
@@ -222,7 +263,7 @@ write_up() {
     [[ -n $pinned ]] || places="nothing is pinned, and each server has as many threads as it takes by itself"
     local notes=(
         --note "Linux $(uname -r), $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), $(nproc) CPUs; $places."
-        --note "Medians of $rounds interleaved rounds of ${seconds} s (lowest-highest); load average at the end: $(cut -d' ' -f1-3 /proc/loadavg)."
+        --note "Medians of $rounds interleaved rounds of ${seconds} s (lowest-highest), ratios round by round (95% bracket); load average at the end: $(cut -d' ' -f1-3 /proc/loadavg)."
         --note "TCP congestion control: $(sysctl -n net.ipv4.tcp_congestion_control)."
     )
     for peer in "${peers[@]}"; do
@@ -245,9 +286,9 @@ enter_namespace() {
     echo "bench.sh: no network namespace of our own (are we root?); the host's settings count" >&2
 }
 
-for_each_measurement expect_one
+for_each_measurement expect_figure expect_one true
 if [[ -n $expect ]]; then
-    echo $((expected_tenths / 10))
+    echo $((expected_ms / 1000))
     exit
 fi
 # The last run of this name, for --again.
@@ -269,7 +310,7 @@ ulimit -n "$(ulimit -Hn)"
 scratch=$(mktemp -d)
 raw=$scratch/reports.jsonl
 touch "$raw"
-trap 'stop_server; rm -rf "$scratch"' EXIT
-echo "suite $suite: ${#peers[@]} peers, ${#figures[@]} figures, $rounds rounds: about $((expected_tenths / 600 + 1)) minutes" >&2
-for_each_measurement measure
+trap 'stop_servers; rm -rf "$scratch"' EXIT
+echo "suite $suite: ${#peers[@]} peers, ${#figures[@]} figures, $rounds rounds: about $((expected_ms / 60000 + 1)) minutes" >&2
+for_each_measurement start_servers measure stop_servers
 write_up

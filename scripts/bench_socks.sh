@@ -30,7 +30,7 @@ socks_build() {
 
 socks_own_options() {
     command+=(--set log.access=false --set 'socks5.allow_targets=[loopback]' --set 'websocket.listen=[]'
-        --set "socks5.listen=[\"127.0.0.1:$port\"]")
+        --set "socks5.listen=[\"127.0.0.1:$port\"]" --set "control.listen=[\"127.0.0.1:$((port + 100))\"]")
     [[ -z $pinned ]] || command+=(--set workers.count=1 --set "workers.cpus=[$server_cpu]")
 }
 
@@ -88,7 +88,7 @@ socks_load_of() {
         both_64) arguments=(throughput --streams 64 --both-ways --seconds "$seconds") ;;
         rate) arguments=(rate --parallel 64 --seconds "$seconds") ;;
         pingpong) arguments=(latency --connections 64 --rate 20000 --size 64 --seconds "$seconds") ;;
-        wwr) arguments=(wwr --rounds 50) ;;
+        wwr) arguments=(wwr --rounds 5000 --seconds "$seconds") ;;
         idle) arguments=(idle --connections "$idle") ;;
         udp_up) arguments=(udp --way up --seconds "$seconds") ;;
         udp_down) arguments=(udp --way down --seconds "$seconds") ;;

@@ -2,8 +2,6 @@
 # Sourced by bench.sh for `--suite ws`: the WebSocket servers, how they start and how each is spoken to.
 
 load=target/release/ws_load
-control_port=7111
-socks_port=7112
 
 ws_defaults() {
     : "${idle:=10000}"
@@ -20,8 +18,8 @@ ws_build() {
 }
 
 ws_own_options() {
-    command+=(--set log.access=false --set "socks5.listen=[\"127.0.0.1:$socks_port\"]" --set 'socks5.allow_targets=[loopback]'
-        --set "websocket.listen=[\"127.0.0.1:$port\"]" --set "control.listen=[\"127.0.0.1:$control_port\"]"
+    command+=(--set log.access=false --set "socks5.listen=[\"127.0.0.1:$((port + 200))\"]" --set 'socks5.allow_targets=[loopback]'
+        --set "websocket.listen=[\"127.0.0.1:$port\"]" --set "control.listen=[\"127.0.0.1:$((port + 100))\"]"
         --set websocket.echo=true --set websocket.max_connections=15000
         --set 'websocket.namespaces=[{prefix: "", publish: anyone, overflow: drop_oldest}]')
     [[ -z $pinned ]] || command+=(--set workers.count=1 --set "workers.cpus=[$server_cpu]")
@@ -64,7 +62,7 @@ ws_route_to() {
         *) route+=(--url "$base/broadcast") ;;
     esac
     case $1,$2 in
-        ringway,ws_slow | before,ws_slow) route+=(--metrics "http://127.0.0.1:$control_port/metrics") ;;
+        ringway,ws_slow | before,ws_slow) route+=(--metrics "http://127.0.0.1:$((port + 100))/metrics") ;;
     esac
 }
 
@@ -80,8 +78,8 @@ ws_load_of() {
         ws_fanout_rate) arguments=(fanout --rate 100 --seconds "$seconds") ;;
         ws_storm) arguments=(storm --seconds "$seconds") ;;
         ws_idle) arguments=(idle --connections "$idle" --topic bench) ;;
-        ws_beside) arguments=(fanout --subscribers 10000 --rate 10 --seconds "$((2 * seconds + 4))") ;;
-        ws_slow) arguments=(slow --subscribers 500 --size 4096 --rate 100 --seconds "$((2 * seconds))") ;;
+        ws_beside) arguments=(fanout --subscribers 10000 --rate 10 --seconds 6) ;;
+        ws_slow) arguments=(slow --subscribers 500 --size 4096 --rate 100 --seconds 2) ;;
         *) echo "bench.sh: there is no figure $1" >&2; exit 2 ;;
     esac
 }
@@ -97,8 +95,8 @@ ws_run_beside() {
         [[ $(ss -Htn state established "sport = :$port" | wc -l) -lt 10000 ]] || break
         sleep 0.1
     done
-    "${on_load_cpu[@]}" "${first[@]}" target/release/socks_load latency --connections 16 --rate 2000 --seconds "$((2 * seconds))" \
-        --proxy "127.0.0.1:$socks_port" "${labels[@]}" --label figure=ws_beside >>"$raw" || true
+    "${on_load_cpu[@]}" "${first[@]}" target/release/socks_load latency --connections 16 --rate 2000 --seconds 2 \
+        --proxy "127.0.0.1:$((port + 200))" "${labels[@]}" --label figure=ws_beside >>"$raw" || true
     wait "$fanout" || true
 }
 

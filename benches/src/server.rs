@@ -2,6 +2,8 @@
 
 use crate::failure::Failure;
 use crate::report::Report;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -182,17 +184,27 @@ fn peak_kib(pid: u32) -> Result<u64, Failure> {
     Ok(sum)
 }
 
-/// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included.
+/// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included. The total is to the
+/// nanosecond but for reaped children.
 fn cpu(pid: u32) -> Result<Cpu, Failure> {
-    let (mut user, mut total) = (0, 0);
-    for stat in
-        tree(pid).map_err(Failure::own("finding --server-pid"))?.into_iter().filter_map(|pid| stat(pid).ok())
-    {
-        user += stat.user_ticks;
-        total += stat.user_ticks + stat.kernel_ticks;
+    let mut sum = Cpu::default();
+    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
+        // A child that ended meanwhile is counted with its parent's.
+        let (Ok(stat), Some(own)) = (stat(pid), clock_of(pid)) else { continue };
+        sum.user += ticks(stat.user + stat.reaped_user);
+        sum.total += own + ticks(stat.reaped_user + stat.reaped_kernel);
     }
-    let time = |ticks| Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
-    Ok(Cpu { user: time(user), total: time(total) })
+    Ok(sum)
+}
+
+fn ticks(count: u64) -> Duration {
+    Duration::from_secs_f64(count as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// What clock_getcpuclockid(3) tells of: all threads of a process, those that have ended too.
+fn clock_of(pid: u32) -> Option<Duration> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?);
+    ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now).ok().map(Duration::from)
 }
 
 /// `root` and all its descendants. Errors: `root` is not there.
@@ -219,8 +231,10 @@ fn tree(root: u32) -> io::Result<BTreeSet<u32>> {
 
 struct Stat {
     parent: u32,
-    user_ticks: u64,
-    kernel_ticks: u64,
+    /// In ticks, as all times are here.
+    user: u64,
+    reaped_user: u64,
+    reaped_kernel: u64,
 }
 
 fn stat(pid: u32) -> io::Result<Stat> {
@@ -228,14 +242,18 @@ fn stat(pid: u32) -> io::Result<Stat> {
     parse_stat(&text).ok_or_else(|| io::Error::other("/proc/PID/stat has an unknown shape"))
 }
 
-/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 and 15 are the times in user and kernel mode,
-/// 16 and 17 those of reaped children.
+/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 the time in user mode,
+/// 16 and 17 are those in user and kernel mode of reaped children.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, after_name) = text.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    let (user_ticks, kernel_ticks) = (field(14)? + field(16)?, field(15)? + field(17)?);
-    Some(Stat { parent: u32::try_from(field(4)?).ok()?, user_ticks, kernel_ticks })
+    Some(Stat {
+        parent: u32::try_from(field(4)?).ok()?,
+        user: field(14)?,
+        reaped_user: field(16)?,
+        reaped_kernel: field(17)?,
+    })
 }
 
 fn kib_of(rollup: &str, key: &str) -> u64 {
@@ -250,7 +268,7 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_blanks_is_no_obstacle() {
         let stat = parse_stat("7 (a) b (c) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1").unwrap();
-        assert_eq!((stat.parent, stat.user_ticks, stat.kernel_ticks), (3, 40, 60));
+        assert_eq!((stat.parent, stat.user, stat.reaped_user, stat.reaped_kernel), (3, 10, 30, 40));
         assert!(parse_stat("7 (cut) S 3").is_none());
     }
 
@@ -269,6 +287,27 @@ mod tests {
         assert!(own.pss_kib > 0 && own.fds > 2 && own.processes >= 1);
         assert!(peak_kib(std::process::id()).unwrap() > 0);
         assert!(holdings(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_process_s_time_is_seen_with_its_ended_threads_to_less_than_a_tick() {
+        let spin = |until: Duration| {
+            let begun = Instant::now();
+            while begun.elapsed() < until {
+                std::hint::spin_loop();
+            }
+        };
+        let before = cpu(std::process::id()).unwrap().total;
+        let spun = Duration::from_millis(3);
+        thread::spawn(move || spin(spun)).join().unwrap();
+        let after = cpu(std::process::id()).unwrap().total;
+        // Other threads of this process add theirs; a busy host takes some of the three milliseconds, but not all.
+        assert!(after - before > Duration::from_micros(100), "{before:?} {after:?}");
+        let reaped = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"])
+            .status();
+        assert!(reaped.unwrap().success());
+        assert!(cpu(std::process::id()).unwrap().total - after >= Duration::from_millis(10));
     }
 
     #[test]

@@ -117,8 +117,12 @@ enum Load {
     },
     /// Write, write, read: shows a missing TCP_NODELAY
     Wwr {
+        /// At most so many
         #[arg(long, default_value_t = 200, value_parser = positive)]
         rounds: u64,
+        /// Begin none after so long
+        #[arg(long, default_value = "60", value_parser = seconds)]
+        seconds: Duration,
         /// Between the two writes, in microseconds
         #[arg(long, default_value_t = 100)]
         gap: u64,
@@ -248,8 +252,9 @@ fn measure(cli: &Cli) -> Result<Report, Failure> {
             let server_pid = cli.common.server_pid;
             scrape::run(&scrape::Options { url: url.clone(), rate: *rate, length: *seconds, server_pid })
         }
-        Load::Wwr { rounds, gap } => {
-            wwr::run(&setting, &wwr::Options { rounds: *rounds, gap: Duration::from_micros(*gap) })
+        Load::Wwr { rounds, seconds, gap } => {
+            let gap = Duration::from_micros(*gap);
+            wwr::run(&setting, &wwr::Options { rounds: *rounds, duration: *seconds, gap })
         }
         Load::Idle { connections, hold } => {
             idle::run(&setting, &idle::Options { connections: *connections as usize, hold: *hold })

@@ -1,6 +1,6 @@
 //! The bars: what the subject must reach, as a ratio to a peer of the same run or as an absolute figure.
 
-use super::{Better, Comparison, Metric, metric};
+use super::{Better, Comparison, Metric, Ratio, metric};
 use serde_json::{Value, json};
 
 /// Whom a bar is set by.
@@ -20,7 +20,7 @@ pub enum Against {
     Absolute,
 }
 
-/// The median (or its ratio) must be at least `limit` where higher is better, at most where lower is.
+/// The ratio, or the median where the bar is absolute, must be at least `limit` where higher is better, at most where lower is.
 pub struct Bar {
     /// Figure and key of a metric.
     pub metric: (&'static str, &'static str),
@@ -94,20 +94,27 @@ pub struct Verdict {
     pub metric: &'static Metric,
     /// The peer that set the bar, or `-`.
     pub against: String,
-    /// The ratio, or the median where the bar is absolute.
-    pub value: f64,
+    /// The ratio; where the bar is absolute the median, and the lowest and the highest round.
+    pub found: Ratio,
     pub cleared: bool,
 }
 
 impl Verdict {
+    /// Whether the bar is within what the rounds leave open.
+    #[must_use]
+    pub fn is_close(&self) -> bool {
+        (self.found.low..=self.found.high).contains(&self.bar.limit) && self.found.low < self.found.high
+    }
+
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
             "metric": self.metric.name(),
             "against": self.against,
             "limit": self.bar.limit,
-            "value": self.value,
+            "value": self.found.value,
             "cleared": self.cleared,
+            "close": self.is_close(),
         })
     }
 }
@@ -116,8 +123,12 @@ impl Verdict {
 #[must_use]
 pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
     let metric = metric(bar.metric.0, bar.metric.1);
-    let (against, value) = match bar.against {
-        Absolute => ("-".to_owned(), comparison.median(&comparison.subject, metric)?),
+    let (against, found) = match bar.against {
+        Absolute => {
+            let (low, high) = comparison.spread(&comparison.subject, metric);
+            let value = comparison.median(&comparison.subject, metric)?;
+            ("-".to_owned(), Ratio { value, low, high })
+        }
         _ => {
             let peer = rival(comparison, bar.against, metric)?;
             (peer.to_owned(), comparison.ratio(peer, metric)?)
@@ -126,10 +137,10 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
     // What is exactly on the bar clears it, whatever the last bit of a division says.
     let slack = bar.limit * 1e-3;
     let cleared = match metric.better {
-        Better::Higher => value >= bar.limit - slack,
-        Better::Lower => value <= bar.limit + slack,
+        Better::Higher => found.value >= bar.limit - slack,
+        Better::Lower => found.value <= bar.limit + slack,
     };
-    Some(Verdict { bar, metric, against, value, cleared })
+    Some(Verdict { bar, metric, against, found, cleared })
 }
 
 /// The best, by this metric, of the peers that the bar speaks of.

@@ -1,7 +1,7 @@
 //! A comparison as a page: medians, ratios, bars.
 
 use super::bars::{Against, rival, suite};
-use super::{BARS, Bar, Better, Comparison, METRICS, Metric, judge};
+use super::{BARS, Bar, Better, Comparison, METRICS, Metric, Ratio, judge};
 use std::fmt::Write;
 
 #[must_use]
@@ -61,10 +61,8 @@ pub(super) fn measured(comparison: &Comparison) -> impl Iterator<Item = &'static
 
 /// The median, and in brackets the lowest and highest round where they differ; "at least" where the load was the limit.
 fn with_spread(comparison: &Comparison, peer: &str, metric: &Metric) -> String {
-    let values = comparison.values(peer, metric);
     let Some(median) = comparison.median(peer, metric) else { return "-".into() };
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = comparison.spread(peer, metric);
     let sign = if comparison.is_lower_bound(peer, metric) { "≥ " } else { "" };
     if low == high {
         return format!("{sign}{}", digits(median));
@@ -96,7 +94,12 @@ fn ratio(comparison: &Comparison, peer: &str, metric: &Metric) -> String {
         [false, true] => "≤ ",
         [true, true] => "~ ",
     };
-    format!("{sign}{}", digits(ratio))
+    format!("{sign}{}", with_bracket(ratio))
+}
+
+fn with_bracket(ratio: Ratio) -> String {
+    let [value, low, high] = [ratio.value, ratio.low, ratio.high].map(digits);
+    if low == high { value } else { format!("{value} ({low}-{high})") }
 }
 
 fn bars(comparison: &Comparison) -> String {
@@ -118,7 +121,8 @@ fn bars(comparison: &Comparison) -> String {
         let cells = match judge(comparison, bar) {
             Some(verdict) => {
                 let cleared = if verdict.cleared { "yes" } else { "NO" };
-                [limit, verdict.against, digits(verdict.value), cleared.into()]
+                let close = if verdict.is_close() { ", but the rounds leave it open" } else { "" };
+                [limit, verdict.against, with_bracket(verdict.found), format!("{cleared}{close}")]
             }
             None => [limit, "-".into(), "not measured".into(), "-".into()],
         };
@@ -155,7 +159,7 @@ mod tests {
         let line = |peer: &str, kib: f64| {
             format!(r#"{{"pss_kib_per_connection":{kib},"peer":"{peer}","figure":"idle","round":"1"}}"#)
         };
-        let lines = format!("{}\n{}", line("microsocks", 20.0), line("ringway", 2.5));
+        let lines = format!("{}\n{}", line("microsocks", 25.0), line("ringway", 2.5));
         let mut comparison = Comparison::read(&lines, "ringway").unwrap();
         comparison.title = "Today".into();
         comparison.notes = vec!["a note".into()];
@@ -163,8 +167,8 @@ mod tests {
         for part in [
             "# Today\n\n- a note\n",
             "| figure | ringway | microsocks |\n| --- | ---: | ---: |\n",
-            "| user memory per idle connection, KiB | 2.50 | 20.0 |\n",
-            "| user memory per idle connection, KiB (below 1) | microsocks 0.12 | 0.12 |\n",
+            "| user memory per idle connection, KiB | 2.50 | 25.0 |\n",
+            "| user memory per idle connection, KiB (below 1) | microsocks 0.10 | 0.10 |\n",
             "| user memory per idle connection, KiB | <= 3.00 | - | 2.50 | yes |\n",
             "| >= 1.15 x best SOCKS5 server | - | not measured | - |\n",
         ] {

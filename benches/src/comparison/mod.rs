@@ -1,4 +1,4 @@
-//! Many reports of one bench run -> the median of each figure and peer, ratios to each peer, and the bars.
+//! Many reports of one bench run -> the median of each figure and peer, ratios to each peer round by round, and the bars.
 //!
 //! A report takes part by its labels: `peer` (whom it measured), `figure` (which load), `round`.
 
@@ -6,6 +6,7 @@ mod bars;
 mod columns;
 mod markdown;
 mod page;
+mod ratio;
 mod repeat;
 mod stored;
 
@@ -13,6 +14,7 @@ pub use bars::{BARS, Bar, Verdict, judge};
 pub use columns::{Better, METRICS, Metric, metric};
 pub use markdown::markdown;
 pub use page::put;
+pub use ratio::Ratio;
 pub use repeat::{TOLERANCE, repeated};
 
 use serde_json::{Map, Value};
@@ -96,11 +98,17 @@ impl Comparison {
         median(self.values(peer, metric))
     }
 
-    /// The subject's median over the peer's.
+    /// The lowest and the highest round.
     #[must_use]
-    pub fn ratio(&self, peer: &str, metric: &Metric) -> Option<f64> {
-        let own = self.median(&self.subject, metric)?;
-        self.median(peer, metric).filter(|of_peer| *of_peer > 0.0).map(|of_peer| own / of_peer)
+    pub fn spread(&self, peer: &str, metric: &Metric) -> (f64, f64) {
+        let values = self.values(peer, metric).iter().copied();
+        (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
+    }
+
+    /// The subject over the peer.
+    #[must_use]
+    pub fn ratio(&self, peer: &str, metric: &Metric) -> Option<Ratio> {
+        Ratio::of(self.values(&self.subject, metric), self.values(peer, metric))
     }
 
     /// All connections that failed, in all rounds of all figures.
@@ -140,7 +148,7 @@ mod tests {
         assert_eq!(comparison.peers, ["ringway", "haproxy"]);
         let cpu = metric("bulk_1", "server_cpu_ms_per_gb");
         assert_eq!(comparison.median("haproxy", cpu), Some(110.0));
-        assert_eq!(comparison.ratio("haproxy", cpu), Some(0.9));
+        assert_eq!(comparison.ratio("haproxy", cpu).unwrap().value, 0.9);
         assert_eq!(comparison.failures("haproxy"), 2.0);
         assert_eq!(comparison.ratio("dante", cpu), None);
     }

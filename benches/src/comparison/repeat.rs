@@ -1,7 +1,7 @@
 //! Two runs of the same: by how much each ratio of the subject to a peer differs.
 
 use super::markdown::{digits, head, measured, row};
-use super::{Comparison, Metric};
+use super::{Comparison, Metric, Ratio};
 use std::fmt::Write;
 
 /// What a second run must reproduce.
@@ -11,14 +11,15 @@ pub const TOLERANCE: f64 = 0.15;
 struct Pair {
     metric: &'static Metric,
     peer: String,
-    first: f64,
-    second: f64,
+    first: Ratio,
+    second: Ratio,
 }
 
 impl Pair {
     /// 0.2: the greater is 1.2 times the smaller.
     fn difference(&self) -> f64 {
-        self.first.max(self.second) / self.first.min(self.second) - 1.0
+        let (first, second) = (self.first.value, self.second.value);
+        first.max(second) / first.min(second) - 1.0
     }
 
     fn is_beyond(&self) -> bool {
@@ -37,10 +38,12 @@ pub fn repeated(first: &Comparison, second: &Comparison) -> String {
 
     let percent = TOLERANCE * 100.0;
     let mut text = format!(
-        "Ratios of two runs, {} over each peer; those that differ by more than {percent:.0}% are bold: {} of {}.\n\n",
+        "Ratios of two runs, {} over each peer; those that differ by more than {percent:.0}% are bold: {} of {}. \
+         Of those {} have brackets that do not even overlap.\n\n",
         second.subject,
         beyond.len(),
-        pairs.len()
+        pairs.len(),
+        beyond.iter().filter(|pair| !pair.first.overlaps(&pair.second)).count(),
     );
     text += &head("figure", peers.iter().copied());
     for metric in
@@ -63,13 +66,13 @@ fn pairs(first: &Comparison, second: &Comparison) -> Vec<Pair> {
     let of = |metric, peer: &String| {
         let (first, second) = (first.ratio(peer, metric)?, second.ratio(peer, metric)?);
         // What is 0 in either run has no ratio worth the name.
-        (first > 0.0 && second > 0.0).then(|| Pair { metric, peer: peer.clone(), first, second })
+        (first.value > 0.0 && second.value > 0.0).then(|| Pair { metric, peer: peer.clone(), first, second })
     };
     others.flat_map(|peer| measured(second).filter_map(move |metric| of(metric, peer))).collect()
 }
 
 fn cell(pair: &Pair) -> String {
-    let text = format!("{} / {}", digits(pair.first), digits(pair.second));
+    let text = format!("{} / {}", digits(pair.first.value), digits(pair.second.value));
     if pair.is_beyond() { format!("**{text}**") } else { text }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     fn ratios_beyond_the_tolerance_are_bold_and_named() {
         let text = repeated(&run(60.0, 120.0, 60.0), &run(66.0, 120.0, 80.0));
         for part in [
-            "are bold: 1 of 2.\n",
+            "are bold: 1 of 2. Of those 1 have brackets that do not even overlap.\n",
             "| figure | dante | haproxy |\n",
             "| CPU us per connection | 0.50 / 0.55 | **1.00 / 0.82** |\n",
             "\n- CPU us per connection, haproxy: 21%\n",

@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(150);
 /// How long answers are awaited after the last message.
 const LINGER: Duration = Duration::from_secs(2);
 /// The kernel may wake us this much late, instead of the usual 50 us.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// What passes before it counts.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(150);
 /// How often the clock is looked at when nothing happens.
 const LOOK: Duration = Duration::from_millis(10);
 

@@ -11,11 +11,16 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// So many are made however long they take.
+const ROUNDS_MIN: u64 = 3;
 /// Bytes of each small write.
 const PART: usize = 32;
 
 pub struct Options {
+    /// At most so many.
     pub rounds: u64,
+    /// No round is begun after so long, but for the first few.
+    pub duration: Duration,
     /// Between the two writes, so that a relay forwards the first alone instead of reading both at once.
     pub gap: Duration,
 }
@@ -27,12 +32,14 @@ pub fn run(setting: &Setting, options: &Options) -> Result<Report, Failure> {
     thread::spawn(move || answer(&listener, gap));
     let mut stream = setting.route.dial(address)?;
     let mut latencies = Latencies::default();
-    for _ in 0..options.rounds {
+    let (begun, mut rounds) = (Instant::now(), 0);
+    while rounds < options.rounds && (rounds < ROUNDS_MIN || begun.elapsed() < options.duration) {
         latencies.record(round(&mut stream, gap)?);
+        rounds += 1;
     }
 
     let mut report = setting.report("wwr");
-    report.count("rounds", options.rounds);
+    report.count("rounds", rounds);
     report.measure("gap_us", gap.as_secs_f64() * 1e6);
     latencies.describe("wwr", FULL, &mut report);
     Ok(report)

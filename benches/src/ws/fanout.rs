@@ -15,7 +15,7 @@ use crate::ws::publisher::Publisher;
 use crate::ws::stamp::{Clock, Read, Reader};
 use std::time::{Duration, Instant};
 
-const WARM_UP: Duration = Duration::from_millis(300);
+const WARM_UP: Duration = Duration::from_millis(150);
 /// How long deliveries are awaited when none comes any more; what is missing then is written off.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest wait, so that the end is not missed.

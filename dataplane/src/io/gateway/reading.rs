@@ -61,6 +61,7 @@ impl State {
         let mut rest: Option<Box<[u8]>> = None;
         let outcome = match inflater {
             Some(inflater) => {
+                let end = bytes.as_ptr_range().end;
                 let mut reading = incoming.receive(bytes, &rules, inflater);
                 let mut work = 0;
                 loop {
@@ -71,7 +72,8 @@ impl State {
                     match reading.poll() {
                         Ok(Some(event)) => {
                             work += work_of(&event);
-                            if !self.act(core, conn, event) {
+                            let is_last = payload_of(&event).as_ptr_range().end == end;
+                            if !self.act(core, conn, event, is_last) {
                                 break Ok(());
                             }
                         }
@@ -116,15 +118,11 @@ impl State {
         true
     }
 
-    /// Acts on one event. False: nothing after it counts.
-    fn act(&mut self, core: &Rc<Core>, conn: u32, event: Event<'_>) -> bool {
+    /// Acts on one event. `is_last`: nothing came behind it. False: nothing after it counts.
+    fn act(&mut self, core: &Rc<Core>, conn: u32, event: Event<'_>, is_last: bool) -> bool {
         let cells = &core.cells.websocket;
         let count = |frame: Frame| cells.received[frame as usize].add(1);
-        let size = match event {
-            Event::Text(text) => text.len(),
-            Event::Binary(bytes) | Event::Ping(bytes) | Event::Pong(bytes) => bytes.len(),
-            Event::Close { .. } => 0,
-        };
+        let size = payload_of(&event).len();
         if self.answers.own().len() > ANSWER_BYTES_MAX {
             self.send_answers(core, conn);
         }
@@ -143,7 +141,7 @@ impl State {
                 count(Frame::Text);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, conn, Data::Text, text.as_bytes()),
+                    Path::Echo => self.echo(core, conn, Data::Text, text.as_bytes(), is_last),
                     Path::Json => self.talk(core, conn, text),
                 }
             }
@@ -151,7 +149,7 @@ impl State {
                 count(Frame::Binary);
                 slot.took_message(core, size);
                 match slot.path {
-                    Path::Echo => self.echo(core, conn, Data::Binary, bytes),
+                    Path::Echo => self.echo(core, conn, Data::Binary, bytes, is_last),
                     Path::Json => talking::refuse_binary(self, core, conn),
                 }
             }
@@ -170,10 +168,14 @@ impl State {
         true
     }
 
-    fn echo(&mut self, core: &Core, conn: u32, data: Data, payload: &[u8]) {
+    fn echo(&mut self, core: &Rc<Core>, conn: u32, data: Data, payload: &[u8], is_last: bool) {
         let Some(slot) = self.slots.get_mut(conn as usize) else { return };
         slot.about.sent_messages += 1;
         match slot.about.deflate {
+            None if is_last => {
+                websocket::frame_header(data, false, payload.len(), self.answers.out());
+                self.answer_from(core, conn, payload);
+            }
             None => websocket::frame(data, false, payload, self.answers.out()),
             Some(bits) => {
                 let service = core.service();
@@ -195,6 +197,15 @@ impl State {
             Stage::Lingering => self.remove(core, conn),
             Stage::Open | Stage::Closing => self.abort(core, conn, closing),
         }
+    }
+}
+
+/// Its payload; without the status of a close frame.
+fn payload_of<'a>(event: &Event<'a>) -> &'a [u8] {
+    match event {
+        Event::Text(text) => text.as_bytes(),
+        Event::Binary(bytes) | Event::Ping(bytes) | Event::Pong(bytes) => bytes,
+        Event::Close { .. } => &[],
     }
 }
 

@@ -6,7 +6,8 @@ use crate::rt::many::{Interest, Many};
 use ringway_shared::closing::Closing;
 use ringway_shared::tls::{TlsResult, TlsService};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 
 /// What became of one read.
@@ -77,6 +78,13 @@ impl Slot {
             Some(tls) => tls.send(&self.socket, &mut core.tls_scratch.borrow_mut(), bytes),
         };
         taken(sent)
+    }
+
+    /// The same without TLS, of bytes that lie in two places.
+    pub(super) fn send_both(&self, first: &[u8], second: &[u8]) -> Result<usize, Failed> {
+        let parts = [IoSlice::new(first), IoSlice::new(second)];
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        taken(rustix::net::sendmsg(&self.socket, &parts, &mut SendAncillaryBuffer::default(), flags))
     }
 
     /// Gives the socket what TLS has encrypted already. True: nothing of that is left.

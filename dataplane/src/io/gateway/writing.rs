@@ -23,10 +23,31 @@ impl State {
     pub(super) fn leave_answers(&mut self, core: &Rc<Core>, conn: u32) {
         let may_wait = self.slots.get(conn as usize).is_some_and(|slot| slot.tls.is_none())
             && self.hub.queued(conn).0 == 0
-            && (self.letter.conn != conn || self.letter.frames.is_empty())
+            && !self.has_letter(conn)
             && (1..LEFT_BYTES).contains(&self.answers.own().len());
         if !may_wait || !self.leave(core, conn) {
             self.send_answers(core, conn);
+        }
+    }
+
+    /// Adds the end of a frame whose header is written already. If it is long and nothing has to be sent before it, it is sent from where it
+    /// lies together with what is written: a copy of 16 KiB is a tenth of what an echo costs.
+    pub(super) fn answer_from(&mut self, core: &Rc<Core>, conn: u32, payload: &[u8]) {
+        let written = self.answers.own().len();
+        let may_pass = payload.len() >= LEFT_BYTES && self.hub.queued(conn).0 == 0 && !self.has_letter(conn);
+        let slot = self.slots.get_mut(conn as usize).filter(|slot| may_pass && slot.tls.is_none());
+        let Some(slot) = slot else {
+            return self.answers.out().extend_from_slice(payload);
+        };
+        match slot.send_both(self.answers.own(), payload) {
+            Ok(count) if count == written + payload.len() => {
+                slot.count_sent(core, count as u64);
+                self.answers.clear();
+            }
+            sent => {
+                self.answers.out().extend_from_slice(payload);
+                self.took_answers(core, conn, sent);
+            }
         }
     }
 
@@ -36,8 +57,9 @@ impl State {
         if self.answers.own().is_empty() {
             return;
         }
+        let has_letter = self.has_letter(conn);
         let Some(slot) = self.slots.get_mut(conn as usize) else { return self.answers.clear() };
-        if self.letter.conn == conn && !self.letter.frames.is_empty() {
+        if has_letter {
             if slot.awaits_room {
                 slot.paused = true;
                 slot.watch_for(&core.gateway.many, conn);
@@ -46,10 +68,20 @@ impl State {
         }
         let nothing_before = self.hub.queued(conn).0 == 0 && !slot.holds_encrypted();
         let sent = if nothing_before { slot.send(core, self.answers.own()) } else { Ok(0) };
+        self.took_answers(core, conn, sent);
+        self.await_encrypted(core, conn);
+    }
+
+    /// Enters into all books there are what became of the frames written for the connection that is being read.
+    fn took_answers(&mut self, core: &Rc<Core>, conn: u32, sent: Result<usize, Failed>) {
         let answers = self.answers.set_aside();
         self.answered(core, conn, sent, answers.clone());
         self.answers.forget_last(answers);
-        self.await_encrypted(core, conn);
+    }
+
+    /// Whether a letter to it is not posted yet.
+    fn has_letter(&self, conn: u32) -> bool {
+        self.letter.conn == conn && !self.letter.frames.is_empty()
     }
 
     /// Enters into all books there are what became of answers that were put aside.

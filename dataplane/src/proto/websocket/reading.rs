@@ -208,7 +208,7 @@ impl Reading<'_> {
 #[inline]
 fn event(kind: Kind, payload: &[u8]) -> Result<Event<'_>, Violation> {
     Ok(match kind {
-        Kind::Text => Event::Text(str::from_utf8(payload).map_err(|_| Violation::InvalidText)?),
+        Kind::Text => Event::Text(simdutf8::basic::from_utf8(payload).map_err(|_| Violation::InvalidText)?),
         // A continuation is none by itself: what it ends has the kind of what began it.
         Kind::Binary | Kind::Continuation => Event::Binary(payload),
         Kind::Ping => Event::Ping(payload),

@@ -2,6 +2,7 @@
 
 use super::Violation;
 use super::message::room;
+use simdutf8::compat as utf8;
 
 /// The longest character of UTF-8.
 const CHARACTER_BYTES_MAX: usize = 4;
@@ -27,12 +28,12 @@ impl Text {
     /// Takes what came next; `bytes_max` bounds the whole text and thereby what is reserved.
     pub fn push(&mut self, part: &[u8], bytes_max: usize) -> Result<(), Violation> {
         let part = self.complete_character(part, bytes_max)?;
-        let (text, start) = match str::from_utf8(part) {
+        let (text, start) = match utf8::from_utf8(part) {
             Ok(text) => (text, &[][..]),
             // The end of input came within a character that may still become one.
             Err(error) if error.error_len().is_none() => {
                 let (valid, start) = part.split_at(error.valid_up_to());
-                (str::from_utf8(valid).unwrap_or_default(), start)
+                (utf8::from_utf8(valid).unwrap_or_default(), start)
             }
             Err(_) => return Err(Violation::InvalidText),
         };
