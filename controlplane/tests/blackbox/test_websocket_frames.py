@@ -376,3 +376,33 @@ def test_answers_written_together_are_each_whole_and_in_order(ringway, websocket
             assert client.message() == (BINARY, b"%08d" % whole * 200)
         client.silent()
     eventually(lambda: proxy.metrics()("websocket_connections") == 10)
+
+
+@pytest.mark.parametrize("size", [2_048, 16_384, 60_000])
+@pytest.mark.parametrize("driver", ["auto", "epoll"])
+def test_long_answers_come_whole_and_in_order_however_little_the_socket_takes(ringway, websocket, driver, size):
+    """A short message and a long one that one read brings, again and again: until the answer to one is cut short, and no more is read."""
+    proxy = ringway({"websocket.echo": "true", "workers.count": 1, "workers.driver": driver})
+    client, other = websocket(proxy, "/echo"), websocket(proxy, "/echo")
+    pair = lambda number: (b"%08d" % number, (b"%08d" % number * (size // 8)))
+    client.connection.settimeout(0.5)
+    number, unsent = 0, b""
+    for number in range(10_000):
+        proxy.process.send_signal(signal.SIGSTOP)
+        unsent = b"".join(frame(BINARY, part) for part in pair(number))
+        try:
+            while unsent:
+                unsent = unsent[client.connection.send(unsent) :]
+        except TimeoutError:
+            break
+        other.send(BINARY, b"heard")
+        proxy.process.send_signal(signal.SIGCONT)
+        assert other.message() == (BINARY, b"heard")
+    proxy.process.send_signal(signal.SIGCONT)
+    assert unsent, "it read 10,000 messages and none was answered"
+    client.connection.settimeout(20)
+    for earlier in range(number):
+        assert all(client.message() == (BINARY, part) for part in pair(earlier))
+    client.raw(unsent)
+    assert all(client.message() == (BINARY, part) for part in pair(number))
+    client.silent()

@@ -25,18 +25,20 @@ impl Ready {
 
     /// Waits until a read would not block: data, end of stream or an error.
     pub async fn readable(&self) -> io::Result<()> {
+        let wait = Wait::begin(self.owner().as_raw_fd());
         // `false`: the epoll driver must ask poll(2), or our own reads make it spin.
-        self.wait(self.owner().readable(false)).await
+        let result = self.owner().readable(false).await;
+        wait.end();
+        if turns::needed() {
+            turns::take().await;
+        }
+        result
     }
 
     /// Waits until a write would not block, or would fail.
     pub async fn writable(&self) -> io::Result<()> {
-        self.wait(self.owner().writable(false)).await
-    }
-
-    async fn wait(&self, readiness: impl Future<Output = io::Result<()>>) -> io::Result<()> {
         let wait = Wait::begin(self.owner().as_raw_fd());
-        let result = readiness.await;
+        let result = self.owner().writable(false).await;
         wait.end();
         if turns::needed() {
             turns::take().await;
