@@ -143,7 +143,11 @@ mod tests {
         each_driver(async |ours, mut peer| {
             ours.writable().await.unwrap();
             drop(ours);
-            assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "it is the drop that closes, not a later turn of the ring");
+            assert_eq!(
+                peer.read(&mut [0; 1]).unwrap(),
+                0,
+                "it is the drop that closes, not a later turn of the ring"
+            );
         });
     }
 
