@@ -83,18 +83,19 @@ esac
 "${kind}_defaults"
 : "${what:=$suite}"
 [[ -n $pinned ]] || what+=-unpinned
-[[ -z $before ]] || peers+=,before
+add_peer() { [[ ,$peers, == *,$1,* ]] || peers+=,$1; }
+[[ -z $before ]] || add_peer before
 for server in "${servers[@]}"; do
     name=${server%%=*}
     [[ $name == *:* && ${name%%:*} != "$kind" ]] || other_commands[${name#*:}]=${server#*=}
 done
 [[ $kind == ws ]] || other_urls=()
-for name in "${!other_commands[@]}" "${!other_urls[@]}"; do peers+=,$name; done
+for name in "${!other_commands[@]}" "${!other_urls[@]}"; do add_peer "$name"; done
 IFS=, read -ra peers <<<"$peers"
 IFS=, read -ra figures <<<"$figures"
 
 # The servers of one figure are up together, each with ports of its own: peer number N has first_port + N, and ringway and `before` some more.
-declare -A server_pids=()
+declare -A server_pids=() unable=()
 server_cpu=0 first_port=7201 target_port=7110
 port='' server_pid=
 on_server_cpu=() on_load_cpu=()
@@ -158,6 +159,7 @@ start_server() {
     echo "bench.sh: $1 does not serve:" >&2
     tail -n 5 "$scratch/$1.log" >&2
     stop_server "$1"
+    unable[$1]=yes
     return 1
 }
 
@@ -176,6 +178,7 @@ stop_server() {
 
 start_servers() {
     local peer
+    unable=()
     for peer in "${peers[@]}"; do
         ! is_ours "$peer" || ! "${kind}_does" "$peer" "$1" || start_server "$peer" || true
     done
@@ -190,6 +193,7 @@ stop_servers() {
 measure() {
     local round=$1 figure=$2 peer=$3
     "${kind}_does" "$peer" "$figure" || return 0
+    [[ -z ${unable[$peer]:-} ]] || return 0
     if is_ours "$peer" && ! runs "$peer"; then
         echo "bench.sh: $peer has ended, and is started again" >&2
         start_server "$peer" || return 0

@@ -1,4 +1,4 @@
-//! What the measured server spends: CPU time, memory and descriptors of a process and all its descendants, from /proc.
+//! What the measured server spends: CPU time by its clock, memory and descriptors from /proc, of a process and all its descendants.
 
 use crate::failure::Failure;
 use crate::report::Report;
@@ -115,16 +115,18 @@ pub struct Meter {
 /// CPU time so far.
 #[derive(Clone, Copy, Default)]
 struct Cpu {
-    user: Duration,
     total: Duration,
+    /// The same in ticks, and what of that was user mode.
+    ticks: u64,
+    user_ticks: u64,
 }
 
 /// What a [`Meter`] found.
 pub struct Spent {
     pub wall: Duration,
     pub server_cpu: Option<Duration>,
-    /// The part of it that was not the kernel's.
-    pub server_user: Option<Duration>,
+    /// The part of it that was not the kernel's, by ticks. None: not one has passed.
+    pub server_user_share: Option<f64>,
     pub own_cpu: Duration,
     /// The most memory that the server's processes have held.
     pub server_peak_kib: Option<u64>,
@@ -143,7 +145,11 @@ impl Meter {
         Ok(Spent {
             wall,
             server_cpu: server.map(|server| server.total.saturating_sub(self.server_cpu.total)),
-            server_user: server.map(|server| server.user.saturating_sub(self.server_cpu.user)),
+            server_user_share: server.and_then(|server| {
+                let ticks = server.ticks.saturating_sub(self.server_cpu.ticks);
+                let user = server.user_ticks.saturating_sub(self.server_cpu.user_ticks);
+                (ticks > 0).then(|| user as f64 / ticks as f64)
+            }),
             own_cpu,
             server_peak_kib: self.server.map(peak_kib).transpose()?,
         })
@@ -162,8 +168,8 @@ impl Spent {
             if work > 0.0 {
                 report.measure(&format!("server_cpu_{name}"), cpu.as_secs_f64() * scale / work);
             }
-            if let Some(user) = self.server_user.filter(|_| !cpu.is_zero()) {
-                report.measure("server_cpu_user_share", user.as_secs_f64() / cpu.as_secs_f64());
+            if let Some(share) = self.server_user_share {
+                report.measure("server_cpu_user_share", share);
             }
         }
         if let Some(peak) = self.server_peak_kib {
@@ -187,24 +193,31 @@ fn peak_kib(pid: u32) -> Result<u64, Failure> {
 /// CPU time of `pid` and its descendants so far: user and system, ended threads and reaped children included. The total is to the
 /// nanosecond but for reaped children.
 fn cpu(pid: u32) -> Result<Cpu, Failure> {
+    let root = pid;
     let mut sum = Cpu::default();
-    for pid in tree(pid).map_err(Failure::own("finding --server-pid"))? {
-        // A child that ended meanwhile is counted with its parent's.
-        let (Ok(stat), Some(own)) = (stat(pid), clock_of(pid)) else { continue };
-        sum.user += ticks(stat.user + stat.reaped_user);
-        sum.total += own + ticks(stat.reaped_user + stat.reaped_kernel);
+    for pid in tree(root).map_err(Failure::own("finding --server-pid"))? {
+        let own = match clock_of(pid) {
+            Ok(own) => own,
+            Err(error) if pid == root => {
+                return Err(Failure::own("reading the clock of --server-pid")(error));
+            }
+            // A child that ended meanwhile is counted with its parent's.
+            Err(_) => continue,
+        };
+        let Ok(stat) = stat(pid) else { continue };
+        let reaped = stat.reaped_user + stat.reaped_kernel;
+        sum.total +=
+            own + Duration::from_secs_f64(reaped as f64 / rustix::param::clock_ticks_per_second() as f64);
+        sum.ticks += stat.user + stat.kernel + reaped;
+        sum.user_ticks += stat.user + stat.reaped_user;
     }
     Ok(sum)
 }
 
-fn ticks(count: u64) -> Duration {
-    Duration::from_secs_f64(count as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
 /// What clock_getcpuclockid(3) tells of: all threads of a process, those that have ended too.
-fn clock_of(pid: u32) -> Option<Duration> {
-    let pid = Pid::from_raw(i32::try_from(pid).ok()?);
-    ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now).ok().map(Duration::from)
+fn clock_of(pid: u32) -> io::Result<Duration> {
+    let pid = Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+    Ok(ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now)?.into())
 }
 
 /// `root` and all its descendants. Errors: `root` is not there.
@@ -233,6 +246,7 @@ struct Stat {
     parent: u32,
     /// In ticks, as all times are here.
     user: u64,
+    kernel: u64,
     reaped_user: u64,
     reaped_kernel: u64,
 }
@@ -242,8 +256,8 @@ fn stat(pid: u32) -> io::Result<Stat> {
     parse_stat(&text).ok_or_else(|| io::Error::other("/proc/PID/stat has an unknown shape"))
 }
 
-/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 the time in user mode,
-/// 16 and 17 are those in user and kernel mode of reaped children.
+/// proc_pid_stat(5): the name is in brackets and may hold anything; after it, field 4 is the parent, 14 and 15 are the times in user and kernel mode,
+/// 16 and 17 those of reaped children.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, after_name) = text.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
@@ -251,6 +265,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         parent: u32::try_from(field(4)?).ok()?,
         user: field(14)?,
+        kernel: field(15)?,
         reaped_user: field(16)?,
         reaped_kernel: field(17)?,
     })
@@ -268,7 +283,10 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_blanks_is_no_obstacle() {
         let stat = parse_stat("7 (a) b (c) S 3 7 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1").unwrap();
-        assert_eq!((stat.parent, stat.user, stat.reaped_user, stat.reaped_kernel), (3, 10, 30, 40));
+        assert_eq!(
+            (stat.parent, stat.user, stat.kernel, stat.reaped_user, stat.reaped_kernel),
+            (3, 10, 20, 30, 40)
+        );
         assert!(parse_stat("7 (cut) S 3").is_none());
     }
 

@@ -1,5 +1,6 @@
 //! The bars: what the subject must reach, as a ratio to a peer of the same run or as an absolute figure.
 
+use super::ratio::bracket;
 use super::{Better, Comparison, Metric, Ratio, metric};
 use serde_json::{Value, json};
 
@@ -12,9 +13,9 @@ pub enum Against {
     Hev,
     /// The least a relay, a relay of datagrams or a WebSocket server can do.
     Bare,
-    /// Whichever SOCKS5 server is best at this metric.
+    /// Whichever SOCKS5 server the subject compares worst with at this metric.
     BestSocks5,
-    /// Whichever peer is best at this metric.
+    /// Whichever peer that is.
     BestPeer,
     /// Nobody: the limit is absolute.
     Absolute,
@@ -94,7 +95,7 @@ pub struct Verdict {
     pub metric: &'static Metric,
     /// The peer that set the bar, or `-`.
     pub against: String,
-    /// The ratio; where the bar is absolute the median, and the lowest and the highest round.
+    /// The ratio; where the bar is absolute, the median and its bracket.
     pub found: Ratio,
     pub cleared: bool,
 }
@@ -103,7 +104,7 @@ impl Verdict {
     /// Whether the bar is within what the rounds leave open.
     #[must_use]
     pub fn is_close(&self) -> bool {
-        (self.found.low..=self.found.high).contains(&self.bar.limit) && self.found.low < self.found.high
+        self.found.bracket.is_some_and(|(low, high)| low <= self.bar.limit && self.bar.limit <= high)
     }
 
     #[must_use]
@@ -125,9 +126,10 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
     let metric = metric(bar.metric.0, bar.metric.1);
     let (against, found) = match bar.against {
         Absolute => {
-            let (low, high) = comparison.spread(&comparison.subject, metric);
+            let mut sorted = comparison.values(&comparison.subject, metric).to_vec();
+            sorted.sort_by(f64::total_cmp);
             let value = comparison.median(&comparison.subject, metric)?;
-            ("-".to_owned(), Ratio { value, low, high })
+            ("-".to_owned(), Ratio { value, bracket: bracket(&sorted) })
         }
         _ => {
             let peer = rival(comparison, bar.against, metric)?;
@@ -143,7 +145,7 @@ pub fn judge(comparison: &Comparison, bar: &'static Bar) -> Option<Verdict> {
     Some(Verdict { bar, metric, against, found, cleared })
 }
 
-/// The best, by this metric, of the peers that the bar speaks of.
+/// The best, by this metric, of the peers that the bar speaks of: the one that the subject compares worst with, round by round.
 pub(super) fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &Metric) -> Option<&'a str> {
     let is_asked = |peer: &&String| match against {
         Haproxy => *peer == "haproxy",
@@ -154,10 +156,10 @@ pub(super) fn rival<'a>(comparison: &'a Comparison, against: Against, metric: &M
         BestPeer | Absolute => !["direct", "bare", "before"].contains(&peer.as_str()),
     };
     let peers = comparison.peers.iter().filter(|peer| **peer != comparison.subject).filter(is_asked);
-    let by_median = peers.filter_map(|peer| Some((comparison.median(peer, metric)?, peer.as_str())));
+    let by_ratio = peers.filter_map(|peer| Some((comparison.ratio(peer, metric)?.value, peer.as_str())));
     let best = match metric.better {
-        Better::Higher => by_median.max_by(|one, other| one.0.total_cmp(&other.0)),
-        Better::Lower => by_median.min_by(|one, other| one.0.total_cmp(&other.0)),
+        Better::Higher => by_ratio.min_by(|one, other| one.0.total_cmp(&other.0)),
+        Better::Lower => by_ratio.max_by(|one, other| one.0.total_cmp(&other.0)),
     };
     best.map(|(_, peer)| peer)
 }

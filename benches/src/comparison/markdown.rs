@@ -98,8 +98,8 @@ fn ratio(comparison: &Comparison, peer: &str, metric: &Metric) -> String {
 }
 
 fn with_bracket(ratio: Ratio) -> String {
-    let [value, low, high] = [ratio.value, ratio.low, ratio.high].map(digits);
-    if low == high { value } else { format!("{value} ({low}-{high})") }
+    let value = digits(ratio.value);
+    ratio.bracket.map_or(value.clone(), |(low, high)| format!("{value} ({}-{})", digits(low), digits(high)))
 }
 
 fn bars(comparison: &Comparison) -> String {

@@ -8,6 +8,7 @@ mod markdown;
 mod page;
 mod ratio;
 mod repeat;
+mod rounds;
 mod stored;
 
 pub use bars::{BARS, Bar, Verdict, judge};
@@ -17,6 +18,7 @@ pub use page::put;
 pub use ratio::Ratio;
 pub use repeat::{TOLERANCE, repeated};
 
+use rounds::Rounds;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub struct Comparison {
     pub subject: String,
     /// In the order in which they were first seen, the subject first if it was there at all.
     pub peers: Vec<String>,
-    values: BTreeMap<(String, String, String), Vec<f64>>,
+    values: BTreeMap<(String, String, String), Rounds>,
 }
 
 impl Comparison {
@@ -57,12 +59,13 @@ impl Comparison {
             report.get(key).and_then(Value::as_str).ok_or_else(|| format!("there is no label {key}"))
         };
         let (peer, figure) = (label("peer")?, label("figure")?);
+        let round = report.get("round").and_then(Value::as_str).and_then(|round| round.parse().ok());
         if !self.peers.iter().any(|known| known == peer) {
             self.peers.push(peer.into());
         }
         for (key, value) in &report {
             if let Some(value) = value.as_f64() {
-                self.values.entry((peer.into(), figure.into(), key.clone())).or_default().push(value);
+                self.values.entry((peer.into(), figure.into(), key.clone())).or_default().add(round, value);
             }
         }
         Ok(())
@@ -71,17 +74,16 @@ impl Comparison {
     /// The values of all rounds.
     #[must_use]
     pub fn values(&self, peer: &str, metric: &Metric) -> &[f64] {
-        self.values_of(peer, metric.figure, metric.key)
+        self.rounds_of(peer, metric.figure, metric.key).map_or(&[], Rounds::values)
     }
 
-    fn values_of(&self, peer: &str, figure: &str, key: &str) -> &[f64] {
-        let key = (peer.to_owned(), figure.to_owned(), key.to_owned());
-        self.values.get(&key).map_or(&[], Vec::as_slice)
+    fn rounds_of(&self, peer: &str, figure: &str, key: &str) -> Option<&Rounds> {
+        self.values.get(&(peer.to_owned(), figure.to_owned(), key.to_owned()))
     }
 
     /// The median of what is no metric: memory, or the load's share of its core.
     fn beside(&self, peer: &str, figure: &str, key: &str) -> Option<f64> {
-        median(self.values_of(peer, figure, key))
+        median(self.rounds_of(peer, figure, key)?.values())
     }
 
     /// Whether the load had nothing left to give: a rate is then the load's, and the server's at least that.
@@ -108,14 +110,15 @@ impl Comparison {
     /// The subject over the peer.
     #[must_use]
     pub fn ratio(&self, peer: &str, metric: &Metric) -> Option<Ratio> {
-        Ratio::of(self.values(&self.subject, metric), self.values(peer, metric))
+        let rounds = |peer: &str| self.rounds_of(peer, metric.figure, metric.key);
+        Ratio::of(rounds(&self.subject)?, rounds(peer)?)
     }
 
     /// All connections that failed, in all rounds of all figures.
     #[must_use]
     pub fn failures(&self, peer: &str) -> f64 {
         let of_peer = self.values.iter().filter(|((of, _, key), _)| of == peer && key == "failures");
-        of_peer.flat_map(|(_, values)| values).fold(0.0, |sum, value| sum + value)
+        of_peer.flat_map(|(_, rounds)| rounds.values()).fold(0.0, |sum, value| sum + value)
     }
 }
 
@@ -148,7 +151,8 @@ mod tests {
         assert_eq!(comparison.peers, ["ringway", "haproxy"]);
         let cpu = metric("bulk_1", "server_cpu_ms_per_gb");
         assert_eq!(comparison.median("haproxy", cpu), Some(110.0));
-        assert_eq!(comparison.ratio("haproxy", cpu).unwrap().value, 0.9);
+        // Of the one round that both have.
+        assert_eq!(comparison.ratio("haproxy", cpu).unwrap().value, 0.99);
         assert_eq!(comparison.failures("haproxy"), 2.0);
         assert_eq!(comparison.ratio("dante", cpu), None);
     }

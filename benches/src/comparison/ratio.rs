@@ -1,7 +1,10 @@
 //! One server's figure over another's, from values that were taken in turns: each round has a ratio of its own, which the host's slow moments
 //! touch far less than either value (docs/decisions/0032).
 
-/// How often the true middle of the rounds' ratios would be outside of the bracket, at most.
+use super::median;
+use super::rounds::Rounds;
+
+/// How often the median of all rounds that could be made is outside of the bracket, at most; of fewer than six rounds a little more often.
 const DOUBT: f64 = 0.05;
 
 /// The first over the second.
@@ -9,38 +12,43 @@ const DOUBT: f64 = 0.05;
 pub struct Ratio {
     /// The geometric mean of the middle half of the rounds' ratios.
     pub value: f64,
-    /// Within these the median of all rounds that could be made lies, with 95% certainty; the lowest and the highest if there are too few for that.
-    pub low: f64,
-    pub high: f64,
+    /// Where the median of all rounds that could be made lies. None: there is but one round.
+    pub bracket: Option<(f64, f64)>,
 }
 
 impl Ratio {
-    /// Of the values of the same rounds. None: there are none, or the second is 0.
+    /// Of the rounds that both have. None: there are none, or the second is 0.
     #[must_use]
-    pub fn of(first: &[f64], second: &[f64]) -> Option<Ratio> {
-        let all_positive = |values: &[f64]| values.iter().all(|value| *value > 0.0);
-        if first.len() != second.len() || !all_positive(first) || !all_positive(second) {
-            // A server that failed a round, or a figure that is 0 at times: percentages lost.
-            let value = super::median(first)? / super::median(second).filter(|median| *median > 0.0)?;
-            return Some(Ratio { value, low: value, high: value });
+    pub fn of(first: &Rounds, second: &Rounds) -> Option<Ratio> {
+        let pairs: Vec<(f64, f64)> = first.beside(second).collect();
+        if pairs.iter().any(|(first, second)| *first <= 0.0 || *second <= 0.0) {
+            // A figure that is 0 at times: percentages lost.
+            let of = |values: Vec<f64>| median(&values);
+            let second = of(pairs.iter().map(|pair| pair.1).collect()).filter(|second| *second > 0.0)?;
+            let value = of(pairs.iter().map(|pair| pair.0).collect())? / second;
+            return Some(Ratio { value, bracket: None });
         }
-        let mut logs: Vec<f64> =
-            first.iter().zip(second).map(|(first, second)| (first / second).ln()).collect();
+        let mut logs: Vec<f64> = pairs.iter().map(|(first, second)| (first / second).ln()).collect();
         logs.sort_by(f64::total_cmp);
         let outer = logs.len() / 4;
         let middle = logs.get(outer..logs.len() - outer).filter(|middle| !middle.is_empty())?;
-        let rank = rank_of_bracket(logs.len());
         Some(Ratio {
             value: (middle.iter().sum::<f64>() / middle.len() as f64).exp(),
-            low: logs[rank].exp(),
-            high: logs[logs.len() - 1 - rank].exp(),
+            bracket: bracket(&logs).map(|(low, high)| (low.exp(), high.exp())),
         })
     }
 
+    /// Both may be samples of the same; of what has no bracket that is not known to be wrong.
     #[must_use]
     pub fn overlaps(&self, other: &Ratio) -> bool {
-        self.low <= other.high && other.low <= self.high
+        self.bracket.zip(other.bracket).is_none_or(|(own, other)| own.0 <= other.1 && other.0 <= own.1)
     }
+}
+
+/// Where the median of what these sorted values are a sample of lies, by the sign test. None: they are too few to say anything.
+pub(super) fn bracket(sorted: &[f64]) -> Option<(f64, f64)> {
+    let rank = rank_of_bracket(sorted.len());
+    (sorted.len() > 1).then(|| (sorted[rank], sorted[sorted.len() - 1 - rank]))
 }
 
 /// How many of so many sorted values may be left out on each side: the median of what they are a sample of is below the `k`-th with the probability
@@ -60,14 +68,19 @@ fn rank_of_bracket(count: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn ratio<const N: usize>(first: [f64; N], second: [f64; N]) -> Option<Ratio> {
+        Ratio::of(&first.into_iter().collect(), &second.into_iter().collect())
+    }
+
     #[test]
     fn a_slow_round_hits_both_and_leaves_their_ratio() {
-        let ratio = Ratio::of(&[9.0, 18.0, 9.0], &[10.0, 20.0, 10.0]).unwrap();
-        assert!((ratio.value - 0.9).abs() < 1e-9, "{ratio:?}");
+        let alike = ratio([9.0, 18.0, 9.0], [10.0, 20.0, 10.0]).unwrap();
+        assert!((alike.value - 0.9).abs() < 1e-9, "{alike:?}");
         // Medians of rounds that were slow for one and not for the other would say 1.8.
-        let ratio = Ratio::of(&[9.0, 18.0, 18.0, 9.0, 9.2], &[10.0, 20.0, 10.0, 10.0, 10.0]).unwrap();
-        assert!((0.9..0.93).contains(&ratio.value), "{ratio:?}");
-        assert_eq!((ratio.low, (ratio.high * 10.0).round()), (0.9, 18.0));
+        let unlike = ratio([9.0, 18.0, 18.0, 9.0, 9.2], [10.0, 20.0, 10.0, 10.0, 10.0]).unwrap();
+        assert!((0.9..0.93).contains(&unlike.value), "{unlike:?}");
+        let (low, high) = unlike.bracket.unwrap();
+        assert!((low - 0.9).abs() < 1e-9 && (high - 1.8).abs() < 1e-9, "{unlike:?}");
     }
 
     #[test]
@@ -79,19 +92,30 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_rounds_in_common_is_a_ratio_of_medians() {
-        let ratio = Ratio::of(&[2.0, 4.0, 6.0], &[2.0]).unwrap();
-        assert_eq!((ratio.value, ratio.low, ratio.high), (2.0, 2.0, 2.0));
-        assert_eq!(Ratio::of(&[0.0, 0.0], &[1.0, 1.0]).unwrap().value, 0.0);
-        assert_eq!(Ratio::of(&[1.0], &[0.0]), None);
-        assert_eq!(Ratio::of(&[], &[1.0]), None);
-        assert_eq!(Ratio::of(&[], &[]), None);
+    fn what_can_be_0_is_a_ratio_of_medians() {
+        assert_eq!(ratio([0.0, 2.0, 4.0], [1.0, 0.0, 4.0]), Some(Ratio { value: 2.0, bracket: None }));
+        assert_eq!(ratio([0.0, 0.0], [1.0, 1.0]), Some(Ratio { value: 0.0, bracket: None }));
+        assert_eq!(ratio([1.0], [0.0]), None);
+        assert_eq!(ratio([], []), None);
+    }
+
+    #[test]
+    fn a_round_that_one_of_them_lacks_does_not_count() {
+        let mut first = Rounds::default();
+        first.add(Some(1), 1.0);
+        first.add(Some(3), 9.0);
+        let second: Rounds = [2.0, 100.0, 18.0].into_iter().collect();
+        assert_eq!(Ratio::of(&first, &second), Some(Ratio { value: 0.5, bracket: Some((0.5, 0.5)) }));
+        let mut stranger = Rounds::default();
+        stranger.add(Some(7), 1.0);
+        assert_eq!(Ratio::of(&stranger, &second), None);
     }
 
     #[test]
     fn brackets_that_touch_overlap() {
-        let of = |low, high| Ratio { value: low, low, high };
+        let of = |low, high| Ratio { value: low, bracket: Some((low, high)) };
         assert!(of(1.0, 2.0).overlaps(&of(2.0, 3.0)) && of(2.0, 3.0).overlaps(&of(1.0, 2.0)));
         assert!(!of(1.0, 1.9).overlaps(&of(2.0, 3.0)) && !of(2.0, 3.0).overlaps(&of(1.0, 1.9)));
+        assert!(Ratio { value: 9.0, bracket: None }.overlaps(&of(1.0, 2.0)));
     }
 }

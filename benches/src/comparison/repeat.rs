@@ -84,8 +84,8 @@ mod tests {
         let line = |peer: &str, us: f64| {
             format!(r#"{{"server_cpu_us_per_connection":{us},"peer":"{peer}","figure":"rate"}}"#)
         };
-        let lines = [line("ringway", own), line("dante", dante), line("haproxy", haproxy)].join("\n");
-        Comparison::read(&lines, "ringway").unwrap()
+        let round = [line("ringway", own), line("dante", dante), line("haproxy", haproxy)].join("\n");
+        Comparison::read(&[&*round, &*round].join("\n"), "ringway").unwrap()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A comparison as JSON and back: what is committed is enough to print every table again.
 
+use super::rounds::Rounds;
 use super::{BARS, Comparison, METRICS, judge, median};
 use serde_json::{Map, Value, json};
 
@@ -14,10 +15,12 @@ impl Comparison {
         for peer in &self.peers {
             let mut figures = Map::new();
             for (figure, key) in kept() {
-                let values = self.values_of(peer, figure, key);
-                if let Some(median) = median(values) {
-                    figures.insert(format!("{figure}.{key}"), json!({"median": median, "values": values}));
+                let Some(rounds) = self.rounds_of(peer, figure, key) else { continue };
+                let mut stored = json!({"median": median(rounds.values()), "values": rounds.values()});
+                if let Some(numbers) = rounds.odd_numbers() {
+                    stored["rounds"] = numbers.into();
                 }
+                figures.insert(format!("{figure}.{key}"), stored);
             }
             figures.insert("failures".into(), self.failures(peer).into());
             peers.insert(peer.clone(), Value::Object(figures));
@@ -41,14 +44,18 @@ impl Comparison {
         for (peer, figures) in stored.get("peers")?.as_object()? {
             comparison.peers.push(peer.clone());
             for (name, figure) in figures.as_object()? {
-                let values = match (name.as_str(), figure) {
-                    ("failures", failures) => vec![failures.as_f64()?],
-                    (_, figure) => {
-                        figure.get("values")?.as_array()?.iter().filter_map(Value::as_f64).collect()
+                let mut rounds = Rounds::default();
+                if name == "failures" {
+                    rounds.add(None, figure.as_f64()?);
+                } else {
+                    let numbers = figure.get("rounds").and_then(Value::as_array);
+                    for (place, value) in figure.get("values")?.as_array()?.iter().enumerate() {
+                        let number = numbers.and_then(|numbers| numbers.get(place)?.as_u64());
+                        rounds.add(number, value.as_f64()?);
                     }
-                };
+                }
                 let (figure, key) = name.split_once('.').unwrap_or(("", name));
-                comparison.values.insert((peer.clone(), figure.into(), key.into()), values);
+                comparison.values.insert((peer.clone(), figure.into(), key.into()), rounds);
             }
         }
         Some(comparison)
@@ -76,13 +83,15 @@ mod tests {
                 r#"{{"gb_per_second":{gb},"server_cpu_ms_per_gb":100,"generator_cores_used":0.99,"failures":2,"server_peak_kib":2048,"peer":"{peer}","figure":"bulk_1"}}"#
             )
         };
-        let lines = [line("haproxy", 8.0), line("ringway", 9.0), line("ringway", 7.0)].join("\n");
+        let late = line("haproxy", 8.0).replace("\"peer\"", "\"round\":\"2\",\"peer\"");
+        let lines = [late, line("ringway", 9.0), line("ringway", 7.0)].join("\n");
         let mut comparison = Comparison::read(&lines, "ringway").unwrap();
         comparison.title = "Relay".into();
         comparison.notes = vec!["reno".into()];
         let stored = Comparison::from_json(&comparison.json().to_string()).unwrap();
         assert_eq!(markdown(&stored), markdown(&comparison));
         assert_eq!(stored.values("ringway", metric("bulk_1", "gb_per_second")), [9.0, 7.0]);
+        assert_eq!(stored.ratio("haproxy", metric("bulk_1", "gb_per_second")).unwrap().value, 7.0 / 8.0);
         assert_eq!((stored.failures("ringway"), stored.failures("haproxy")), (4.0, 2.0));
     }
 

@@ -124,8 +124,14 @@ mod tests {
     proptest! {
         #[test]
         fn in_any_parts_it_is_what_the_whole_is(
-            bytes in prop_oneof![any::<String>().prop_map(String::into_bytes), any::<Vec<u8>>()],
-            size in 1usize..9,
+            bytes in prop_oneof![
+                any::<String>().prop_map(String::into_bytes),
+                any::<Vec<u8>>(),
+                // Long enough for vectors, with something in them at times.
+                prop::collection::vec(prop_oneof![20 => Just(&b"a"[..]), 2 => Just("\u{fffd}".as_bytes()), 1 => Just(&b"\xe2\x82"[..])], 0..600)
+                    .prop_map(|parts| parts.concat()),
+            ],
+            size in prop_oneof![1usize..9, 60usize..400],
         ) {
             prop_assert_eq!(read(bytes.chunks(size)).ok(), String::from_utf8(bytes.clone()).ok());
         }
