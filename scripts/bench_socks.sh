@@ -9,8 +9,8 @@ socks_defaults() {
     : "${idle:=3000}"
     case $suite in
         relay)
-            : "${peers:=direct,bare,ringway,dante,microsocks,haproxy,fast_socks5,sslocal}"
-            : "${figures:=bulk_1,bulk_64,both_64,rate,pingpong,wwr,idle}" ;;
+            : "${peers:=direct,bare,bare_socks5,ringway,dante,microsocks,haproxy,fast_socks5,sslocal}"
+            : "${figures:=bulk_1,bulk_64,both_64,rate,rate_256,pingpong,wwr,idle}" ;;
         udp)
             : "${peers:=bare,ringway,dante,fast_socks5,sslocal}"
             : "${figures:=udp_echo,udp_up,udp_down,udp_both,udp_trains,udp_trains_busy}" ;;
@@ -52,6 +52,7 @@ socks_server_command() {
                 -s 127.0.0.1:9 -m none -k none) ;;
         bare) [[ $suite == udp ]] && command=(target/release/bare_udp_relay "127.0.0.1:$port") ||
             command=(target/release/bare_relay "$port" "$target_port") ;;
+        bare_socks5) command=(target/release/bare_relay "$port" socks5) ;;
         *) echo "bench.sh: there is no peer $1" >&2; exit 2 ;;
     esac
 }
@@ -68,7 +69,9 @@ socks_serves() {
 # Whether peer $1 has figure $2.
 socks_does() {
     case $1,$2 in
-        direct,idle | direct,udp_* | microsocks,udp_* | haproxy,udp_*) return 1 ;;
+        # What it does beyond `bare` is the handshake.
+        bare_socks5,rate*) ;;
+        bare_socks5,* | direct,idle | direct,udp_* | microsocks,udp_* | haproxy,udp_*) return 1 ;;
     esac
 }
 
@@ -87,6 +90,7 @@ socks_load_of() {
         bulk_64) arguments=(throughput --streams 64 --seconds "$seconds") ;;
         both_64) arguments=(throughput --streams 64 --both-ways --seconds "$seconds") ;;
         rate) arguments=(rate --parallel 64 --seconds "$seconds") ;;
+        rate_256) arguments=(rate --parallel 256 --seconds "$seconds") ;;
         pingpong) arguments=(latency --connections 64 --rate 20000 --size 64 --seconds "$seconds") ;;
         wwr) arguments=(wwr --rounds 5000 --seconds "$seconds") ;;
         idle) arguments=(idle --connections "$idle") ;;

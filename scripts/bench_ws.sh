@@ -89,14 +89,14 @@ ws_load_of() {
 ws_run_beside() {
     local labels=(--json --label "peer=$1" --label "round=$2") fanout first=()
     ! chrt -f 1 true 2>/dev/null || first=(chrt -f 1)
-    "${on_load_cpu[@]}" "$load" "${arguments[@]}" "${route[@]}" "${labels[@]}" --label figure=ws_beside_fanout >>"$raw" &
+    "${on_load_cpu[@]}" "$load" "${arguments[@]}" "${route[@]}" "${labels[@]}" --label figure=ws_beside_fanout >>"$turn" &
     fanout=$!
     for _ in {1..200}; do
         [[ $(ss -Htn state established "sport = :$port" | wc -l) -lt 10000 ]] || break
         sleep 0.1
     done
     "${on_load_cpu[@]}" "${first[@]}" target/release/socks_load latency --connections 16 --rate 2000 --seconds 2 \
-        --proxy "127.0.0.1:$((port + 200))" "${labels[@]}" --label figure=ws_beside >>"$raw" || true
+        --proxy "127.0.0.1:$((port + 200))" "${labels[@]}" --label figure=ws_beside >>"$turn" || true
     wait "$fanout" || true
 }
 

@@ -94,8 +94,8 @@ mod tests {
         for part in [
             "are bold: 1 of 2. Of those 1 have brackets that do not even overlap.\n",
             "| figure | dante | haproxy |\n",
-            "| CPU us per connection | 0.50 / 0.55 | **1.00 / 0.82** |\n",
-            "\n- CPU us per connection, haproxy: 21%\n",
+            "| CPU us per connection, 64 at once | 0.50 / 0.55 | **1.00 / 0.82** |\n",
+            "\n- CPU us per connection, 64 at once, haproxy: 21%\n",
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }

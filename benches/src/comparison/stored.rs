@@ -5,7 +5,14 @@ use super::{BARS, Comparison, METRICS, judge, median};
 use serde_json::{Map, Value, json};
 
 /// What is kept of a figure beside its metrics: how to read them.
-pub const BESIDE: [&str; 3] = ["generator_cores_used", "server_cores_used", "server_peak_kib"];
+pub const BESIDE: [&str; 6] = [
+    "generator_cores_used",
+    "server_cores_used",
+    "server_peak_kib",
+    "latency_p99_us",
+    "total_p99_us",
+    "latency_p99_ratio",
+];
 
 impl Comparison {
     /// Medians, all rounds' values and verdicts.

@@ -125,7 +125,8 @@ impl<'a> Fanout<'a> {
             clock: Clock::default(),
             next: 0,
             awaited: 0,
-            latency: Latencies::default(),
+            // One publication's, so that its last deliveries are in each stretch.
+            latency: Latencies::in_stretches_of(options.subscribers * options.burst as usize),
             arrivals: Arrivals::default(),
             failures,
         };
@@ -135,7 +136,7 @@ impl<'a> Fanout<'a> {
 
     /// Publishes for `duration` and waits until all of it has arrived, or nothing does any more.
     pub fn measure(&mut self, duration: Duration) -> Result<Phase, Failure> {
-        self.latency = Latencies::default();
+        self.latency.take();
         let (delivered, published) = (self.arrivals.delivered, self.next);
         let meter = Meter::start(self.setting.server_pid)?;
         self.publish_for(duration)?;
@@ -143,7 +144,7 @@ impl<'a> Fanout<'a> {
             spent: meter.stop()?,
             publications: u64::from(self.next - published),
             deliveries: self.arrivals.delivered - delivered,
-            latency: std::mem::take(&mut self.latency),
+            latency: self.latency.take(),
         })
     }
 
