@@ -59,7 +59,14 @@ pub struct Queues {
     pub limits: QueueLimits,
     pub counts: Counts,
     nodes: Vec<Node>,
+    /// The first of those given back.
     free: u32,
+    /// The first of those not used since all were last given back.
+    fresh: u32,
+    /// How many are in a queue.
+    used: u32,
+    /// How many have been given back since they were last put in order.
+    returned: u32,
     dirty: VecDeque<u32>,
     /// When who is to be written at the latest, the earliest first.
     waiting: VecDeque<(u64, u32)>,
@@ -113,6 +120,9 @@ impl Queues {
             counts: Counts::default(),
             nodes: Vec::new(),
             free: NONE,
+            fresh: 0,
+            used: 0,
+            returned: 0,
             dirty: VecDeque::new(),
             waiting: VecDeque::new(),
         }
@@ -214,13 +224,17 @@ impl Queues {
         if sent.rest {
             self.mark_dirty(conn, outbox);
         }
-        self.give_back_nodes();
+        self.begin_anew();
         sent
     }
 
     /// The next of those to be written. It is asked what its outbox says, as it may have ended meanwhile.
     pub fn poll_dirty(&mut self) -> Option<u32> {
-        self.dirty.pop_front()
+        let next = self.dirty.pop_front();
+        if next.is_none() {
+            self.put_in_order();
+        }
+        next
     }
 
     pub fn dirty_len(&self) -> usize {
@@ -273,6 +287,6 @@ impl Queues {
         }
         outbox.written = 0;
         self.counts.drop_queued(publications, Dropped::ConnectionClosed);
-        self.give_back_nodes();
+        self.begin_anew();
     }
 }
