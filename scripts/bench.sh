@@ -192,17 +192,18 @@ stop_servers() {
 # CPU time that the host has given to others, in ticks of 10 ms.
 stolen_ticks() { awk '$1 == "cpu" { print $9 }' /proc/stat; }
 
-# The turn of round $1, figure $2 and peer $3: again if the host took more than a thirtieth of the CPUs' time from it, as long as the
-# run may repeat. The last one counts, however it went.
+# The turn of round $1, figure $2 and peer $3: again if the host took more than a thirtieth of the CPUs' time from it, a few times at most and
+# as long as the run may take longer. The last one counts, however it went, and one with failures always does.
 take_turn() {
-    local began before stolen_ms passed_ms
-    while :; do
-        began=${EPOCHREALTIME/[.,]/} before=$(stolen_ticks)
+    local began earlier stolen_ms passed_ms tries
+    for ((tries = 1; ; tries++)); do
+        began=${EPOCHREALTIME/[.,]/} earlier=$(stolen_ticks)
         : >"$turn"
         measure "$@"
-        stolen_ms=$((10 * ($(stolen_ticks) - before))) passed_ms=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
-        ((30 * stolen_ms > cpus * passed_ms && repeated < repeats_most)) || break
-        repeated=$((repeated + 1))
+        stolen_ms=$((10 * ($(stolen_ticks) - earlier))) passed_ms=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
+        ((30 * stolen_ms > cpus * passed_ms && tries < tries_most && 3 * repeated_ms < expected_ms)) || break
+        [[ -s $turn ]] && ! grep -q '"failures":[1-9]' "$turn" || break
+        repeated=$((repeated + 1)) repeated_ms=$((repeated_ms + passed_ms))
         echo "the host took $stolen_ms ms from it: again" >&2
     done
     cat "$turn" >>"$raw"
@@ -313,7 +314,7 @@ enter_namespace() {
 
 for_each_measurement expect_figure expect_one true
 # On a host that is never quiet a run ends all the same, a third longer.
-cpus=$(nproc) repeated=0 repeats_most=$((turns / 3))
+cpus=$(nproc) tries_most=5 repeated=0 repeated_ms=0
 if [[ -n $expect ]]; then
     echo $((expected_ms / 1000))
     exit

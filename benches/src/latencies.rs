@@ -77,10 +77,13 @@ impl Latencies {
         self.whole.value_at_quantile(quantile) as f64 / 1e3
     }
 
-    /// The median of the stretches' p99s, in microseconds; the p99 of all while no stretch is full.
+    /// The median of the stretches' p99s, in microseconds, of the last one too if it is half full; the p99 of all while there is none.
     #[must_use]
     pub fn usual_p99_us(&self) -> f64 {
         let mut tails = self.tails.clone();
+        if self.current.len() * 2 >= self.stretch {
+            tails.push(p99(&mut self.current.clone()));
+        }
         tails.sort_unstable();
         match (tails.get(tails.len() / 2), tails.get(tails.len().saturating_sub(1) / 2)) {
             (Some(upper), Some(lower)) => f64::midpoint(*lower as f64, *upper as f64) / 1e3,
@@ -171,14 +174,17 @@ mod tests {
             (1..=count).for_each(|us| latencies.record(Duration::from_micros(us)));
         };
         fill(&mut latencies, 999);
-        assert!((latencies.usual_p99_us() - 990.0).abs() < 1.0, "none is full: the p99 of all");
+        assert!((latencies.usual_p99_us() - 990.0).abs() < 1.0, "half of one is as good as one");
         latencies.record(Duration::from_secs(1));
         assert!((latencies.usual_p99_us() - 990.0).abs() < 1e-6);
         let taken = latencies.take();
         assert_eq!((taken.count(), latencies.count()), (1_000, 0));
-        fill(&mut latencies, 500);
+        fill(&mut latencies, 400);
         assert!(latencies.tails.is_empty(), "a stretch is still 1,000");
+        assert!((latencies.usual_p99_us() - 396.0).abs() < 1.0, "there is none: the p99 of all");
         latencies.add(&taken);
         assert!((latencies.usual_p99_us() - 990.0).abs() < 1e-6);
+        fill(&mut latencies, 100);
+        assert!((latencies.usual_p99_us() - f64::midpoint(395.0, 990.0)).abs() < 1e-6);
     }
 }

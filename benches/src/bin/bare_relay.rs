@@ -17,6 +17,8 @@ const LISTENER: usize = usize::MAX >> 1;
 const A_WHILE: Duration = Duration::from_secs(60);
 const INTEREST: EventFlags =
     EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+const GONE: EventFlags = EventFlags::HUP.union(EventFlags::ERR);
+const SAID: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
 /// Without a word about where it comes from.
 const SUCCEEDED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 const OVER: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
@@ -149,22 +151,25 @@ impl Relay {
         match self.pairs[place].take() {
             None => Ok(()),
             Some(Pair::Asking { client, greeted }) => self.hear(place, client, greeted, events),
+            // A connection that failed, or a client that has gone.
+            Some(Pair::Dialling { .. }) if events.intersects(GONE) => {
+                self.free.push(place);
+                Ok(())
+            }
             Some(Pair::Dialling { client, target, early })
                 if side == 0 || !events.contains(EventFlags::OUT) =>
             {
-                let early = early || events.contains(EventFlags::IN);
-                // A connection that failed, or a client that has gone, ends here.
-                if !events.intersects(OVER) {
-                    self.pairs[place] = Some(Pair::Dialling { client, target, early });
-                    return Ok(());
-                }
-                self.free.push(place);
+                let early = early || events.intersects(SAID);
+                self.pairs[place] = Some(Pair::Dialling { client, target, early });
                 Ok(())
             }
             Some(Pair::Dialling { client, target, early }) => {
                 socket::write_small(&client, &SUCCEEDED)?;
                 self.pairs[place] = Some(Pair::Relayed([client, target].map(Side::new)));
-                if early { self.relay(place, 0, EventFlags::IN) } else { Ok(()) }
+                if early {
+                    self.relay(place, 0, SAID)?;
+                }
+                self.relay(place, 1, events)
             }
             Some(relayed) => {
                 self.pairs[place] = Some(relayed);

@@ -78,6 +78,8 @@ impl Queues {
     }
 
     /// Puts the free ones in order if most have come back since the last time, and slow readers hold the rest: a step for each node there is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn put_in_order(&mut self) {
         let nodes = self.nodes.len();
         let held = self.used as usize;
