@@ -5,14 +5,8 @@ use super::{BARS, Comparison, METRICS, judge, median};
 use serde_json::{Map, Value, json};
 
 /// What is kept of a figure beside its metrics: how to read them.
-pub const BESIDE: [&str; 6] = [
-    "generator_cores_used",
-    "server_cores_used",
-    "server_peak_kib",
-    "latency_p99_us",
-    "total_p99_us",
-    "latency_p99_ratio",
-];
+pub const BESIDE: [&str; 4] =
+    ["generator_cores_used", "server_cores_used", "server_peak_kib", "latency_p99_us"];
 
 impl Comparison {
     /// Medians, all rounds' values and verdicts.
