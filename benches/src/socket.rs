@@ -54,6 +54,16 @@ pub fn start_connect_from(origin: Origin, to: SocketAddr) -> Result<OwnedFd, Fai
     }
 }
 
+/// Has the kernel acknowledge what is read when it is read, until something is sent again (tcp(7), TCP_QUICKACK).
+///
+/// A socket that has answered within 40 ms of hearing something, as one that subscribes does, delays its acknowledgements; the
+/// second segment then is acknowledged where it arrives, which over loopback is the sender's core: the work of those who say
+/// nothing but the upgrade would be theirs, and of those who subscribe the server's.
+pub fn acknowledge_promptly(socket: impl AsFd) -> Result<(), Failure> {
+    sockopt::set_tcp_quickack(socket, true)
+        .map_err(|errno| Failure::own("setting TCP_QUICKACK")(errno.into()))
+}
+
 /// Waits until `socket` is ready for one of `events`, at most for `patience`.
 pub fn await_ready(socket: impl AsFd, events: PollFlags, patience: Duration) -> Result<(), Failure> {
     let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };

@@ -128,7 +128,15 @@ fn fanout_options(burst: u32, rate: Option<u64>) -> fanout::Options {
 fn setting(fault: Fault, dialect: Dialect) -> Setting {
     let port = start_server(fault);
     let url = format!("ws://127.0.0.1:{port}/").parse().unwrap();
-    Setting { url, dialect, publish_url: None, headers: Vec::new(), sources: 1, server_pid: None }
+    Setting {
+        url,
+        dialect,
+        publish_url: None,
+        headers: Vec::new(),
+        sources: 1,
+        server_pid: None,
+        kernel_acks: false,
+    }
 }
 
 fn count(report: &Report, key: &str) -> u64 {

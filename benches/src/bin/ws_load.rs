@@ -40,6 +40,10 @@ struct Common {
     /// The server's process: its CPU time and memory are reported, with its children's
     #[arg(long, global = true)]
     server_pid: Option<u32>,
+    /// Let subscribers acknowledge when the kernel thinks fit, not as they read: over loopback some of that work is then the
+    /// server's, and whose depends on how a subscription is asked for
+    #[arg(long, global = true)]
+    kernel_acks: bool,
     /// Print the JSON line alone
     #[arg(long, global = true)]
     json: bool,
@@ -204,6 +208,7 @@ impl Common {
             headers: self.header.clone(),
             sources: self.sources,
             server_pid: self.server_pid,
+            kernel_acks: self.kernel_acks,
         }
     }
 }

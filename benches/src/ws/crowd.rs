@@ -43,7 +43,12 @@ pub fn open(setting: &Setting, wish: Wish<'_>, failures: &mut Failures) -> Resul
         let mut failed = 0;
         for opened in open_batch(setting, wish, first..first + count) {
             match opened {
-                Ok(connection) => connections.push(connection),
+                Ok(connection) => {
+                    if !setting.kernel_acks {
+                        socket::acknowledge_promptly(&connection)?;
+                    }
+                    connections.push(connection);
+                }
                 Err(failure) => {
                     failures.count(&failure);
                     failed += 1;

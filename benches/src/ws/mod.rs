@@ -38,6 +38,8 @@ pub struct Setting {
     pub sources: u8,
     /// The measured server's process, for its CPU time and memory.
     pub server_pid: Option<u32>,
+    /// Subscribers acknowledge when their kernel thinks fit, not as they read ([`crate::socket::acknowledge_promptly`]).
+    pub kernel_acks: bool,
 }
 
 impl Setting {
