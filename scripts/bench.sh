@@ -27,7 +27,8 @@ Suite relay (--idle 3000):
              relay can do, bare_socks5 the least a SOCKS5 server can (figures rate and rate_256 only): benches/src/bin/bare_relay.rs
   --figures  which of: bulk_1 bulk_64 both_64 rate rate_256 pingpong wwr idle (default: all)
 Suite udp:
-  --only     which of: bare ringway dante fast_socks5 sslocal (default: all), bare: benches/src/bin/bare_udp_relay.rs
+  --only     which of: bare bare_trains ringway dante fast_socks5 sslocal (default: all), bare and (trains only) bare_trains, the least a
+             relay of datagrams can do: benches/src/bin/bare_udp_relay.rs
   --figures  which of: udp_echo udp_up udp_down udp_both udp_trains udp_trains_busy (default: all)
 Suite ws (--idle 10000):
   --only     which of: bare ringway tokio_tungstenite fastwebsockets nchan npm_ws (default: all); bare is the least a
@@ -277,7 +278,7 @@ version_of() {
     case $1 in
         ringway) git describe --always --dirty ;;
         before) "$before" --version ;;
-        direct | bare | bare_socks5) ;;
+        direct | bare | bare_socks5 | bare_trains) ;;
         *) [[ -n ${other_commands[$1]:-}${other_urls[$1]:-} ]] || "${kind}_version_of" "$1" ;;
     esac
 }

@@ -12,7 +12,7 @@ socks_defaults() {
             : "${peers:=direct,bare,bare_socks5,ringway,dante,microsocks,haproxy,fast_socks5,sslocal}"
             : "${figures:=bulk_1,bulk_64,both_64,rate,rate_256,pingpong,wwr,idle}" ;;
         udp)
-            : "${peers:=bare,ringway,dante,fast_socks5,sslocal}"
+            : "${peers:=bare,bare_trains,ringway,dante,fast_socks5,sslocal}"
             : "${figures:=udp_echo,udp_up,udp_down,udp_both,udp_trains,udp_trains_busy}" ;;
     esac
 }
@@ -53,13 +53,14 @@ socks_server_command() {
         bare) [[ $suite == udp ]] && command=(target/release/bare_udp_relay "127.0.0.1:$port") ||
             command=(target/release/bare_relay "$port" "$target_port") ;;
         bare_socks5) command=(target/release/bare_relay "$port" socks5) ;;
+        bare_trains) command=(target/release/bare_udp_relay "127.0.0.1:$port" trains) ;;
         *) echo "bench.sh: there is no peer $1" >&2; exit 2 ;;
     esac
 }
 
 # The bare relay of datagrams has no TCP port: the kernel's table of UDP sockets tells of it.
 socks_serves() {
-    if [[ $1 == bare && $suite == udp ]]; then
+    if [[ $1 == bare* && $suite == udp ]]; then
         grep -q "0100007F:$(printf %04X "$port") " /proc/net/udp
     else
         serves
@@ -69,9 +70,9 @@ socks_serves() {
 # Whether peer $1 has figure $2.
 socks_does() {
     case $1,$2 in
-        # What it does beyond `bare` is the handshake.
-        bare_socks5,rate*) ;;
-        bare_socks5,* | direct,idle | direct,udp_* | microsocks,udp_* | haproxy,udp_*) return 1 ;;
+        # What they do beyond `bare` is the handshake, and keeping trains together.
+        bare_socks5,rate* | bare_trains,udp_trains*) ;;
+        bare_socks5,* | bare_trains,* | direct,idle | direct,udp_* | microsocks,udp_* | haproxy,udp_*) return 1 ;;
     esac
 }
 
@@ -79,7 +80,7 @@ socks_route_to() {
     route=(--target-port "$target_port")
     case $1 in
         direct) route+=(--direct) ;;
-        haproxy | bare) route+=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
+        haproxy | bare | bare_trains) route+=(--forwarder "127.0.0.1:$port" --server-pid "$server_pid") ;;
         *) route+=(--proxy "127.0.0.1:$port" --server-pid "$server_pid") ;;
     esac
 }

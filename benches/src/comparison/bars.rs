@@ -91,7 +91,7 @@ const fn bar(figure: &'static str, key: &'static str, against: Against, limit: f
 }
 
 /// Limits, and another build of the subject.
-const NO_PEERS: [&str; 4] = ["direct", "bare", "bare_socks5", "before"];
+const NO_PEERS: [&str; 5] = ["direct", "bare", "bare_socks5", "bare_trains", "before"];
 
 /// Which of the suites of scripts/bench.sh a figure belongs to.
 pub(super) fn suite(figure: &str) -> &'static str {
