@@ -54,11 +54,11 @@ pub fn start_connect_from(origin: Origin, to: SocketAddr) -> Result<OwnedFd, Fai
     }
 }
 
-/// Has the kernel acknowledge what is read when it is read, until something is sent again (tcp(7), TCP_QUICKACK).
+/// Has the kernel acknowledge what comes when it is read, until something is sent again (tcp(7), TCP_QUICKACK).
 ///
-/// A socket that has answered within 40 ms of hearing something, as one that subscribes does, delays its acknowledgements; the
-/// second segment then is acknowledged where it arrives, which over loopback is the sender's core: the work of those who say
-/// nothing but the upgrade would be theirs, and of those who subscribe the server's.
+/// Left to itself a socket that has answered within 40 ms of hearing something, as one does that subscribes, delays its
+/// acknowledgements, and the second segment is acknowledged where it arrives: over loopback, on the sender's core. One that
+/// only listens acknowledges as it reads, on its own.
 pub fn acknowledge_promptly(socket: impl AsFd) -> Result<(), Failure> {
     sockopt::set_tcp_quickack(socket, true)
         .map_err(|errno| Failure::own("setting TCP_QUICKACK")(errno.into()))

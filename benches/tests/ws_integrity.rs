@@ -1,13 +1,16 @@
 //! The WebSocket loads must notice what a bad server does: here is one that is bad in each way, once.
 
+use ringway_benches::failure::Failures;
 use ringway_benches::report::Report;
 use ringway_benches::socket::listen_on;
+use ringway_benches::ws::crowd::{self, Wish};
 use ringway_benches::ws::dialect::Dialect;
 use ringway_benches::ws::echo::{self, Pace};
 use ringway_benches::ws::fanout;
 use ringway_benches::ws::frame::{self, Header};
 use ringway_benches::ws::upgrade::ACCEPT;
 use ringway_benches::ws::{Setting, slow};
+use rustix::net::sockopt::tcp_quickack;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -70,6 +73,17 @@ fn a_fan_out_in_json_is_judged_as_strictly() {
     assert_eq!(count(&report, "lost"), 1, "{}", report.table());
     let report = fanned_out(Fault::Flip, Dialect::Ringway, 10, Some(1_000));
     assert_eq!(count(&report, "corrupt"), 1, "{}", report.table());
+}
+
+/// Whether it has to ask for its topic or not: or else the work is divided otherwise between the cores (docs/decisions/0034).
+#[test]
+fn subscribers_acknowledge_as_they_read_whatever_the_dialect() {
+    for dialect in [Dialect::Raw, Dialect::Ringway] {
+        let wish = Wish { connections: 3, topic: Some("t"), ..Wish::default() };
+        let opened = crowd::open(&setting(Fault::None, dialect), wish, &mut Failures::default()).unwrap();
+        let promptly: Vec<bool> = opened.iter().map(|one| tcp_quickack(one).unwrap()).collect();
+        assert_eq!(promptly, [true; 3], "{dialect:?}");
+    }
 }
 
 #[test]
